@@ -1,0 +1,13 @@
+//! Budgets: what they select, how a counter moves, and who is admitted.
+
+mod admission;
+mod counter;
+mod definition;
+mod demand;
+mod state;
+
+pub use admission::{AdmissionError, Applied, Decision, Outcome, Refusal, decide, peek_fired};
+pub use counter::{Counter, OverrunCause};
+pub use definition::{Action, Basis, Budget, Carry, Choice, Mode, OnExpire, PerValues, Reach, Rule, Unit};
+pub use demand::{Demand, Quantities};
+pub use state::BudgetState;

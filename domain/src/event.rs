@@ -1,0 +1,313 @@
+//! One attempt of one LLM call, as its caller tells it: validated, and comparable with an earlier telling.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::amount::Usd;
+use crate::digest::Digester;
+use crate::dimensions::Dimensions;
+use crate::model::ModelRef;
+use crate::price::UnitCount;
+use crate::tokens::TokenUsage;
+
+/// Version of the field list that makes the fingerprint; stored on every row, so that a later list can change.
+pub const FINGERPRINT_VERSION: i16 = 1;
+
+/// What makes an event itself, for any number of retries.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum EventKey {
+    /// A UUIDv7 that the caller minted before its first send.
+    Id(Uuid),
+    /// A key of another system.
+    External {
+        /// The other system.
+        source: String,
+        /// Its key.
+        key: String,
+    },
+}
+
+/// How the attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum CallOutcome {
+    /// Completed.
+    Ok = 1,
+    /// Ended early with a usable part.
+    Partial = 2,
+    /// The caller cancelled it.
+    Cancelled = 3,
+    /// Failed.
+    Error = 4,
+    /// Failed, and a later attempt of the same call healed it.
+    Absorbed = 5,
+}
+
+impl CallOutcome {
+    /// Whether the attempt counts as an error.
+    pub fn is_error(self) -> bool {
+        matches!(self, Self::Error | Self::Absorbed)
+    }
+}
+
+/// Whether budgets are charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum Accounting {
+    /// Budgets are charged.
+    Enforced = 1,
+    /// Shown, never charged to a budget.
+    Memo = 2,
+}
+
+/// Where the event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum Origin {
+    /// A call as it happened.
+    Live = 1,
+    /// A provider's batch job.
+    BatchJob = 2,
+    /// An import.
+    Import = 3,
+    /// OpenTelemetry.
+    Otlp = 4,
+}
+
+macro_rules! stored_as_code {
+    ($($name:ident: $($variant:ident),+;)+) => {
+        $(impl $name {
+            /// Its stable code in the database.
+            pub const fn code(self) -> i16 {
+                self as i16
+            }
+
+            /// The value of a stored code; `None` where a newer version wrote it.
+            pub fn from_code(code: i16) -> Option<Self> {
+                [$(Self::$variant),+].into_iter().find(|value| value.code() == code)
+            }
+        })+
+    };
+}
+
+stored_as_code! {
+    CallOutcome: Ok, Partial, Cancelled, Error, Absorbed;
+    Accounting: Enforced, Memo;
+    Origin: Live, BatchJob, Import, Otlp;
+}
+
+/// The reservation that an event settles or draws from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReservationUse {
+    /// Which one.
+    pub reservation_id: Uuid,
+    /// Whether more attempts follow under the same hold.
+    pub keep_open: bool,
+}
+
+/// A validated event. Times are cut to microseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageEvent {
+    /// What makes it itself.
+    pub key: EventKey,
+    /// Groups the attempts of one call; absent = the event itself.
+    pub call_id: Option<String>,
+    /// 1-based number of the attempt.
+    pub attempt: i16,
+    /// When the attempt started: prices it and places it in summaries.
+    pub start_time: Timestamp,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
+    /// Microseconds to the first token.
+    pub time_to_first_token_micros: Option<i64>,
+    /// Who and where.
+    pub dimensions: Dimensions,
+    /// OpenTelemetry operation name.
+    pub operation_name: Option<String>,
+    /// The model asked for.
+    pub request_model: ModelRef,
+    /// The model that answered.
+    pub response_model: Option<ModelRef>,
+    /// The provider's id of the response.
+    pub response_id: Option<String>,
+    /// The provider's batch job.
+    pub batch_id: Option<String>,
+    /// Tokens; absent = nothing is known.
+    pub usage: Option<TokenUsage>,
+    /// Other billed units.
+    pub units: Vec<UnitCount>,
+    /// Whether a response cache answered instead of the provider.
+    pub response_cache_hit: bool,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// OpenTelemetry `error.type`.
+    pub error_type: Option<String>,
+    /// The hold that it draws from.
+    pub reservation: Option<ReservationUse>,
+    /// What the provider says that it cost, in `reported_currency`.
+    pub reported_cost: Option<Usd>,
+    /// ISO 4217 code.
+    pub reported_currency: Option<String>,
+    /// Whether budgets are charged.
+    pub accounting: Accounting,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Trace id as the caller wrote it.
+    pub trace_id: Option<String>,
+    /// Span id as the caller wrote it.
+    pub span_id: Option<String>,
+    /// Opaque JSON of the caller.
+    pub metadata_json: Option<String>,
+}
+
+impl UsageEvent {
+    /// The model that is priced: the response's where it is known.
+    pub fn model(&self) -> &ModelRef {
+        self.response_model.as_ref().unwrap_or(&self.request_model)
+    }
+
+    /// The number of calls that it stands for: a call is counted by its first attempt.
+    pub fn calls(&self) -> u32 {
+        u32::from(self.attempt <= 1)
+    }
+
+    /// The fields by which two tellings are the same event (contract, decision 7), with canonical values: labels,
+    /// metadata, latency and trace stay out.
+    pub fn identity(&self) -> Vec<(&'static str, String)> {
+        let Self {
+            key,
+            call_id,
+            attempt,
+            start_time,
+            end_time: _,
+            time_to_first_token_micros: _,
+            dimensions,
+            operation_name,
+            request_model,
+            response_model,
+            response_id,
+            batch_id,
+            usage,
+            units,
+            response_cache_hit,
+            outcome,
+            error_type,
+            reservation,
+            reported_cost,
+            reported_currency,
+            accounting,
+            origin,
+            trace_id: _,
+            span_id: _,
+            metadata_json: _,
+        } = self;
+        let mut fields = vec![
+            ("key", format!("{key:?}")),
+            ("call_id", format!("{call_id:?}")),
+            ("attempt", attempt.to_string()),
+            ("start_time", start_time.as_microsecond().to_string()),
+            ("operation_name", format!("{operation_name:?}")),
+            ("request_model", format!("{request_model:?}")),
+            ("response_model", format!("{response_model:?}")),
+            ("response_id", format!("{response_id:?}")),
+            ("batch_id", format!("{batch_id:?}")),
+            ("usage", format!("{usage:?}")),
+            ("units", format!("{units:?}")),
+            ("response_cache_hit", response_cache_hit.to_string()),
+            ("outcome", outcome.code().to_string()),
+            ("error_type", format!("{error_type:?}")),
+            ("reservation", format!("{reservation:?}")),
+            ("reported_cost", format!("{reported_cost:?}")),
+            ("reported_currency", format!("{reported_currency:?}")),
+            ("accounting", accounting.code().to_string()),
+            ("origin", origin.code().to_string()),
+        ];
+        fields.extend(dimensions.values.iter().map(|(dimension, value)| (dimension.name(), value.clone())));
+        fields
+    }
+
+    /// The digest of [`Self::identity`].
+    pub fn fingerprint(&self) -> Uuid {
+        let mut digester = Digester::new();
+        for (name, value) in self.identity() {
+            digester.field(name).field(value);
+        }
+        digester.finish()
+    }
+
+    /// Names of the identity fields in which `other` differs.
+    pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
+        let (mine, theirs) = (self.identity(), other.identity());
+        let mut names: Vec<&'static str> = mine
+            .iter()
+            .filter(|field| !theirs.contains(field))
+            .chain(theirs.iter().filter(|field| !mine.contains(field)))
+            .map(|(name, _)| *name)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dimensions::Dimension;
+
+    fn event() -> UsageEvent {
+        UsageEvent {
+            key: EventKey::Id(Uuid::from_u128(7)),
+            call_id: None,
+            attempt: 1,
+            start_time: Timestamp::UNIX_EPOCH,
+            end_time: None,
+            time_to_first_token_micros: None,
+            dimensions: Dimensions::default().with(Dimension::UserId, "u1"),
+            operation_name: Some("chat".to_owned()),
+            request_model: ModelRef::new("openai", "gpt-4o"),
+            response_model: None,
+            response_id: None,
+            batch_id: None,
+            usage: Some(TokenUsage::reported(10, 5)),
+            units: Vec::new(),
+            response_cache_hit: false,
+            outcome: CallOutcome::Ok,
+            error_type: None,
+            reservation: None,
+            reported_cost: None,
+            reported_currency: None,
+            accounting: Accounting::Enforced,
+            origin: Origin::Live,
+            trace_id: None,
+            span_id: None,
+            metadata_json: None,
+        }
+    }
+
+    #[test]
+    fn decision_7_labels_latency_trace_and_metadata_stay_out_of_the_fingerprint() {
+        let mut retry = event();
+        retry.end_time = Some(Timestamp::UNIX_EPOCH);
+        retry.time_to_first_token_micros = Some(1);
+        retry.trace_id = Some("trace".to_owned());
+        retry.metadata_json = Some("{}".to_owned());
+        retry.dimensions.labels.insert("attempt".to_owned(), "2".to_owned());
+        assert_eq!(event().fingerprint(), retry.fingerprint());
+    }
+
+    #[test]
+    fn decision_7_other_content_is_named() {
+        let mut other = event();
+        other.usage = Some(TokenUsage::reported(11, 5));
+        other.dimensions.set(Dimension::UserId, "u2");
+        assert_ne!(event().fingerprint(), other.fingerprint());
+        assert_eq!(event().differing_fields(&other), ["usage", "user_id"]);
+    }
+
+    #[test]
+    fn codes_survive_the_database() {
+        assert_eq!(CallOutcome::from_code(CallOutcome::Absorbed.code()), Some(CallOutcome::Absorbed));
+        assert_eq!(Origin::from_code(99), None);
+    }
+}

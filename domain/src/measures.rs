@@ -1,0 +1,236 @@
+//! What is summed up over events: the one list of measures behind session totals, rollups and summaries.
+
+use jiff::Timestamp;
+
+use crate::amount::{AmountError, Usd};
+use crate::event::{Accounting, UsageEvent};
+use crate::price::{Cost, LineKind, PriceState};
+use crate::tokens::{TokenClass, UsageQuality};
+
+/// A class of cost: plain text of each side, every token class, and all other units together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CostClass {
+    /// Plain, uncached text input.
+    TextIn,
+    /// Plain text output.
+    TextOut,
+    /// A token class.
+    Class(TokenClass),
+    /// Units other than tokens.
+    Units,
+}
+
+impl CostClass {
+    /// How many classes there are.
+    pub const COUNT: usize = TokenClass::ALL.len() + 3;
+
+    /// Every class, in a fixed order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::TextIn, Self::TextOut]
+            .into_iter()
+            .chain(TokenClass::ALL.into_iter().map(Self::Class))
+            .chain([Self::Units])
+    }
+
+    /// Its place in [`Self::all`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::TextIn => 0,
+            Self::TextOut => 1,
+            Self::Class(class) => 2 + class.index(),
+            Self::Units => Self::COUNT - 1,
+        }
+    }
+
+    /// Its name in summaries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TextIn => "input",
+            Self::TextOut => "output",
+            Self::Class(class) => class.name(),
+            Self::Units => "units",
+        }
+    }
+
+    fn of(line: &LineKind) -> Self {
+        match line {
+            LineKind::InputText => Self::TextIn,
+            LineKind::OutputText => Self::TextOut,
+            LineKind::Class { class, .. } => Self::Class(*class),
+            LineKind::Unit(_) => Self::Units,
+        }
+    }
+}
+
+/// What one event was charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The cost as priced.
+    pub cost: Cost,
+    /// What is charged: the cost, or nothing for a response-cache hit.
+    pub usd: Usd,
+    /// What a response-cache hit saved; absent where it was none.
+    pub saved_usd: Option<Usd>,
+}
+
+impl Charge {
+    /// The charge of `event` at `cost` (contract, decision 16: a response-cache hit is charged nothing).
+    pub fn of(event: &UsageEvent, cost: Cost) -> Self {
+        let saved_usd = event.response_cache_hit.then_some(cost.usd);
+        let usd = if event.response_cache_hit { Usd::ZERO } else { cost.usd };
+        Self { cost, usd, saved_usd }
+    }
+}
+
+/// Sums over events. Absent parts were never reported, which is not zero (invariant 8).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Measures {
+    /// Calls: events that are a first attempt.
+    pub calls: i64,
+    /// Attempts: events.
+    pub attempts: i64,
+    /// Attempts that failed.
+    pub errors: i64,
+    /// Attempts that no price, or only part of one, was known for.
+    pub unpriced: i64,
+    /// Attempts whose counts are estimates.
+    pub estimated: i64,
+    /// Attempts that a response cache answered.
+    pub response_cache_hits: i64,
+    /// Input tokens, all classes.
+    pub input_tokens: i64,
+    /// Output tokens, all classes.
+    pub output_tokens: i64,
+    /// Tokens by class, by [`TokenClass::index`].
+    pub class_tokens: [Option<i64>; TokenClass::ALL.len()],
+    /// Charged.
+    pub usd: Usd,
+    /// Priced, but shown only: memo accounting.
+    pub memo_usd: Usd,
+    /// Saved by response caches.
+    pub saved_usd: Option<Usd>,
+    /// Reported by providers in US dollars.
+    pub reported_usd: Option<Usd>,
+    /// Our charge for the same attempts that a provider reported a cost for.
+    pub reported_own_usd: Option<Usd>,
+    /// Charged, by [`CostClass::index`].
+    pub class_usd: [Option<Usd>; CostClass::COUNT],
+    /// Earliest start.
+    pub first_time: Option<Timestamp>,
+    /// Latest start.
+    pub last_time: Option<Timestamp>,
+}
+
+fn plus<T: Copy>(
+    left: Option<T>,
+    right: Option<T>,
+    add: impl FnOnce(T, T) -> Result<T, AmountError>,
+) -> Result<Option<T>, AmountError> {
+    match (left, right) {
+        (Some(left), Some(right)) => add(left, right).map(Some),
+        (only, None) | (None, only) => Ok(only),
+    }
+}
+
+fn count(left: i64, right: i64) -> Result<i64, AmountError> {
+    left.checked_add(right).ok_or(AmountError::TooLarge)
+}
+
+fn tokens(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl Measures {
+    /// The measures of one event. A response-cache hit used no token at the provider.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`] where the cost of a class cannot be held.
+    pub fn of(event: &UsageEvent, charge: &Charge) -> Result<Self, AmountError> {
+        let used = event.usage.as_ref().filter(|_| !event.response_cache_hit);
+        let memo = event.accounting == Accounting::Memo;
+        let incomplete = matches!(charge.cost.state, PriceState::Unpriced | PriceState::Partial);
+        let estimated = event
+            .usage
+            .as_ref()
+            .is_some_and(|usage| matches!(usage.quality, UsageQuality::Estimated | UsageQuality::Unknown));
+        let reported = event.reported_cost.filter(|_| event.reported_currency.as_deref().unwrap_or("USD") == "USD");
+        let mut class_usd = [None; CostClass::COUNT];
+        if !memo && !event.response_cache_hit {
+            for line in &charge.cost.lines {
+                if let Some(sum) = class_usd.get_mut(CostClass::of(&line.line).index()) {
+                    *sum = plus(*sum, Some(line.usd), Usd::plus)?;
+                }
+            }
+        }
+        Ok(Self {
+            calls: i64::from(event.calls()),
+            attempts: 1,
+            errors: i64::from(event.outcome.is_error()),
+            unpriced: i64::from(incomplete),
+            estimated: i64::from(estimated),
+            response_cache_hits: i64::from(event.response_cache_hit),
+            input_tokens: used.and_then(|usage| usage.total_input).map_or(0, tokens),
+            output_tokens: used.and_then(|usage| usage.total_output).map_or(0, tokens),
+            class_tokens: TokenClass::ALL.map(|class| used.and_then(|usage| usage.class_tokens(class)).map(tokens)),
+            usd: if memo { Usd::ZERO } else { charge.usd },
+            memo_usd: if memo { charge.usd } else { Usd::ZERO },
+            saved_usd: charge.saved_usd,
+            reported_usd: reported,
+            reported_own_usd: reported.map(|_| charge.usd),
+            class_usd,
+            first_time: Some(event.start_time),
+            last_time: Some(event.start_time),
+        })
+    }
+
+    /// Adds `other`, exactly.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`] where a sum cannot be held.
+    pub fn add(&mut self, other: &Self) -> Result<(), AmountError> {
+        self.calls = count(self.calls, other.calls)?;
+        self.attempts = count(self.attempts, other.attempts)?;
+        self.errors = count(self.errors, other.errors)?;
+        self.unpriced = count(self.unpriced, other.unpriced)?;
+        self.estimated = count(self.estimated, other.estimated)?;
+        self.response_cache_hits = count(self.response_cache_hits, other.response_cache_hits)?;
+        self.input_tokens = count(self.input_tokens, other.input_tokens)?;
+        self.output_tokens = count(self.output_tokens, other.output_tokens)?;
+        for (sum, addend) in self.class_tokens.iter_mut().zip(other.class_tokens) {
+            *sum = plus(*sum, addend, count)?;
+        }
+        self.usd = self.usd.plus(other.usd)?;
+        self.memo_usd = self.memo_usd.plus(other.memo_usd)?;
+        self.saved_usd = plus(self.saved_usd, other.saved_usd, Usd::plus)?;
+        self.reported_usd = plus(self.reported_usd, other.reported_usd, Usd::plus)?;
+        self.reported_own_usd = plus(self.reported_own_usd, other.reported_own_usd, Usd::plus)?;
+        for (sum, addend) in self.class_usd.iter_mut().zip(other.class_usd) {
+            *sum = plus(*sum, addend, Usd::plus)?;
+        }
+        self.first_time = self.first_time.into_iter().chain(other.first_time).min();
+        self.last_time = self.last_time.max(other.last_time);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_follow_the_order_of_all() {
+        for (position, class) in CostClass::all().enumerate() {
+            assert_eq!(class.index(), position);
+        }
+        assert_eq!(CostClass::all().count(), CostClass::COUNT);
+    }
+
+    #[test]
+    fn invariant_8_absent_stays_absent_when_summed() {
+        let mut sum = Measures::default();
+        sum.add(&Measures { saved_usd: Some(Usd::ZERO), ..Measures::default() }).unwrap();
+        sum.add(&Measures::default()).unwrap();
+        assert_eq!(sum.saved_usd, Some(Usd::ZERO));
+        assert_eq!(sum.reported_usd, None);
+    }
+}

@@ -1,0 +1,140 @@
+//! What one line of a cost is for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::tokens::{Side, TokenClass};
+
+/// What a rate prices and a cost line charges.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// Plain, uncached text that the model read.
+    InputText,
+    /// Plain text that the model wrote.
+    OutputText,
+    /// A disjoint part of one side.
+    Class {
+        /// The class.
+        class: TokenClass,
+        /// How long a cache entry lives, in seconds; absent = the provider's default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cache_ttl_seconds: Option<u32>,
+    },
+    /// A counted unit by its name, for example `web_search`.
+    Unit(String),
+}
+
+impl LineKind {
+    /// A class without a time to live.
+    pub const fn class(class: TokenClass) -> Self {
+        Self::Class { class, cache_ttl_seconds: None }
+    }
+
+    /// The plain text of `side`.
+    pub const fn plain_text(side: Side) -> Self {
+        match side {
+            Side::Input => Self::InputText,
+            Side::Output => Self::OutputText,
+        }
+    }
+
+    /// Its name in costs and in the catalog: `input`, `output`, `cache_read`, `cache_write_300s`, `web_search`.
+    pub fn name(&self) -> String {
+        self.to_string()
+    }
+
+    /// The token line called `name`, the inverse of [`Self::name`]; `None` where no token line is called so.
+    pub fn token_line(name: &str) -> Option<Self> {
+        match name {
+            "input" => return Some(Self::InputText),
+            "output" => return Some(Self::OutputText),
+            _ => {}
+        }
+        if let Some(class) = TokenClass::ALL.into_iter().find(|class| class.name() == name) {
+            return Some(Self::class(class));
+        }
+        let seconds = name.strip_prefix(TokenClass::CacheWrite.name())?.strip_prefix('_')?.strip_suffix('s')?;
+        let line = Self::Class { class: TokenClass::CacheWrite, cache_ttl_seconds: Some(seconds.parse().ok()?) };
+        // Refuses other spellings of the same number, such as `cache_write_+300s`.
+        (line.name() == name).then_some(line)
+    }
+
+    /// The line whose rate stands in where this one has none: the nearest parent, at last its side's plain text.
+    pub fn parent(&self) -> Option<Self> {
+        let Self::Class { class, cache_ttl_seconds } = self else { return None };
+        if cache_ttl_seconds.is_some() {
+            return Some(Self::class(*class));
+        }
+        Some(match class {
+            TokenClass::CacheReadAudio | TokenClass::CacheReadImage | TokenClass::CacheReadVideo => {
+                Self::class(TokenClass::CacheRead)
+            }
+            other => Self::plain_text(other.side()),
+        })
+    }
+
+    /// Whether it charges for something that the model wrote.
+    pub fn is_output(&self) -> bool {
+        match self {
+            Self::OutputText => true,
+            Self::Class { class, .. } => class.side() == Side::Output,
+            Self::InputText | Self::Unit(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for LineKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InputText => formatter.write_str("input"),
+            Self::OutputText => formatter.write_str("output"),
+            Self::Class { class, cache_ttl_seconds: None } => formatter.write_str(class.name()),
+            Self::Class { class, cache_ttl_seconds: Some(seconds) } => {
+                write!(formatter, "{}_{seconds}s", class.name())
+            }
+            Self::Unit(unit) => formatter.write_str(unit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_lines_are_inverse() {
+        let mut lines = vec![
+            LineKind::InputText,
+            LineKind::OutputText,
+            LineKind::Class { class: TokenClass::CacheWrite, cache_ttl_seconds: Some(3600) },
+        ];
+        lines.extend(TokenClass::ALL.map(LineKind::class));
+        for line in lines {
+            assert_eq!(LineKind::token_line(&line.name()), Some(line.clone()), "{line}");
+        }
+        for bad in ["", "web_search", "cache_write_", "cache_write_+300s", "cache_write_0300s", "cache_read_300s"] {
+            assert_eq!(LineKind::token_line(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_class_ends_at_the_plain_text_of_its_side() {
+        for class in TokenClass::ALL {
+            let mut line = LineKind::class(class);
+            while let Some(parent) = line.parent() {
+                line = parent;
+            }
+            assert_eq!(line, LineKind::plain_text(class.side()), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn parents_are_nearest_first() {
+        let write = LineKind::Class { class: TokenClass::CacheWrite, cache_ttl_seconds: Some(300) };
+        assert_eq!(write.parent(), Some(LineKind::class(TokenClass::CacheWrite)));
+        assert_eq!(LineKind::class(TokenClass::CacheReadAudio).parent(), Some(LineKind::class(TokenClass::CacheRead)));
+        assert_eq!(LineKind::Unit("image".into()).parent(), None);
+    }
+}

@@ -1,0 +1,6 @@
+-- Digests come sorted: two writers that add the same ones wait for each other in one order.
+INSERT INTO shape (tenant_id, digest, content)
+SELECT $1, wanted.digest, wanted.content
+FROM unnest($2::uuid[], $3::jsonb[]) AS wanted (digest, content)
+ON CONFLICT DO NOTHING
+RETURNING shape_id, digest

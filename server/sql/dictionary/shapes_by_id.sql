@@ -1,0 +1,1 @@
+SELECT shape_id, content FROM shape WHERE tenant_id = $1 AND shape_id = ANY($2)

@@ -1,0 +1,236 @@
+//! What the ledger is asked to do, and what it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tollgate_domain::budget::{BudgetState, Choice, Decision};
+use tollgate_domain::dimensions::Dimensions;
+use tollgate_domain::event::UsageEvent;
+use tollgate_domain::measures::Charge;
+use tollgate_domain::model::ModelRef;
+use tollgate_domain::notices::Notices;
+use tollgate_domain::price::{Cost, PriceSheet};
+use tollgate_domain::tokens::TokenUsage;
+use uuid::Uuid;
+
+use super::holds::CheckPlan;
+use crate::app::AppError;
+use crate::store::reservations::Reservation;
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, AppError>>;
+
+/// One event to record, validated and priced.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The event as its caller told it.
+    pub event: UsageEvent,
+    /// Digest of that telling.
+    pub fingerprint: Uuid,
+    /// The prices in force; `None` = unpriced.
+    pub sheet: Option<Arc<PriceSheet>>,
+    /// What it is charged.
+    pub charge: Charge,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone)]
+pub struct RecordAnswer {
+    /// Whether an earlier telling was recorded, and this answers for it.
+    pub duplicate: bool,
+    /// Its id.
+    pub event_id: Uuid,
+    /// What was charged.
+    pub charge: Charge,
+    /// Which budget windows were charged.
+    pub charge_time: Timestamp,
+    /// How it was charged.
+    pub notices: Notices,
+    /// The reservation after it.
+    pub reservation: Option<Reservation>,
+    /// The counters that it was charged to.
+    pub budgets: Vec<BudgetState>,
+    /// The dimensions that it was charged to.
+    pub dimensions: Dimensions,
+}
+
+/// A check that holds where it is admitted.
+#[derive(Debug, Clone)]
+pub struct Reserve {
+    /// The id that a hold consumes.
+    pub id: Uuid,
+    /// Digest of the check.
+    pub fingerprint: Uuid,
+    /// What is checked.
+    pub plan: CheckPlan,
+    /// How long the hold lasts.
+    pub ttl: Duration,
+}
+
+/// What a check answers.
+#[derive(Debug, Clone)]
+pub struct CheckAnswer {
+    /// The decision.
+    pub decision: Decision,
+    /// Why it is refused; empty where it is not.
+    pub reason: &'static str,
+    /// The hold.
+    pub reservation: Option<Reservation>,
+    /// Largest output that every budget affords.
+    pub affordable_output_tokens: Option<u64>,
+    /// Whether it would not even fit an empty window.
+    pub never_fits: bool,
+    /// The worst case that was checked.
+    pub estimate: Cost,
+    /// The model that the worst case was priced as.
+    pub model: ModelRef,
+    /// Every budget that applied.
+    pub budgets: Vec<BudgetState>,
+    /// What a caller that cannot reach Tollgate should do.
+    pub when_unreachable: Choice,
+    /// The database's clock.
+    pub now: Timestamp,
+}
+
+/// The counters of a check that refused, or all of them.
+pub fn check_budgets_view(budgets: Vec<BudgetState>, all: bool) -> Vec<BudgetState> {
+    if all { budgets } else { budgets.into_iter().filter(|state| state.refused).collect() }
+}
+
+/// An extension of a reservation.
+#[derive(Debug, Clone)]
+pub struct Extension {
+    /// Which one.
+    pub id: Uuid,
+    /// New lead from now; `None` leaves the expiry.
+    pub ttl: Option<Duration>,
+    /// Rises; a lower one is ignored.
+    pub sequence: i64,
+    /// Cumulative usage so far.
+    pub running: Option<TokenUsage>,
+    /// Priced running usage: the charge if the call ended now.
+    pub running_sheet: Option<Arc<PriceSheet>>,
+    /// A new worst case to hold for.
+    pub raise: Option<CheckPlan>,
+}
+
+/// What an extension answers.
+#[derive(Debug, Clone)]
+pub struct ExtendAnswer {
+    /// [`Decision::Denied`] = stop the stream; the hold stays.
+    pub decision: Decision,
+    /// The reservation after it.
+    pub reservation: Reservation,
+    /// Its counters.
+    pub budgets: Vec<BudgetState>,
+}
+
+/// What a release answers.
+#[derive(Debug, Clone)]
+pub struct ReleaseAnswer {
+    /// The reservation after it.
+    pub reservation: Reservation,
+    /// Its counters.
+    pub budgets: Vec<BudgetState>,
+}
+
+/// One thing to do, with where its answer goes.
+#[derive(Debug)]
+pub enum Command {
+    /// Record an event.
+    Record(Box<Record>, Reply<RecordAnswer>),
+    /// Decide a check and hold for it.
+    Reserve(Box<Reserve>, Reply<CheckAnswer>),
+    /// Extend a reservation.
+    Extend(Box<Extension>, Reply<ExtendAnswer>),
+    /// Release a reservation.
+    Release {
+        /// Which one.
+        id: Uuid,
+        /// Why.
+        reason: String,
+        /// Where the answer goes.
+        reply: Reply<ReleaseAnswer>,
+    },
+    /// End a reservation whose time has run out.
+    Expire {
+        /// Which one.
+        id: Uuid,
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
+}
+
+/// An answer that waits for its transaction to commit.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Recorded(Box<RecordAnswer>),
+    Checked(Box<CheckAnswer>),
+    Extended(Box<ExtendAnswer>),
+    Released(Box<ReleaseAnswer>),
+    Expired,
+}
+
+impl Command {
+    /// The reservation that it reads or changes.
+    pub(super) fn reservation_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Record(record, _) => record.event.reservation.map(|used| used.reservation_id),
+            Self::Reserve(reserve, _) => Some(reserve.id),
+            Self::Extend(extension, _) => Some(extension.id),
+            Self::Release { id, .. } | Self::Expire { id, .. } => Some(*id),
+        }
+    }
+
+    /// About how many bytes it takes while it waits.
+    pub(super) fn weight(&self) -> usize {
+        const BASE: usize = 1_024;
+        let texts = |dimensions: &Dimensions| -> usize {
+            let values: usize = dimensions.values.values().map(String::len).sum();
+            let labels: usize = dimensions.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+            values + labels
+        };
+        match self {
+            Self::Record(record, _) => {
+                let metadata = record.event.metadata_json.as_ref().map_or(0, String::len);
+                BASE + metadata + texts(&record.event.dimensions)
+            }
+            Self::Reserve(reserve, _) => BASE + texts(&reserve.plan.dimensions),
+            Self::Extend(..) | Self::Release { .. } | Self::Expire { .. } => BASE,
+        }
+    }
+
+    /// Whether nobody waits for it and nothing would be lost: a hold for a caller that is gone would only leak. Usage
+    /// is a fact, and is recorded even then.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Reserve(_, reply) => reply.is_closed(),
+            Self::Record(..) | Self::Extend(..) | Self::Release { .. } | Self::Expire { .. } => false,
+        }
+    }
+
+    /// Sends the answer; a caller that is gone does not mind.
+    pub(super) fn answer(self, answer: Result<Answer, AppError>) {
+        match (self, answer) {
+            (Self::Record(_, reply), Ok(Answer::Recorded(answer))) => drop(reply.send(Ok(*answer))),
+            (Self::Reserve(_, reply), Ok(Answer::Checked(answer))) => drop(reply.send(Ok(*answer))),
+            (Self::Extend(_, reply), Ok(Answer::Extended(answer))) => drop(reply.send(Ok(*answer))),
+            (Self::Release { reply, .. }, Ok(Answer::Released(answer))) => drop(reply.send(Ok(*answer))),
+            (Self::Expire { reply, .. }, Ok(Answer::Expired)) => drop(reply.send(Ok(()))),
+            (command, Err(error)) => command.refuse(error),
+            (command, Ok(_)) => command.refuse(AppError::Internal),
+        }
+    }
+
+    fn refuse(self, error: AppError) {
+        match self {
+            Self::Record(_, reply) => drop(reply.send(Err(error))),
+            Self::Reserve(_, reply) => drop(reply.send(Err(error))),
+            Self::Extend(_, reply) => drop(reply.send(Err(error))),
+            Self::Release { reply, .. } => drop(reply.send(Err(error))),
+            Self::Expire { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The ledger: the one writer of usage, totals, rollups, budgets and reservations.
+//!
+//! While one transaction commits, the next batch forms: no timer stands in the way of a lone call, and thousands of
+//! calls share a commit under load. Handlers enqueue and await; they never own a database future, so a cancelled call
+//! leaves nothing half done.
+
+mod batch;
+mod command;
+mod counters;
+mod drafts;
+mod holds;
+mod queue;
+mod settle;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use sqlx::PgPool;
+use tokio::sync::{RwLock, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+pub use command::{
+    CheckAnswer, Command, ExtendAnswer, Extension, Record, RecordAnswer, ReleaseAnswer, Reserve, check_budgets_view,
+};
+pub use holds::{CheckPlan, explain};
+
+use crate::app::AppError;
+use crate::live::Hub;
+use crate::store::budgets::{BudgetSet, WindowKey};
+use crate::store::dictionary::Dictionary;
+use crate::tenant::TenantId;
+
+/// Bounds of the ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct LedgerSettings {
+    /// Most commands that wait.
+    pub queue_items: usize,
+    /// Most bytes that wait.
+    pub queue_bytes: usize,
+    /// Most commands of one transaction.
+    pub batch_items: usize,
+    /// Transactions at once.
+    pub writers: usize,
+    /// How long a batch is tried again while the database is away.
+    pub retry_for: Duration,
+    /// How old an event id may be.
+    pub retention: Duration,
+    /// How far ahead an event id may be.
+    pub ahead: Duration,
+}
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self {
+            queue_items: 8_192,
+            queue_bytes: 16 << 20,
+            batch_items: 500,
+            writers: 2,
+            retry_for: Duration::from_secs(5),
+            retention: Duration::from_secs(400 * 86_400),
+            ahead: Duration::from_secs(48 * 3_600),
+        }
+    }
+}
+
+/// What all writers share.
+#[derive(Debug)]
+struct Shared {
+    pool: PgPool,
+    dictionary: Dictionary,
+    settings: LedgerSettings,
+    hub: Hub,
+    budgets: RwLock<std::collections::HashMap<TenantId, Arc<BudgetSet>>>,
+    known_windows: Cache<(TenantId, WindowKey), ()>,
+}
+
+/// The handle by which use cases reach the ledger.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+    queue: queue::Queue,
+    tasks: TaskTracker,
+}
+
+impl Ledger {
+    /// Starts the writers.
+    pub fn start(pool: PgPool, dictionary: Dictionary, hub: Hub, settings: LedgerSettings) -> Self {
+        let shared = Arc::new(Shared {
+            pool,
+            dictionary,
+            settings,
+            hub,
+            budgets: RwLock::default(),
+            known_windows: Cache::new(200_000),
+        });
+        let (queue, intake) = queue::bounded(settings.queue_items, settings.queue_bytes);
+        let tasks = TaskTracker::new();
+        for _ in 0..settings.writers.max(1) {
+            tasks.spawn(writer::run(shared.clone(), intake.clone()));
+        }
+        tasks.close();
+        Self { shared, queue, tasks }
+    }
+
+    /// Records one event.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn record(&self, tenant: TenantId, record: Record) -> Result<RecordAnswer, AppError> {
+        self.submit(tenant, |reply| Command::Record(Box::new(record), reply)).await
+    }
+
+    /// Enqueues one event; the answer comes later.
+    ///
+    /// # Errors
+    /// [`AppError::Full`] and [`AppError::ShuttingDown`], at once.
+    pub fn enqueue_record(
+        &self,
+        tenant: TenantId,
+        record: Record,
+    ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.push(tenant, Command::Record(Box::new(record), reply))?;
+        Ok(answer)
+    }
+
+    /// Decides a check and, where it is admitted, holds for it.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn reserve(&self, tenant: TenantId, reserve: Reserve) -> Result<CheckAnswer, AppError> {
+        self.submit(tenant, |reply| Command::Reserve(Box::new(reserve), reply)).await
+    }
+
+    /// Extends a reservation.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn extend(&self, tenant: TenantId, extension: Extension) -> Result<ExtendAnswer, AppError> {
+        self.submit(tenant, |reply| Command::Extend(Box::new(extension), reply)).await
+    }
+
+    /// Releases a reservation.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn release(&self, tenant: TenantId, id: Uuid, reason: String) -> Result<ReleaseAnswer, AppError> {
+        self.submit(tenant, |reply| Command::Release { id, reason, reply }).await
+    }
+
+    /// Ends a reservation whose time has run out.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn expire(&self, tenant: TenantId, id: Uuid) -> Result<(), AppError> {
+        self.submit(tenant, |reply| Command::Expire { id, reply }).await
+    }
+
+    /// The tenant's active budgets as last seen, for reads that decide nothing.
+    pub async fn last_known_budgets(&self, tenant: TenantId) -> Option<Arc<BudgetSet>> {
+        self.shared.budgets.read().await.get(&tenant).cloned()
+    }
+
+    /// Takes no more commands, and waits until all that were taken are answered.
+    pub async fn drain(&self, deadline: &CancellationToken) {
+        self.queue.close();
+        tokio::select! {
+            () = self.tasks.wait() => {}
+            () = deadline.cancelled() => tracing::warn!("the ledger's queue did not drain in time"),
+        }
+    }
+
+    async fn submit<T>(
+        &self,
+        tenant: TenantId,
+        command: impl FnOnce(oneshot::Sender<Result<T, AppError>>) -> Command,
+    ) -> Result<T, AppError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.push(tenant, command(reply))?;
+        // A writer that is gone without an answer may have committed: the caller tries again with the same id.
+        answer.await.unwrap_or(Err(AppError::Unavailable))
+    }
+}

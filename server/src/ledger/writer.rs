@@ -1,0 +1,113 @@
+//! A writer: takes batches, runs their transactions, and answers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+
+use super::Shared;
+use super::batch::{self, BatchError};
+use super::command::Command;
+use super::queue::Intake;
+use crate::app::AppError;
+use crate::store::StoreError;
+use crate::tenant::TenantId;
+
+/// Longest wait between two tries of a batch.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs until the queue is closed and empty.
+pub(super) async fn run(shared: Arc<Shared>, intake: Intake) {
+    while let Some((tenant, commands)) = intake.next_batch(shared.settings.batch_items).await {
+        let commands: Vec<Command> = commands.into_iter().filter(|command| !command.is_abandoned()).collect();
+        flush(&shared, tenant, commands).await;
+    }
+}
+
+/// Commits the commands. A batch that fails on its data is halved until the bad command fails alone.
+async fn flush(shared: &Shared, tenant: TenantId, commands: Vec<Command>) {
+    let mut work = vec![commands];
+    while let Some(mut commands) = work.pop() {
+        if commands.is_empty() {
+            continue;
+        }
+        match commit(shared, tenant, &commands).await {
+            Ok(done) => {
+                shared.hub.touch(&done.touches);
+                for (command, answer) in commands.into_iter().zip(done.answers) {
+                    command.answer(answer);
+                }
+            }
+            Err(error) if commands.len() > 1 && error.is_data() => {
+                let second = commands.split_off(commands.len() / 2);
+                work.push(second);
+                work.push(commands);
+            }
+            Err(error) => {
+                for command in commands {
+                    command.answer(Err(error.to_app()));
+                }
+            }
+        }
+    }
+}
+
+/// Tries the transaction until its outcome is known or `retry_for` is over. An unknown outcome repeats the whole batch:
+/// its keys make that harmless.
+async fn commit(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Result<batch::Done, BatchError> {
+    let deadline = Instant::now() + shared.settings.retry_for;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let error = match batch::run(shared, tenant, commands).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        if !error.may_pass() || Instant::now() >= deadline {
+            return Err(error);
+        }
+        tracing::warn!(error = &error as &dyn std::error::Error, commands = commands.len(), "a batch is tried again");
+        let jitter = rand::rng().random_range(0.5..1.0);
+        tokio::time::sleep(pause.mul_f64(jitter)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl BatchError {
+    /// Whether the same batch may succeed later.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Raced => true,
+            Self::Store(error) => matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_)),
+            Self::Amount(_) | Self::Command(_) => false,
+        }
+    }
+
+    /// Whether a part of the batch may succeed where the whole does not.
+    fn is_data(&self) -> bool {
+        match self {
+            Self::Raced => false,
+            Self::Store(error) => !matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_)),
+            Self::Amount(_) | Self::Command(_) => true,
+        }
+    }
+
+    fn to_app(&self) -> AppError {
+        match self {
+            Self::Raced => AppError::Unavailable,
+            Self::Amount(_) => AppError::invalid("event", "its cost would lift a sum above what can be held"),
+            Self::Command(what) => {
+                tracing::error!(what, "a command cannot be applied");
+                AppError::Internal
+            }
+            Self::Store(error @ StoreError::Data(_)) => {
+                tracing::error!(error = error as &dyn std::error::Error, "the database refused a command's data");
+                AppError::Internal
+            }
+            Self::Store(StoreError::Contended(_) | StoreError::Unavailable(_)) => AppError::Unavailable,
+            Self::Store(error) => {
+                tracing::error!(error = error as &dyn std::error::Error, "a batch failed");
+                AppError::Internal
+            }
+        }
+    }
+}

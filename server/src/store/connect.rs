@@ -1,0 +1,83 @@
+//! Connections: pools, the checks that a database must pass, and migrations.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use thiserror::Error;
+
+use super::error::StoreError;
+
+/// Oldest Postgres that is supported.
+pub const OLDEST_MAJOR: u32 = 14;
+/// Newest Postgres that is supported.
+pub const NEWEST_MAJOR: u32 = 18;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// Why a database is not used.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// It cannot be reached, or it answered unexpectedly.
+    #[error("the database cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// Its version is not supported.
+    #[error(
+        "the database runs PostgreSQL {found}, Tollgate needs {OLDEST_MAJOR} to {NEWEST_MAJOR}: \
+         point DATABASE_URL at such a server"
+    )]
+    Version {
+        /// Its major version.
+        found: u32,
+    },
+    /// It would lose what it acknowledged.
+    #[error(
+        "the database runs with {setting} = {value}: acknowledged usage could be lost. \
+         Set {setting} = on (for synchronous_commit, remote_write and remote_apply will do, too) and start again"
+    )]
+    NotDurable {
+        /// Which setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The schema cannot be brought up to date.
+    #[error("the schema cannot be brought up to date")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// A pool of connections, each with the settings that the statements count on.
+pub fn pool(options: PgConnectOptions, connections: u32, acquire_timeout: Duration) -> PgPool {
+    let options = options.application_name("tollgate").options([("TimeZone", "UTC"), ("jit", "off")]);
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout).connect_lazy_with(options)
+}
+
+/// Checks version and durability.
+///
+/// # Errors
+/// [`ConnectError`] that says what to change.
+pub async fn check(pool: &PgPool) -> Result<(), ConnectError> {
+    let settings = sqlx::query_file!("sql/tasks/settings.sql").fetch_one(pool).await.map_err(StoreError::from)?;
+    let major = u32::try_from(settings.server_version_num / 10_000).unwrap_or(0);
+    if !(OLDEST_MAJOR..=NEWEST_MAJOR).contains(&major) {
+        return Err(ConnectError::Version { found: major });
+    }
+    let durable = [
+        ("fsync", settings.fsync, &["on"][..]),
+        ("full_page_writes", settings.full_page_writes, &["on"]),
+        ("synchronous_commit", settings.synchronous_commit, &["on", "local", "remote_write", "remote_apply"]),
+    ];
+    for (setting, value, accepted) in durable {
+        if !accepted.contains(&value.as_str()) {
+            return Err(ConnectError::NotDurable { setting, value });
+        }
+    }
+    Ok(())
+}
+
+/// Brings the schema up to date. Replicas that start at once take turns: the migrator holds an advisory lock.
+///
+/// # Errors
+/// [`ConnectError::Migration`].
+pub async fn migrate(pool: &PgPool) -> Result<(), ConnectError> {
+    Ok(MIGRATIONS.run(pool).await?)
+}

@@ -1,0 +1,227 @@
+//! The statements of the ledger's transaction, in the order in which it runs them.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+use tollgate_domain::measures::Measures;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::event_row::EventRow;
+use super::measures_row::MeasuresRow;
+use super::time::{from_database, to_database};
+use crate::tenant::TenantId;
+
+/// First key of the advisory locks that order budget changes against batches; the second is the tenant.
+const BUDGETS_LOCK: i32 = 0x746f_6c6c;
+
+/// Rollup grain of 15 minutes: fine enough for a day in every time zone.
+pub const GRAIN_QUARTER: i16 = 1;
+/// Rollup grain of UTC days.
+pub const GRAIN_DAY: i16 = 2;
+
+/// Starts a batch: from here to its end, the tenant's budgets do not change. Any number of batches run at once.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn begin_batch(pool: &PgPool, tenant: TenantId) -> Result<Transaction<'static, Postgres>, StoreError> {
+    begin_locked(pool, tenant, "pg_advisory_xact_lock_shared").await
+}
+
+/// Starts a change of the tenant's budgets: it waits for the batches under way and holds off new ones.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn begin_budget_change(
+    pool: &PgPool,
+    tenant: TenantId,
+) -> Result<Transaction<'static, Postgres>, StoreError> {
+    begin_locked(pool, tenant, "pg_advisory_xact_lock").await
+}
+
+/// The lock is taken in a statement of its own, so that the snapshots of all later ones come after it, and in the round
+/// trip of BEGIN. Both texts are constants of this file but for the tenant's number.
+async fn begin_locked(
+    pool: &PgPool,
+    tenant: TenantId,
+    lock: &'static str,
+) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {lock}({BUDGETS_LOCK}, {})", tenant.0);
+    Ok(pool.begin_with(AssertSqlSafe(begin)).await?)
+}
+
+/// What a batch starts from.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The version of the tenant's budgets.
+    pub budgets_version: i64,
+}
+
+/// Reads the database's clock and the version of the tenant's budgets.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn clock(connection: &mut PgConnection, tenant: TenantId) -> Result<Clock, StoreError> {
+    let row = sqlx::query_file!("sql/ledger/clock.sql", tenant.0).fetch_one(connection).await?;
+    Ok(Clock { now: from_database(row.now)?, budgets_version: row.budgets_version })
+}
+
+/// Maps keys of other systems to event ids: a key that is there already keeps the id of its first telling.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn claim_external_keys(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    sources: &[String],
+    keys: &[String],
+    ids: &[Uuid],
+) -> Result<Vec<(String, String, Uuid)>, StoreError> {
+    sqlx::query_file!("sql/ledger/add_external_keys.sql", tenant.0, sources, keys, ids)
+        .execute(&mut *connection)
+        .await?;
+    let rows = sqlx::query_file!("sql/ledger/find_external_keys.sql", tenant.0, sources, keys)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.source, row.key, row.event_id)).collect())
+}
+
+/// Inserts events; says which of them are new.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn insert_events(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    rows: &[EventRow],
+) -> Result<HashSet<Uuid>, StoreError> {
+    let inserted =
+        sqlx::query_file!("sql/ledger/insert_events.sql", tenant.0, rows as _).fetch_all(connection).await?;
+    Ok(inserted.into_iter().map(|row| row.event_id).collect())
+}
+
+/// Adds notices to events of this batch.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn add_notices(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    ids: &[Uuid],
+    notices: &[i16],
+) -> Result<(), StoreError> {
+    sqlx::query_file!("sql/ledger/add_notices.sql", tenant.0, ids, notices).execute(connection).await?;
+    Ok(())
+}
+
+/// One row of session totals to add to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey {
+    /// The session's number.
+    pub session: i64,
+    /// Whether its descendants used this.
+    pub descendants: bool,
+    /// The shape.
+    pub shape: i64,
+}
+
+/// One row of rollups to add to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RollupKey {
+    /// The grain.
+    pub grain: i16,
+    /// Start of the bucket.
+    pub bucket: Timestamp,
+    /// The user's number, for rollups by user; else 0.
+    pub user: i64,
+    /// The shape.
+    pub shape: i64,
+}
+
+/// Adds to session totals, keys sorted.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn add_session_usage<'a>(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    deltas: impl Iterator<Item = (&'a SessionKey, &'a Measures)>,
+) -> Result<(), StoreError> {
+    let (keys, measures): (Vec<&SessionKey>, Vec<MeasuresRow>) =
+        deltas.map(|(key, measures)| (key, MeasuresRow::from(measures))).unzip();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let sessions: Vec<i64> = keys.iter().map(|key| key.session).collect();
+    let descendants: Vec<bool> = keys.iter().map(|key| key.descendants).collect();
+    let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
+    sqlx::query_file!(
+        "sql/ledger/add_session_usage.sql",
+        tenant.0,
+        &sessions,
+        &descendants,
+        &shapes,
+        &measures as _
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds to rollups by shape, keys sorted.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn add_usage_rollup<'a>(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    deltas: impl Iterator<Item = (&'a RollupKey, &'a Measures)>,
+) -> Result<(), StoreError> {
+    let (keys, measures): (Vec<&RollupKey>, Vec<MeasuresRow>) =
+        deltas.map(|(key, measures)| (key, MeasuresRow::from(measures))).unzip();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let grains: Vec<i16> = keys.iter().map(|key| key.grain).collect();
+    let buckets: Vec<_> = keys.iter().map(|key| to_database(key.bucket)).collect();
+    let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
+    sqlx::query_file!("sql/ledger/add_usage_rollup.sql", tenant.0, &grains, &buckets, &shapes, &measures as _)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Adds to rollups by user and shape, keys sorted.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn add_user_rollup<'a>(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    deltas: impl Iterator<Item = (&'a RollupKey, &'a Measures)>,
+) -> Result<(), StoreError> {
+    let (keys, measures): (Vec<&RollupKey>, Vec<MeasuresRow>) =
+        deltas.map(|(key, measures)| (key, MeasuresRow::from(measures))).unzip();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let grains: Vec<i16> = keys.iter().map(|key| key.grain).collect();
+    let buckets: Vec<_> = keys.iter().map(|key| to_database(key.bucket)).collect();
+    let users: Vec<i64> = keys.iter().map(|key| key.user).collect();
+    let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
+    sqlx::query_file!(
+        "sql/ledger/add_user_rollup.sql",
+        tenant.0,
+        &grains,
+        &buckets,
+        &users,
+        &shapes,
+        &measures as _
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

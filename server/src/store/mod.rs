@@ -1,0 +1,20 @@
+//! The only place that knows sqlx. One statement per file under `sql/`, checked at compile time.
+
+pub mod audit;
+pub mod budgets;
+pub mod connect;
+pub mod counters;
+pub mod dictionary;
+pub mod error;
+pub mod event_row;
+pub mod ledger;
+pub mod measures_row;
+pub mod partitions;
+pub mod reservations;
+pub mod sessions;
+pub mod shape;
+pub mod summaries;
+pub mod time;
+pub mod usage;
+
+pub use error::StoreError;
