@@ -138,6 +138,15 @@ impl Dimension {
         self as i16
     }
 
+    /// The dimension whose values these are: sessions stay the same, whether they are the call's own, its parent or its
+    /// root.
+    pub const fn value_space(self) -> Self {
+        match self {
+            Self::ParentSessionId | Self::RootSessionId => Self::SessionId,
+            own => own,
+        }
+    }
+
     /// Whether the value is part of an event's shape.
     pub fn is_in_shape(self) -> bool {
         matches!(self.kind(), DimensionKind::Shape | DimensionKind::Call)

@@ -12,6 +12,7 @@ pub mod model;
 pub mod notices;
 pub mod price;
 pub mod reservation;
+pub mod summary;
 pub mod tokens;
 pub mod violation;
 pub mod window;

@@ -4,6 +4,14 @@
 //! the only place that knows SQL. `ARCHITECTURE.md` at the root is the map.
 
 pub mod app;
+pub mod boot;
+pub mod cli;
+pub mod config;
 pub mod embedded;
+pub mod grpc;
+pub mod ledger;
+pub mod live;
 pub mod store;
+pub mod tasks;
+pub mod telemetry;
 pub mod tenant;

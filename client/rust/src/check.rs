@@ -270,10 +270,6 @@ impl CheckAnswer {
     pub fn into_proto(self) -> v1::CheckBudgetResponse {
         self.message
     }
-
-    pub(crate) fn message(&self) -> &v1::CheckBudgetResponse {
-        &self.message
-    }
 }
 
 impl std::fmt::Display for CheckAnswer {

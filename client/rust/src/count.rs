@@ -53,7 +53,10 @@ mod tests {
 
     #[test]
     fn amounts_keep_every_digit() {
-        assert_eq!(local_amount("1234567890123456.123456789012").map(|usd| usd.to_string()).as_deref(), Some("1234567890123456.123456789012"));
+        assert_eq!(
+            local_amount("1234567890123456.123456789012").map(|usd| usd.to_string()).as_deref(),
+            Some("1234567890123456.123456789012")
+        );
         assert_eq!(local_amount(""), None);
     }
 }

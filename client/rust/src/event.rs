@@ -29,28 +29,28 @@ pub struct Event;
 
 impl Event {
     /// An event of any operation, for example `chat`.
-    pub fn new(operation: impl Into<String>, model: impl Into<Model>) -> UsageEventBuilder {
+    pub fn of(operation: impl Into<String>, model: impl Into<Model>) -> UsageEventBuilder {
         UsageEventBuilder::new(operation.into(), model.into())
     }
 
     /// A chat completion.
     pub fn chat(provider: impl Into<String>, model: impl Into<String>) -> UsageEventBuilder {
-        Self::new("chat", Model::new(provider, model))
+        Self::of("chat", Model::new(provider, model))
     }
 
     /// A multimodal generation.
     pub fn generate_content(provider: impl Into<String>, model: impl Into<String>) -> UsageEventBuilder {
-        Self::new("generate_content", Model::new(provider, model))
+        Self::of("generate_content", Model::new(provider, model))
     }
 
     /// A text completion.
     pub fn text_completion(provider: impl Into<String>, model: impl Into<String>) -> UsageEventBuilder {
-        Self::new("text_completion", Model::new(provider, model))
+        Self::of("text_completion", Model::new(provider, model))
     }
 
     /// A call that embeds text.
     pub fn embeddings(provider: impl Into<String>, model: impl Into<String>) -> UsageEventBuilder {
-        Self::new("embeddings", Model::new(provider, model))
+        Self::of("embeddings", Model::new(provider, model))
     }
 }
 
@@ -313,7 +313,8 @@ mod tests {
 
     #[test]
     fn an_event_is_complete_from_the_start() {
-        let event = Event::chat("openai", "gpt-4o").session("s").label("k", "v").tokens(10, 5).part(TokenClass::Reasoning, 2);
+        let event =
+            Event::chat("openai", "gpt-4o").session("s").label("k", "v").tokens(10, 5).part(TokenClass::Reasoning, 2);
         let id = Uuid::parse_str(event.event_id().unwrap()).unwrap();
         assert_eq!(id.get_version_num(), 7);
         assert_eq!(event.clone().event_id(), event.event_id());

@@ -10,12 +10,13 @@ use crate::count::{local_amount, local_time};
 /// The proof that an event is recorded and durable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordReceipt {
-    message: v1::RecordUsageResponse,
+    /// Boxed, because receipts are moved about in batches and mostly short.
+    message: Box<v1::RecordUsageResponse>,
 }
 
 impl RecordReceipt {
     pub(crate) fn new(message: v1::RecordUsageResponse) -> Self {
-        Self { message }
+        Self { message: Box::new(message) }
     }
 
     /// The event's id.
@@ -81,6 +82,6 @@ impl RecordReceipt {
     /// The message as it was received.
     #[must_use]
     pub fn into_proto(self) -> v1::RecordUsageResponse {
-        self.message
+        *self.message
     }
 }

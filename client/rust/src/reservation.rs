@@ -48,7 +48,13 @@ impl Client {
             }
             Err(cause) if cause.is_transient() => {
                 let (choice, remembered) = self.memory().choose(message, Instant::now());
-                tracing::warn!(?choice, remembered, %cause, "no decision from tollgate");
+                match choice {
+                    // Worth a word, since the call runs unreserved; a denial reaches the caller anyway.
+                    Choice::Allow => tracing::warn!(remembered, %cause, "no decision from tollgate, the call may run"),
+                    Choice::Deny => {
+                        tracing::debug!(remembered, %cause, "no decision from tollgate, the call may not run");
+                    }
+                }
                 if choice == Choice::Deny && request.reserves() {
                     self.release_in_background(request.reservation_id().to_owned(), "no answer to the check");
                 }
@@ -69,13 +75,14 @@ impl Client {
         if !request.reserves() || request.reservation_id().is_empty() {
             return Err(Error::invalid("mode", "use CheckRequest::reserve, or Client::check to peek"));
         }
-        match self.check(&request).await? {
-            CheckOutcome::Answered(answer) if answer.decision().may_run() => {
-                Ok(Reserved::new(self.clone(), request, Some(*answer)))
-            }
-            CheckOutcome::Answered(answer) => Err(Error::NotAllowed(answer)),
-            CheckOutcome::Unreachable { choice: Choice::Allow, .. } => Ok(Reserved::new(self.clone(), request, None)),
-            CheckOutcome::Unreachable { choice: Choice::Deny, cause, .. } => Err(cause),
+        // Made before the check is sent, so that a caller who stops waiting leaves no hold behind.
+        let reserved = Reserved::new(self.clone(), request.message());
+        match self.check(&request).await {
+            Ok(CheckOutcome::Answered(answer)) if answer.decision().may_run() => Ok(reserved.answered(*answer)),
+            Ok(CheckOutcome::Unreachable { choice: Choice::Allow, .. }) => Ok(reserved),
+            Ok(CheckOutcome::Answered(answer)) => Err(reserved.refused(Error::NotAllowed(answer))),
+            Ok(CheckOutcome::Unreachable { choice: Choice::Deny, cause, .. }) => Err(reserved.refused(cause)),
+            Err(error) => Err(reserved.refused(error)),
         }
     }
 
@@ -105,8 +112,7 @@ impl Client {
         reservation_id: impl Into<String>,
         reason: impl Into<String>,
     ) -> Result<v1::Reservation, Error> {
-        let request =
-            v1::ReleaseReservationRequest { reservation_id: reservation_id.into(), reason: reason.into() };
+        let request = v1::ReleaseReservationRequest { reservation_id: reservation_id.into(), reason: reason.into() };
         let budgets = self.budgets();
         let answer = self
             .call(request, |request| {
@@ -162,7 +168,7 @@ impl Client {
         let client = self.clone();
         runtime.spawn(async move {
             if let Err(error) = client.release(reservation_id.clone(), reason).await {
-                tracing::warn!(reservation_id, %error, "left a reservation to expire: it could not be released");
+                tracing::debug!(reservation_id, %error, "left a reservation to expire: it could not be released");
             }
         });
     }

@@ -82,9 +82,7 @@ impl RetryBudget {
 
     /// Takes the price of one retry, unless too little is left.
     pub(crate) fn withdraw(&self) -> bool {
-        self.tenths
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tenths| tenths.checked_sub(Self::RETRY))
-            .is_ok()
+        self.tenths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tenths| tenths.checked_sub(Self::RETRY)).is_ok()
     }
 }
 

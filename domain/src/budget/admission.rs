@@ -37,6 +37,8 @@ pub enum Refusal {
     PerKeyMissing,
     /// A DOWNGRADE rule fired and none of its models fits.
     DowngradeUnavailable,
+    /// The reservation id was ended before, perhaps before its check arrived.
+    Closed,
 }
 
 impl Refusal {
@@ -47,6 +49,7 @@ impl Refusal {
             Self::Unpriced => "UNPRICED",
             Self::PerKeyMissing => "PER_KEY_MISSING",
             Self::DowngradeUnavailable => "DOWNGRADE_UNAVAILABLE",
+            Self::Closed => "CLOSED",
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum OverrunCause {
     Late,
     /// The budget was created over spend that was there already.
     BudgetCreated,
+    /// A change of the budget left commitments above every limit of the window.
+    BudgetChanged,
 }
 
 /// Sums of one window. `spent + held + presumed` is what is committed.

@@ -1,5 +1,59 @@
 //! The use cases, one file each.
 
+pub mod audit;
+pub mod budgets;
+pub mod check;
 pub mod error;
+pub mod record;
+pub mod stream;
+pub mod summary;
+pub mod totals;
+pub mod usage;
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use sqlx::{PgPool, Postgres, Transaction};
+use tollgate_domain::price::Catalog;
+use uuid::Uuid;
 
 pub use error::AppError;
+
+use self::budgets::PartBudget;
+use crate::ledger::Ledger;
+use crate::live::Hub;
+use crate::store::StoreError;
+use crate::store::dictionary::Dictionary;
+use crate::tenant::TenantId;
+
+/// What the use cases share.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Connections for reads and administration; the ledger has its own.
+    pub pool: PgPool,
+    /// The one writer.
+    pub ledger: Ledger,
+    /// Live totals.
+    pub hub: Hub,
+    /// Numbers of dimension values, shapes and price sheets.
+    pub dictionary: Dictionary,
+    /// Prices.
+    pub catalog: Arc<Catalog>,
+    /// What counters show in reservations, by budget number and counter.
+    part_budgets: Cache<(TenantId, (i64, Uuid)), PartBudget>,
+}
+
+/// Counters whose names are remembered.
+const PART_BUDGETS: u64 = 100_000;
+
+impl App {
+    /// The use cases over these parts.
+    pub fn new(pool: PgPool, ledger: Ledger, hub: Hub, dictionary: Dictionary, catalog: Arc<Catalog>) -> Self {
+        Self { pool, ledger, hub, dictionary, catalog, part_budgets: Cache::new(PART_BUDGETS) }
+    }
+
+    /// A read-only transaction that sees one snapshot.
+    async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    }
+}

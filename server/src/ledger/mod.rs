@@ -13,9 +13,11 @@ mod queue;
 mod settle;
 mod writer;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use moka::sync::Cache;
 use sqlx::PgPool;
 use tokio::sync::{RwLock, oneshot};
@@ -26,7 +28,8 @@ use uuid::Uuid;
 pub use command::{
     CheckAnswer, Command, ExtendAnswer, Extension, Record, RecordAnswer, ReleaseAnswer, Reserve, check_budgets_view,
 };
-pub use holds::{CheckPlan, explain};
+pub use counters::budget_state;
+pub use holds::{CheckPlan, explain, peek, peek_keys};
 
 use crate::app::AppError;
 use crate::live::Hub;
@@ -76,6 +79,7 @@ struct Shared {
     hub: Hub,
     budgets: RwLock<std::collections::HashMap<TenantId, Arc<BudgetSet>>>,
     known_windows: Cache<(TenantId, WindowKey), ()>,
+    matches: Mutex<BTreeMap<(TenantId, i64), Timestamp>>,
 }
 
 /// The handle by which use cases reach the ledger.
@@ -96,6 +100,7 @@ impl Ledger {
             hub,
             budgets: RwLock::default(),
             known_windows: Cache::new(200_000),
+            matches: Mutex::default(),
         });
         let (queue, intake) = queue::bounded(settings.queue_items, settings.queue_bytes);
         let tasks = TaskTracker::new();
@@ -163,6 +168,11 @@ impl Ledger {
     /// The tenant's active budgets as last seen, for reads that decide nothing.
     pub async fn last_known_budgets(&self, tenant: TenantId) -> Option<Arc<BudgetSet>> {
         self.shared.budgets.read().await.get(&tenant).cloned()
+    }
+
+    /// When the selectors of budgets matched last, since this was asked before.
+    pub fn take_matches(&self) -> BTreeMap<(TenantId, i64), Timestamp> {
+        std::mem::take(&mut *self.shared.matches.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes no more commands, and waits until all that were taken are answered.

@@ -262,3 +262,263 @@ pub async fn update_windows<'a>(
     .await?;
     Ok(())
 }
+
+/// A budget as it is stored, deleted ones included.
+#[derive(Debug, Clone)]
+pub struct StoredBudget {
+    /// Its number.
+    pub number: i64,
+    /// Its definition.
+    pub budget: Budget,
+    /// Spend of earlier times is not counted.
+    pub counted_from: Timestamp,
+    /// The request that created it.
+    pub request_id: String,
+    /// Changes with every change.
+    pub etag: String,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// When it was changed last.
+    pub update_time: Timestamp,
+    /// When it was deleted.
+    pub delete_time: Option<Timestamp>,
+    /// When its selector matched last.
+    pub last_match_time: Option<Timestamp>,
+}
+
+impl StoredBudget {
+    /// The part that decides and counts.
+    pub fn active(&self) -> ActiveBudget {
+        ActiveBudget { number: self.number, budget: self.budget.clone(), counted_from: self.counted_from }
+    }
+}
+
+struct BudgetRow {
+    budget_number: i64,
+    budget_id: String,
+    definition: Value,
+    counted_from: time::OffsetDateTime,
+    request_id: String,
+    etag: String,
+    create_time: time::OffsetDateTime,
+    update_time: time::OffsetDateTime,
+    delete_time: Option<time::OffsetDateTime>,
+    last_match_time: Option<time::OffsetDateTime>,
+}
+
+impl TryFrom<BudgetRow> for StoredBudget {
+    type Error = StoreError;
+
+    fn try_from(row: BudgetRow) -> Result<Self, StoreError> {
+        let budget: Budget = parsed(row.definition, "budget")?;
+        if budget.budget_id != row.budget_id {
+            return Err(StoreError::Unreadable { what: "budget" });
+        }
+        Ok(Self {
+            number: row.budget_number,
+            budget,
+            counted_from: from_database(row.counted_from)?,
+            request_id: row.request_id,
+            etag: row.etag,
+            create_time: from_database(row.create_time)?,
+            update_time: from_database(row.update_time)?,
+            delete_time: row.delete_time.map(from_database).transpose()?,
+            last_match_time: row.last_match_time.map(from_database).transpose()?,
+        })
+    }
+}
+
+/// Reads one budget, deleted or not.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn find(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    budget_id: &str,
+) -> Result<Option<StoredBudget>, StoreError> {
+    let row = sqlx::query_file_as!(BudgetRow, "sql/budget/find.sql", tenant.0, budget_id)
+        .fetch_optional(connection)
+        .await?;
+    row.map(StoredBudget::try_from).transpose()
+}
+
+/// Reads up to `limit` budgets whose ids follow `after`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn list(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    after: &str,
+    deleted_too: bool,
+    limit: i64,
+) -> Result<Vec<StoredBudget>, StoreError> {
+    let rows = sqlx::query_file_as!(BudgetRow, "sql/budget/list.sql", tenant.0, after, deleted_too, limit)
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter().map(StoredBudget::try_from).collect()
+}
+
+/// Adds a budget; returns its number.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn insert(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    budget: &Budget,
+    counted_from: Timestamp,
+    request_id: &str,
+    etag: &str,
+    now: Timestamp,
+) -> Result<i64, StoreError> {
+    let row = sqlx::query_file!(
+        "sql/budget/insert.sql",
+        tenant.0,
+        budget.budget_id,
+        Json(budget) as _,
+        to_database(counted_from),
+        request_id,
+        etag,
+        to_database(now)
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    bump_version(connection, tenant).await?;
+    Ok(row.budget_number)
+}
+
+/// Writes a changed definition.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn update(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    number: i64,
+    budget: &Budget,
+    etag: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query_file!("sql/budget/update.sql", tenant.0, number, Json(budget) as _, etag, to_database(now))
+        .execute(&mut *connection)
+        .await?;
+    bump_version(connection, tenant).await
+}
+
+/// Notes a changed limit in the counters of open windows, and books what a change leaves above every limit as overrun.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn book_overrun(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    number: i64,
+    limit: Amount,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query_file!("sql/budget/book_overrun.sql", tenant.0, number, limit.decimal(), to_database(now))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Marks a budget deleted: it decides and counts no more.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn delete(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    number: i64,
+    etag: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query_file!("sql/budget/delete.sql", tenant.0, number, to_database(now), etag)
+        .execute(&mut *connection)
+        .await?;
+    bump_version(connection, tenant).await
+}
+
+/// Tells every replica to read the tenant's budgets again, in the transaction that changes them.
+async fn bump_version(connection: &mut PgConnection, tenant: TenantId) -> Result<(), StoreError> {
+    sqlx::query_file!("sql/budget/bump_version.sql", tenant.0).execute(connection).await?;
+    Ok(())
+}
+
+/// Notes when selectors matched last.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn note_matches(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    matches: &BTreeMap<i64, Timestamp>,
+) -> Result<(), StoreError> {
+    let numbers: Vec<i64> = matches.keys().copied().collect();
+    let times: Vec<_> = matches.values().map(|time| to_database(*time)).collect();
+    sqlx::query_file!("sql/budget/matched.sql", tenant.0, &numbers, &times).execute(connection).await?;
+    Ok(())
+}
+
+/// What a list of counters is narrowed to.
+#[derive(Debug, Clone)]
+pub struct WindowFilter {
+    /// Of these budgets.
+    pub budgets: Vec<i64>,
+    /// Whose window holds this instant.
+    pub at: Timestamp,
+    /// With this value among those of the `per` keys; an index prefilter, as its place is not compared.
+    pub value: Option<String>,
+    /// After this one: where the page before ended.
+    pub after: (i64, Uuid),
+}
+
+/// Reads up to `limit` counters, in the order of budget number and scope.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn list_windows(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    filter: &WindowFilter,
+    limit: i64,
+) -> Result<Vec<StoredWindow>, StoreError> {
+    let value = filter.value.as_ref().map(|value| serde_json::json!([value]));
+    let rows = sqlx::query_file_as!(
+        WindowRow,
+        "sql/budget/list_windows.sql",
+        tenant.0,
+        &filter.budgets,
+        to_database(filter.at),
+        value,
+        filter.after.0,
+        filter.after.1,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(StoredWindow::try_from).collect()
+}
+
+/// A counter's budget and `per` values, whatever its window, of deleted budgets too.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn scopes(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    keys: &[(i64, Uuid)],
+) -> Result<Vec<((i64, Uuid), Budget, PerValues)>, StoreError> {
+    let (numbers, scopes): (Vec<i64>, Vec<Uuid>) = keys.iter().copied().unzip();
+    let rows = sqlx::query_file!("sql/budget/part_names.sql", tenant.0, &numbers, &scopes)
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let key = (row.budget_number, row.scope);
+            Ok((key, parsed(row.definition, "budget")?, parsed(row.per_values, "counter")?))
+        })
+        .collect()
+}

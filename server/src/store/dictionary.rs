@@ -61,7 +61,7 @@ impl Numbers {
     /// # Errors
     /// [`StoreError::Unreadable`] where it did not.
     pub fn symbol(&self, dimension: Dimension, value: &str) -> Result<i64, StoreError> {
-        self.symbols.get(&(dimension, value.to_owned())).copied().ok_or(StoreError::Unreadable { what: "symbol" })
+        self.symbols.get(&(dimension.value_space(), value.to_owned())).copied().ok_or(StoreError::Unreadable { what: "symbol" })
     }
 
     /// The number of a shape that the batch asked for.
@@ -84,12 +84,19 @@ impl Numbers {
 /// What one batch asks for.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// Dimension values.
-    pub symbols: BTreeSet<SymbolKey>,
+    /// Dimension values; see [`Wanted::want`].
+    symbols: BTreeSet<SymbolKey>,
     /// Shapes by digest.
     pub shapes: BTreeMap<Uuid, Shape>,
     /// Price sheets by digest.
     pub sheets: BTreeMap<Uuid, Arc<PriceSheet>>,
+}
+
+impl Wanted {
+    /// Asks for a dimension's value.
+    pub fn want(&mut self, dimension: Dimension, value: &str) {
+        self.symbols.insert((dimension.value_space(), value.to_owned()));
+    }
 }
 
 /// A price sheet's key in the dictionary.
@@ -251,6 +258,7 @@ impl Dictionary {
         dimension: Dimension,
         value: &str,
     ) -> Result<Option<i64>, StoreError> {
+        let dimension = dimension.value_space();
         if let Some(number) = self.symbols.get(&(tenant, dimension, value.to_owned())) {
             return Ok(Some(number));
         }

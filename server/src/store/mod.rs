@@ -9,6 +9,7 @@ pub mod error;
 pub mod event_row;
 pub mod ledger;
 pub mod measures_row;
+pub mod notify;
 pub mod partitions;
 pub mod reservations;
 pub mod sessions;

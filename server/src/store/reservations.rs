@@ -40,6 +40,9 @@ pub struct Progress {
     /// Last running usage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<TokenUsage>,
+    /// The same as budgets count it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_quantities: Option<Quantities>,
     /// Its events, the first [`EVENT_IDS_LIMIT`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub event_ids: Vec<Uuid>,

@@ -1,0 +1,101 @@
+-- Events against what root sessions add up from their descendants, by shape. A root is stored under the number that
+-- its value has as a session ($2 and $3 are the codes of the two dimensions).
+WITH ledger AS (
+    SELECT
+        coalesce(known.session_number, event.root_session_id) AS session_id, event.shape_id,
+        ROW(
+            count(*) FILTER (WHERE event.attempt <= 1),
+            count(*),
+            count(*) FILTER (WHERE event.outcome IN (4, 5)),
+            count(*) FILTER (WHERE event.price_state IN (3, 4)),
+            count(*) FILTER (WHERE event.quality IN (3, 4)),
+            count(*) FILTER (WHERE event.response_cache_hit),
+            coalesce(sum(event.input_tokens) FILTER (WHERE NOT event.response_cache_hit), 0)::bigint,
+            coalesce(sum(event.output_tokens) FILTER (WHERE NOT event.response_cache_hit), 0)::bigint,
+            (sum(event.cache_read_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.cache_write_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.audio_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.image_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.video_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.cache_read_audio_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.cache_read_image_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.cache_read_video_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.tool_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.reasoning_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.audio_out_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.image_out_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.video_out_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.citation_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            coalesce(sum(event.usd) FILTER (WHERE event.accounting <> 2), 0)::numeric(28,12),
+            coalesce(sum(event.usd) FILTER (WHERE event.accounting = 2), 0)::numeric(28,12),
+            sum(event.saved_usd)::numeric(28,12),
+            (sum(event.reported_cost) FILTER (
+                WHERE event.reported_cost IS NOT NULL AND coalesce(event.reported_currency, 'USD') = 'USD'
+            ))::numeric(28,12),
+            (sum(event.usd) FILTER (
+                WHERE event.reported_cost IS NOT NULL AND coalesce(event.reported_currency, 'USD') = 'USD'
+            ))::numeric(28,12),
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+            min(event.start_time),
+            max(event.start_time)
+        )::measures AS sums
+    FROM usage_event AS event
+    LEFT JOIN (
+        SELECT root.symbol_id AS root_number, session.symbol_id AS session_number
+        FROM symbol AS root
+        JOIN symbol AS session ON session.tenant_id = $1 AND session.dimension = $3 AND session.value = root.value
+        WHERE root.tenant_id = $1 AND root.dimension = $2
+    ) AS known ON known.root_number = event.root_session_id
+    WHERE event.tenant_id = $1 AND event.root_session_id IS NOT NULL
+        AND event.session_id IS DISTINCT FROM coalesce(known.session_number, event.root_session_id)
+    GROUP BY 1, 2
+), stored AS (
+    SELECT
+        total.session_id, total.shape_id,
+        ROW(
+            total.calls, total.attempts, total.errors, total.unpriced, total.estimated, total.response_cache_hits,
+            total.input_tokens, total.output_tokens, total.cache_read_tokens, total.cache_write_tokens,
+            total.audio_in_tokens, total.image_in_tokens, total.video_in_tokens, total.cache_read_audio_tokens,
+            total.cache_read_image_tokens, total.cache_read_video_tokens, total.tool_in_tokens,
+            total.reasoning_tokens, total.audio_out_tokens, total.image_out_tokens, total.video_out_tokens,
+            total.citation_tokens, total.usd, total.memo_usd, total.saved_usd, total.reported_usd,
+            total.reported_own_usd, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+            NULL, NULL, NULL, NULL, total.first_time, total.last_time
+        )::measures AS sums
+    FROM session_usage AS total
+    WHERE total.tenant_id = $1 AND total.descendants
+), compared AS (
+    SELECT
+        session_id, shape_id, ledger.sums AS ledger, stored.sums AS stored,
+        ledger.sums IS DISTINCT FROM stored.sums AS drifts
+    FROM ledger FULL JOIN stored USING (session_id, shape_id)
+)
+SELECT
+    count(*) AS "rows!",
+    count(*) FILTER (WHERE drifts) AS "drifting!",
+    coalesce(sum((ledger).attempts), 0)::bigint AS "ledger_attempts!",
+    coalesce(sum((stored).attempts), 0)::bigint AS "stored_attempts!",
+    coalesce(sum((ledger).input_tokens + (ledger).output_tokens), 0)::bigint AS "ledger_tokens!",
+    coalesce(sum((stored).input_tokens + (stored).output_tokens), 0)::bigint AS "stored_tokens!",
+    coalesce(sum((ledger).usd + (ledger).memo_usd), 0) AS "ledger_usd!",
+    coalesce(sum((stored).usd + (stored).memo_usd), 0) AS "stored_usd!",
+    coalesce(sum(
+        abs(coalesce((ledger).usd, 0) - coalesce((stored).usd, 0))
+        + abs(coalesce((ledger).memo_usd, 0) - coalesce((stored).memo_usd, 0))
+    ), 0) AS "usd_drift!",
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'id', format('root session %s, shape %s', coalesce(symbol.value, drifting.session_id::text), drifting.shape_id),
+            'differences', (
+                SELECT jsonb_agg(jsonb_build_object(
+                    'figure', key, 'ledger', ours.value #>> '{}', 'stored', theirs.value #>> '{}'
+                ) ORDER BY key)
+                FROM jsonb_each(to_jsonb(drifting.ledger)) AS ours (key, value)
+                FULL JOIN jsonb_each(to_jsonb(drifting.stored)) AS theirs (key, value) USING (key)
+                WHERE nullif(ours.value, 'null') IS DISTINCT FROM nullif(theirs.value, 'null')
+            )
+        )), '[]')
+        FROM (SELECT * FROM compared WHERE drifts ORDER BY session_id, shape_id LIMIT 5) AS drifting
+        LEFT JOIN symbol ON symbol.tenant_id = $1 AND symbol.symbol_id = drifting.session_id
+    ) AS "examples!"
+FROM compared

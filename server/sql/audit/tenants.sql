@@ -1,0 +1,1 @@
+SELECT tenant_id, name FROM tenant ORDER BY tenant_id

@@ -1,0 +1,1 @@
+UPDATE tenant SET budgets_version = budgets_version + 1 WHERE tenant_id = $1

@@ -1,0 +1,5 @@
+SELECT
+    budget_number, budget_id, definition, counted_from, request_id, etag, create_time, update_time, delete_time,
+    last_match_time
+FROM budget
+WHERE tenant_id = $1 AND budget_id = $2

@@ -1,0 +1,1 @@
+SELECT shape_id FROM shape WHERE tenant_id = $1

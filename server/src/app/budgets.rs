@@ -1,0 +1,429 @@
+//! Budgets: create, read, change, delete, and the states of their counters.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+use tollgate_domain::amount::{Amount, AmountError};
+use tollgate_domain::budget::{Budget, BudgetState, Counter, OverrunCause, PerValues, Reach, Unit};
+use tollgate_domain::reservation::Part;
+use tollgate_domain::dimensions::{Dimension, DimensionKey};
+use uuid::Uuid;
+
+use super::error::Named;
+use super::totals::Scope;
+use super::{App, AppError};
+use crate::ledger::budget_state;
+use crate::store::budgets::{self, NewWindow, StoredBudget, StoredWindow, WindowFilter, WindowKey};
+use crate::store::counters::{Needed, charged_groups, dimensions_of};
+use crate::store::{StoreError, ledger};
+use crate::tenant::TenantId;
+
+/// Most counters of one budget that a creation counts back.
+const BACKFILLED_LIMIT: usize = 1_000_000;
+/// Most budget states that one watched scope shows.
+const SHOWN_LIMIT: i64 = 100;
+
+impl App {
+    /// Creates a budget. It counts what the ledger already holds, and is in force from the commit on. The same
+    /// `request_id` again answers with the budget that it created.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn create_budget(
+        &self,
+        tenant: TenantId,
+        budget: Budget,
+        request_id: &str,
+        validate_only: bool,
+    ) -> Result<StoredBudget, AppError> {
+        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let now = ledger::clock(&mut transaction, tenant).await?.now;
+        if let Some(known) = budgets::find(&mut transaction, tenant, &budget.budget_id).await? {
+            return match known {
+                known if !request_id.is_empty() && known.request_id == request_id => {
+                    if known.budget == budget {
+                        Ok(known)
+                    } else {
+                        Err(AppError::RequestIdReused(request_id.to_owned()))
+                    }
+                }
+                known if known.delete_time.is_some() => Err(AppError::BudgetDeleted(budget.budget_id)),
+                _ => Err(AppError::BudgetExists(budget.budget_id)),
+            };
+        }
+        let window = budget.window.bounds(now).map_err(|_| AppError::Internal)?;
+        let counted_from = budget.count_from.unwrap_or(window.start);
+        let etag = Uuid::now_v7().to_string();
+        let number =
+            budgets::insert(&mut transaction, tenant, &budget, counted_from, request_id, &etag, now).await?;
+        self.count_back(&mut transaction, tenant, number, &budget, counted_from, now).await?;
+        if !validate_only {
+            transaction.commit().await.map_err(StoreError::from)?;
+        }
+        Ok(StoredBudget {
+            number,
+            budget,
+            counted_from,
+            request_id: request_id.to_owned(),
+            etag,
+            create_time: now,
+            update_time: now,
+            delete_time: None,
+            last_match_time: None,
+        })
+    }
+
+    /// Fills the counters of a new budget from the events that it selects. No batch runs meanwhile.
+    async fn count_back(
+        &self,
+        connection: &mut PgConnection,
+        tenant: TenantId,
+        number: i64,
+        budget: &Budget,
+        counted_from: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), AppError> {
+        let windows = windows_between(budget, counted_from, now)?;
+        let needed = Needed::by(budget);
+        let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
+        let ranges: Vec<(Timestamp, Timestamp)> =
+            windows.iter().map(|bounds| (bounds.start.max(counted_from), bounds.end)).collect();
+        let groups = charged_groups(connection, tenant, &ranges, &dimensions, needed.labels).await?;
+        let shapes = groups.iter().map(|group| group.shape_id);
+        let shapes = self.dictionary.shapes(connection, tenant, shapes).await?;
+        let mut spent: BTreeMap<WindowKey, (NewWindow, Amount)> = BTreeMap::new();
+        for group in &groups {
+            let (Some(shape), Some(bounds)) = (shapes.get(&group.shape_id), windows.get(group.window_index)) else {
+                return Err(AppError::Internal);
+            };
+            let Reach::Counter(per_values) = budget.reach(&dimensions_of(group, shape)) else { continue };
+            if !budget.counts_model(shape.model()) {
+                continue;
+            }
+            let amount = group.quantities.in_unit(budget.unit).map_err(too_large)?;
+            let key = WindowKey { budget: number, scope: per_values.digest(), start: bounds.start };
+            let new = NewWindow { end: bounds.end, per_values, limit: budget.limit };
+            let entry = spent.entry(key).or_insert((new, Amount::ZERO));
+            entry.1 = entry.1.plus(amount).map_err(too_large)?;
+            if spent.len() > BACKFILLED_LIMIT {
+                return Err(AppError::QueryTooWide("the budget would start with too many counters".to_owned()));
+            }
+        }
+        let counters = spent
+            .into_iter()
+            .map(|(key, (new, amount))| counted(key, new, amount))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(too_large)?;
+        let new: BTreeMap<WindowKey, NewWindow> = counters.iter().map(|(new, stored)| (stored.key, new.clone())).collect();
+        if !new.is_empty() {
+            budgets::add_windows(connection, tenant, &new).await?;
+            budgets::update_windows(connection, tenant, counters.iter().map(|(_, stored)| stored)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a budget, deleted or not.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] and others.
+    pub async fn budget(&self, tenant: TenantId, budget_id: &str) -> Result<StoredBudget, AppError> {
+        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let found = budgets::find(&mut connection, tenant, budget_id).await?;
+        found.ok_or_else(|| AppError::NotFound { what: Named::Budget, id: budget_id.to_owned() })
+    }
+
+    /// Lists budgets by id, up to `limit` after `after`.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn budgets(
+        &self,
+        tenant: TenantId,
+        after: &str,
+        deleted_too: bool,
+        limit: i64,
+    ) -> Result<Vec<StoredBudget>, AppError> {
+        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        Ok(budgets::list(&mut connection, tenant, after, deleted_too, limit).await?)
+    }
+
+    /// Changes a budget: `change` gets the definition as it stands. What the ledger counted stays counted.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn update_budget(
+        &self,
+        tenant: TenantId,
+        budget_id: &str,
+        etag: &str,
+        validate_only: bool,
+        change: impl FnOnce(&mut Budget) -> Result<(), AppError>,
+    ) -> Result<StoredBudget, AppError> {
+        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let now = ledger::clock(&mut transaction, tenant).await?.now;
+        let mut known = editable(&mut transaction, tenant, budget_id, etag).await?;
+        change(&mut known.budget)?;
+        known.budget.validate("budget")?;
+        known.etag = Uuid::now_v7().to_string();
+        known.update_time = now;
+        budgets::update(&mut transaction, tenant, known.number, &known.budget, &known.etag, now).await?;
+        budgets::book_overrun(&mut transaction, tenant, known.number, known.budget.limit, now).await?;
+        if !validate_only {
+            transaction.commit().await.map_err(StoreError::from)?;
+        }
+        Ok(known)
+    }
+
+    /// Deletes a budget: it decides and counts no more; its id stays taken.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn delete_budget(
+        &self,
+        tenant: TenantId,
+        budget_id: &str,
+        etag: &str,
+    ) -> Result<StoredBudget, AppError> {
+        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let now = ledger::clock(&mut transaction, tenant).await?.now;
+        let mut known = editable(&mut transaction, tenant, budget_id, etag).await?;
+        known.etag = Uuid::now_v7().to_string();
+        known.update_time = now;
+        known.delete_time = Some(now);
+        budgets::delete(&mut transaction, tenant, known.number, &known.etag, now).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(known)
+    }
+
+    /// The states of counters whose window holds `at` (absent = now): of one budget or of all, those with these `per`
+    /// values, up to `limit` after `after`.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn budget_states(
+        &self,
+        tenant: TenantId,
+        budget_id: Option<&str>,
+        per_values: &HashMap<String, String>,
+        at: Option<Timestamp>,
+        after: (i64, Uuid),
+        limit: usize,
+    ) -> Result<Vec<(WindowKey, BudgetState)>, AppError> {
+        let mut transaction = self.snapshot().await?;
+        let clock = ledger::clock(&mut transaction, tenant).await?;
+        let set = budgets::active(&mut transaction, tenant, clock.budgets_version).await?;
+        let chosen: Vec<i64> = set
+            .budgets
+            .iter()
+            .filter(|active| budget_id.is_none_or(|id| active.budget.budget_id == id))
+            .map(|active| active.number)
+            .collect();
+        if let (Some(id), true) = (budget_id, chosen.is_empty()) {
+            return Err(AppError::NotFound { what: Named::Budget, id: id.to_owned() });
+        }
+        let mut filter = WindowFilter {
+            budgets: chosen,
+            at: at.unwrap_or(clock.now),
+            value: per_values.values().next().cloned(),
+            after,
+        };
+        let chunk = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut states = Vec::new();
+        loop {
+            let page = budgets::list_windows(&mut transaction, tenant, &filter, chunk).await?;
+            let exhausted = page.len() < limit;
+            for stored in page {
+                filter.after = (stored.key.budget, stored.key.scope);
+                let Some(active) = set.by_number(stored.key.budget) else { continue };
+                let state = budget_state(active, &stored).map_err(too_large)?;
+                let meets = |(name, value): (&String, &String)| state.per_values.get(name) == Some(value);
+                if states.len() < limit && per_values.iter().all(meets) {
+                    states.push((stored.key, state));
+                }
+            }
+            if exhausted || states.len() >= limit {
+                return Ok(states);
+            }
+        }
+    }
+
+    /// What parts of reservations show of their budgets, by budget number and counter.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn part_budgets(
+        &self,
+        tenant: TenantId,
+        parts: impl Iterator<Item = &Part>,
+    ) -> Result<HashMap<(i64, Uuid), PartBudget>, AppError> {
+        let keys: BTreeSet<(i64, Uuid)> = parts.map(|part| (part.budget, part.scope)).collect();
+        let mut named = HashMap::with_capacity(keys.len());
+        let mut unknown = Vec::new();
+        for key in keys {
+            match self.part_budgets.get(&(tenant, key)) {
+                Some(budget) => drop(named.insert(key, budget)),
+                None => unknown.push(key),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(named);
+        }
+        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        for (key, budget, per_values) in budgets::scopes(&mut connection, tenant, &unknown).await? {
+            let shown = PartBudget {
+                per_values: per_values.by_name(&budget.per),
+                unit: budget.unit,
+                budget_id: budget.budget_id,
+            };
+            // A counter's budget and values never change.
+            self.part_budgets.insert((tenant, key), shown.clone());
+            named.insert(key, shown);
+        }
+        Ok(named)
+    }
+}
+
+/// What a hold shows of its budget.
+#[derive(Debug, Clone)]
+pub struct PartBudget {
+    /// Its id.
+    pub budget_id: String,
+    /// What it counts.
+    pub unit: Unit,
+    /// Which counter, by the keys' display names.
+    pub per_values: BTreeMap<String, String>,
+}
+
+/// The budget states to show with each scope: budgets that count per the scope's key, budgets that select its value,
+/// and, for the tenant, budgets with a single counter.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn states_for_scopes(
+    pool: &sqlx::PgPool,
+    tenant: TenantId,
+    scopes: &[Scope],
+    now: Timestamp,
+) -> Result<Vec<Vec<BudgetState>>, AppError> {
+    let mut transaction =
+        pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(StoreError::from)?;
+    let clock = ledger::clock(&mut transaction, tenant).await?;
+    let set = budgets::active(&mut transaction, tenant, clock.budgets_version).await?;
+    let mut states = Vec::with_capacity(scopes.len());
+    for scope in scopes {
+        let key = key_of(scope);
+        let chosen: Vec<i64> = set
+            .budgets
+            .iter()
+            .filter(|active| concerns(&active.budget, key.as_ref()))
+            .map(|active| active.number)
+            .collect();
+        if chosen.is_empty() {
+            states.push(Vec::new());
+            continue;
+        }
+        let filter = WindowFilter { budgets: chosen, at: now, value: None, after: (0, Uuid::nil()) };
+        let value = key.as_ref().map(|(_, value)| value.clone());
+        let mut found = Vec::new();
+        for filter in [WindowFilter { value, ..filter.clone() }, filter] {
+            // Counters of this value first; then the single counters of budgets that select it.
+            for stored in budgets::list_windows(&mut transaction, tenant, &filter, SHOWN_LIMIT).await? {
+                let Some(active) = set.by_number(stored.key.budget) else { continue };
+                if shows(&active.budget, &stored, key.as_ref()) {
+                    let state = budget_state(active, &stored).map_err(too_large)?;
+                    if !found.contains(&state) {
+                        found.push(state);
+                    }
+                }
+            }
+        }
+        states.push(found);
+    }
+    Ok(states)
+}
+
+fn key_of(scope: &Scope) -> Option<(Dimension, String)> {
+    match scope {
+        Scope::Session(value) => Some((Dimension::SessionId, value.clone())),
+        Scope::RootSession(value) => Some((Dimension::RootSessionId, value.clone())),
+        Scope::User(value) => Some((Dimension::UserId, value.clone())),
+        Scope::Agent(value) => Some((Dimension::AgentId, value.clone())),
+        Scope::Project(value) => Some((Dimension::ProjectId, value.clone())),
+        Scope::Tenant => None,
+    }
+}
+
+fn concerns(budget: &Budget, key: Option<&(Dimension, String)>) -> bool {
+    match key {
+        None => budget.per.is_empty(),
+        Some((dimension, value)) => {
+            let wanted = DimensionKey::Dimension(*dimension);
+            let selects = budget
+                .selector
+                .iter()
+                .any(|condition| condition.key == wanted && !condition.negate && condition.values.contains(value));
+            budget.per.contains(&wanted) || selects
+        }
+    }
+}
+
+fn shows(budget: &Budget, stored: &StoredWindow, key: Option<&(Dimension, String)>) -> bool {
+    let Some((dimension, value)) = key else { return true };
+    let wanted = DimensionKey::Dimension(*dimension);
+    match budget.per.iter().position(|key| *key == wanted) {
+        Some(position) => stored.per_values.0.get(position).is_some_and(|held| held.as_deref() == Some(value)),
+        None => true,
+    }
+}
+
+async fn editable(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    budget_id: &str,
+    etag: &str,
+) -> Result<StoredBudget, AppError> {
+    let found = budgets::find(connection, tenant, budget_id).await?;
+    let known = found.ok_or_else(|| AppError::NotFound { what: Named::Budget, id: budget_id.to_owned() })?;
+    if known.delete_time.is_some() {
+        return Err(AppError::BudgetDeleted(budget_id.to_owned()));
+    }
+    if !etag.is_empty() && etag != known.etag {
+        return Err(AppError::EtagMismatch(budget_id.to_owned()));
+    }
+    Ok(known)
+}
+
+/// The windows from the one that holds `from` to the one that holds `now`, in rising order.
+fn windows_between(
+    budget: &Budget,
+    from: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<tollgate_domain::window::Bounds>, AppError> {
+    const WINDOWS_LIMIT: usize = 100_000;
+    let mut windows = Vec::new();
+    let mut at = from;
+    loop {
+        let bounds = budget.window.bounds(at).map_err(|_| AppError::Internal)?;
+        windows.push(bounds);
+        if bounds.end > now {
+            return Ok(windows);
+        }
+        if windows.len() >= WINDOWS_LIMIT {
+            return Err(AppError::invalid("budget.count_from", "lies too many windows back"));
+        }
+        at = bounds.end;
+    }
+}
+
+fn counted(key: WindowKey, new: NewWindow, spent: Amount) -> Result<(NewWindow, StoredWindow), AmountError> {
+    let mut counter = Counter::default();
+    counter.charge(spent, new.limit, OverrunCause::BudgetCreated)?;
+    let stored =
+        StoredWindow { key, end: new.end, per_values: PerValues::clone(&new.per_values), counter, version: 0 };
+    Ok((new, stored))
+}
+
+fn too_large(_: AmountError) -> AppError {
+    AppError::invalid("budget", "its counters would exceed what can be held")
+}

@@ -1,0 +1,222 @@
+//! CheckBudget, and what follows a hold: extend, release, look at it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tollgate_domain::budget::Demand;
+use tollgate_domain::digest::Digester;
+use tollgate_domain::dimensions::Dimensions;
+use tollgate_domain::model::ModelRef;
+use tollgate_domain::price::Estimate;
+use tollgate_domain::reservation::State;
+use tollgate_domain::tokens::TokenUsage;
+use uuid::Uuid;
+
+use super::error::Named;
+use super::{App, AppError};
+use crate::ledger::{self, CheckAnswer, CheckPlan, ExtendAnswer, Extension, ReleaseAnswer, Reserve};
+use crate::store::reservations::{self, Filter, Reservation};
+use crate::store::{StoreError, budgets};
+use crate::tenant::TenantId;
+
+/// A validated check.
+#[derive(Debug, Clone)]
+pub struct CheckRequest {
+    /// Who and where.
+    pub dimensions: Dimensions,
+    /// The model asked for; empty with an estimate in dollars.
+    pub model: ModelRef,
+    /// Models that the caller may switch to unasked.
+    pub fallbacks: Vec<ModelRef>,
+    /// What the caller estimates.
+    pub estimate: Estimate,
+    /// What to do about it.
+    pub mode: CheckMode,
+}
+
+/// What a check does besides deciding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckMode {
+    /// Nothing.
+    Peek,
+    /// Hold.
+    Reserve {
+        /// The id that a hold consumes.
+        id: Uuid,
+        /// How long the hold lasts.
+        ttl: Duration,
+        /// Whether a call that does not fit is cut to the output that does.
+        headroom: bool,
+    },
+}
+
+/// A validated extension.
+#[derive(Debug, Clone)]
+pub struct ExtendRequest {
+    /// Which one.
+    pub id: Uuid,
+    /// New lead from now.
+    pub ttl: Option<Duration>,
+    /// Rises.
+    pub sequence: i64,
+    /// Cumulative usage so far.
+    pub running: Option<TokenUsage>,
+    /// A new estimate to hold for, and its model where that changes.
+    pub raise: Option<(Option<ModelRef>, Estimate)>,
+}
+
+impl CheckRequest {
+    /// Digest of what was asked: the same id with another one is another check.
+    fn fingerprint(&self) -> Uuid {
+        let Self { dimensions, model, fallbacks, estimate, mode } = self;
+        let headroom = matches!(mode, CheckMode::Reserve { headroom: true, .. });
+        let mut digester = Digester::new();
+        digester.field(format!("{dimensions:?}")).field(format!("{model:?}")).field(format!("{fallbacks:?}"));
+        digester.field(format!("{estimate:?}")).field([u8::from(headroom)]);
+        digester.finish()
+    }
+}
+
+impl App {
+    /// Decides a check.
+    ///
+    /// # Errors
+    /// [`AppError`]. A refusal by a budget is no error.
+    pub async fn check(&self, tenant: TenantId, request: &CheckRequest) -> Result<CheckAnswer, AppError> {
+        let headroom = matches!(request.mode, CheckMode::Reserve { headroom: true, .. });
+        let plan = self.plan(request, headroom)?;
+        match request.mode {
+            CheckMode::Peek => self.peek(tenant, &plan).await,
+            CheckMode::Reserve { id, ttl, .. } => {
+                let fingerprint = request.fingerprint();
+                self.ledger.reserve(tenant, Reserve { id, fingerprint, plan, ttl }).await
+            }
+        }
+    }
+
+    fn plan(&self, request: &CheckRequest, headroom: bool) -> Result<CheckPlan, AppError> {
+        // Prices change by the day: this replica's clock is near enough to choose among them.
+        let priced_at = Timestamp::now();
+        let mut demands = Vec::with_capacity(1 + request.fallbacks.len());
+        for model in std::iter::once(&request.model).chain(&request.fallbacks) {
+            let sheet = self.catalog.find(model, priced_at);
+            let demand = Demand::new(model.clone(), sheet, request.estimate.clone())
+                .map_err(|_| AppError::invalid("estimate", "its worst case is above what can be held"))?;
+            demands.push(demand);
+        }
+        Ok(CheckPlan {
+            dimensions: request.dimensions.clone(),
+            demands,
+            estimate: request.estimate.clone(),
+            headroom,
+            catalog: self.catalog.clone(),
+            priced_at,
+        })
+    }
+
+    /// Reads only, in one snapshot, and never waits behind writers.
+    async fn peek(&self, tenant: TenantId, plan: &CheckPlan) -> Result<CheckAnswer, AppError> {
+        let mut transaction = self.snapshot().await?;
+        let clock = crate::store::ledger::clock(&mut transaction, tenant).await?;
+        let budgets = match self.ledger.last_known_budgets(tenant).await {
+            Some(known) if known.version == clock.budgets_version => known,
+            _ => std::sync::Arc::new(budgets::active(&mut transaction, tenant, clock.budgets_version).await?),
+        };
+        let keys = ledger::peek_keys(plan, &budgets, clock.now)?;
+        let mut windows = HashMap::new();
+        if !keys.is_empty() {
+            let read = budgets::read_windows(&mut transaction, tenant, keys.into_iter()).await?;
+            windows.extend(read.into_iter().map(|window| (window.key, window)));
+        }
+        ledger::peek(plan, &budgets, &windows, clock.now)
+    }
+
+    /// Extends a reservation.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn extend(&self, tenant: TenantId, request: ExtendRequest) -> Result<ExtendAnswer, AppError> {
+        let known = self.reservation(tenant, request.id).await?;
+        let context = known.context.as_ref();
+        let model_of = |model: Option<ModelRef>| model.or_else(|| context.map(|context| context.model.clone()));
+        let running_sheet = model_of(None).and_then(|model| self.catalog.find(&model, known.create_time));
+        let raise = match request.raise {
+            None => None,
+            Some((model, estimate)) => {
+                let check = CheckRequest {
+                    dimensions: context.map(|context| context.dimensions.clone()).unwrap_or_default(),
+                    model: model_of(model).unwrap_or_default(),
+                    fallbacks: Vec::new(),
+                    estimate,
+                    mode: CheckMode::Peek,
+                };
+                Some(self.plan(&check, false)?)
+            }
+        };
+        let extension = Extension {
+            id: request.id,
+            ttl: request.ttl,
+            sequence: request.sequence,
+            running: request.running,
+            running_sheet,
+            raise,
+        };
+        self.ledger.extend(tenant, extension).await
+    }
+
+    /// Releases a reservation.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn release(&self, tenant: TenantId, id: Uuid, reason: String) -> Result<ReleaseAnswer, AppError> {
+        self.ledger.release(tenant, id, reason).await
+    }
+
+    /// Reads a reservation.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] and others.
+    pub async fn reservation(&self, tenant: TenantId, id: Uuid) -> Result<Reservation, AppError> {
+        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let found = reservations::get(&mut connection, tenant, id).await?;
+        found.ok_or_else(|| AppError::NotFound { what: Named::Reservation, id: id.to_string() })
+    }
+
+    /// Lists reservations, newest id first: up to `limit` from `before` on that also meet `accepts`.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn reservations(
+        &self,
+        tenant: TenantId,
+        states: Vec<State>,
+        budget_id: Option<&str>,
+        before: Option<Uuid>,
+        limit: usize,
+        accepts: impl Fn(&Reservation) -> bool,
+    ) -> Result<Vec<Reservation>, AppError> {
+        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let budget = match budget_id {
+            None => None,
+            Some(id) => {
+                let found = budgets::find(&mut connection, tenant, id).await?;
+                let missing = || AppError::NotFound { what: Named::Budget, id: id.to_owned() };
+                Some(found.ok_or_else(missing)?.number)
+            }
+        };
+        let mut filter = Filter { states, budget, before };
+        let mut found = Vec::new();
+        let chunk = i64::try_from(limit).unwrap_or(i64::MAX);
+        loop {
+            let page = reservations::list(&mut connection, tenant, &filter, chunk).await?;
+            let exhausted = page.len() < limit;
+            filter.before = page.last().map(|reservation| reservation.id);
+            found.extend(page.into_iter().filter(|reservation| accepts(reservation)));
+            if exhausted || found.len() >= limit {
+                found.truncate(limit);
+                return Ok(found);
+            }
+        }
+    }
+}

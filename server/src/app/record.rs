@@ -1,0 +1,44 @@
+//! RecordUsage: price, enqueue, answer.
+
+use tollgate_domain::event::UsageEvent;
+use tollgate_domain::measures::Charge;
+use tollgate_domain::price::{PriceError, price};
+use tokio::sync::oneshot;
+
+use super::{App, AppError};
+use crate::ledger::{Record, RecordAnswer};
+use crate::tenant::TenantId;
+
+impl App {
+    /// Records one event: answered only after its transaction committed.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn record(&self, tenant: TenantId, event: UsageEvent) -> Result<RecordAnswer, AppError> {
+        let record = self.priced(event)?;
+        self.ledger.record(tenant, record).await
+    }
+
+    /// Enqueues one event of a batch; the answer comes later.
+    ///
+    /// # Errors
+    /// [`AppError`] for what can be refused at once.
+    pub fn enqueue_record(
+        &self,
+        tenant: TenantId,
+        event: UsageEvent,
+    ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
+        self.ledger.enqueue_record(tenant, self.priced(event)?)
+    }
+
+    fn priced(&self, event: UsageEvent) -> Result<Record, AppError> {
+        let fingerprint = event.fingerprint();
+        let sheet = self.catalog.find(event.model(), event.start_time);
+        let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref()).map_err(|error| match error {
+            PriceError::TooLarge => AppError::invalid("event", "its cost is above what can be held"),
+            PriceError::Negative => AppError::invalid("event.units", "must not be negative"),
+        })?;
+        let charge = Charge::of(&event, cost);
+        Ok(Record { event, fingerprint, sheet, charge })
+    }
+}

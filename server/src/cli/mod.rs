@@ -1,0 +1,55 @@
+//! The commands of the binary, one file each.
+
+pub mod serve;
+pub mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::boot::Database;
+use crate::config::Config;
+
+/// Meters what LLM calls use and cost, and gates them against budgets.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version)]
+pub struct Arguments {
+    /// Configuration file (TOML). Environment variables win over it.
+    #[arg(long, global = true, env = "TOLLGATE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server.
+    Serve(serve::ServeArguments),
+    /// Check that events, totals, rollups, budgets and reservations agree; exits with 1 on any drift.
+    Verify(verify::VerifyArguments),
+}
+
+/// Runs the command; an exit code other than 0 means that what was asked for does not hold.
+///
+/// # Errors
+/// What kept it from being done.
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let config = Config::load(arguments.config.as_deref())?;
+    let mut output = std::io::stdout();
+    match arguments.command {
+        Command::Serve(arguments) => {
+            serve::run(&arguments, &config, &mut output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Verify(arguments) => {
+            let database = Database::open(&config).await?;
+            database.prepare(&config).await?;
+            let holds = verify::run(&database.pool(&config.database), &arguments, &mut output).await;
+            database.close().await?;
+            Ok(if holds? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}

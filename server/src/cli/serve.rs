@@ -1,0 +1,66 @@
+//! `tollgate serve`.
+
+use std::io::Write;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::boot::{self, Database};
+use crate::config::Config;
+use crate::telemetry;
+
+/// Runs the server.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Print the configuration in force, secrets hidden, and exit.
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// Runs until SIGTERM or SIGINT, then drains.
+///
+/// # Errors
+/// What keeps it from starting.
+pub async fn run(arguments: &ServeArguments, config: &Config, output: &mut impl Write) -> anyhow::Result<()> {
+    if arguments.print_config {
+        output.write_all(config.printable().as_bytes())?;
+        return Ok(());
+    }
+    telemetry::start(&config.log)?;
+    let stop = stop_on_signals()?;
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("the address {} cannot be served", config.server.listen))?;
+    let database = Database::open(config).await?;
+    let running = boot::start(config, &database, listener, stop).await;
+    if let Ok(running) = running {
+        running.stopped().await;
+        return Ok(database.close().await?);
+    }
+    database.close().await?;
+    running.map(drop).map_err(anyhow::Error::from)
+}
+
+/// Cancelled by SIGTERM or SIGINT.
+///
+/// # Errors
+/// Where signals cannot be heard.
+pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.cancel();
+        }
+    });
+    Ok(stop)
+}

@@ -1,0 +1,338 @@
+//! The configuration: defaults, then a TOML file, then the environment; checked at start.
+//!
+//! Every key has an environment variable: `TOLLGATE_` and the path in capitals, joined by two underscores, for example
+//! `TOLLGATE_SERVER__LISTEN`. `DATABASE_URL` stands for `database.url`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::ledger::LedgerSettings;
+use crate::live::HubSettings;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The port and how it is served.
+    pub server: ServerConfig,
+    /// The database.
+    pub database: DatabaseConfig,
+    /// The private Postgres, where no database is given.
+    pub embedded: EmbeddedConfig,
+    /// The ledger's bounds.
+    pub ledger: LedgerConfig,
+    /// Live totals.
+    pub live: LiveConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// The port and how it is served.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address of the one port: gRPC, health and reflection.
+    pub listen: SocketAddr,
+    /// Whether an address other than loopback may be served although nobody has to show a credential.
+    pub allow_unauthenticated: bool,
+    /// Whether the server describes its services to anybody who asks (gRPC reflection).
+    pub reflection: bool,
+    /// Longest time from the signal to stop until the process ends.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+    /// Most requests that one connection has under way.
+    pub streams_per_connection: u32,
+    /// Largest message, in bytes.
+    pub message_bytes: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4747)),
+            allow_unauthenticated: false,
+            reflection: false,
+            drain_timeout: Duration::from_secs(15),
+            streams_per_connection: 1_000,
+            message_bytes: 1 << 20,
+        }
+    }
+}
+
+/// The database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatabaseConfig {
+    /// `postgres://…`, perhaps through a pooler; absent = the embedded default.
+    #[serde(serialize_with = "hidden")]
+    pub url: Option<SecretString>,
+    /// The same database without the pooler, for migrations and notices; absent = `url`.
+    #[serde(serialize_with = "hidden")]
+    pub direct_url: Option<SecretString>,
+    /// Most connections for reads and administration.
+    pub connections: u32,
+    /// Longest wait for a connection.
+    #[serde(with = "humantime_serde")]
+    pub acquire_timeout: Duration,
+    /// Longest time of one reading statement.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            direct_url: None,
+            connections: 16,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The private Postgres.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EmbeddedConfig {
+    /// Where its data lives; absent = the user's data folder.
+    pub data_dir: Option<PathBuf>,
+    /// Where its programs are; absent = they are looked for.
+    pub binaries_dir: Option<PathBuf>,
+    /// Longest wait for its start, recovery included.
+    #[serde(with = "humantime_serde")]
+    pub start_timeout: Duration,
+}
+
+impl Default for EmbeddedConfig {
+    fn default() -> Self {
+        Self { data_dir: None, binaries_dir: None, start_timeout: Duration::from_secs(60) }
+    }
+}
+
+/// The ledger's bounds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerConfig {
+    /// Most commands that wait.
+    pub queue_items: usize,
+    /// Most bytes that wait.
+    pub queue_bytes: usize,
+    /// Most commands of one transaction.
+    pub batch_items: usize,
+    /// Transactions at once.
+    pub writers: usize,
+    /// How long a batch is tried again while the database is away.
+    #[serde(with = "humantime_serde")]
+    pub retry_for: Duration,
+    /// How old an event id may be.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        let LedgerSettings { queue_items, queue_bytes, batch_items, writers, retry_for, retention, ahead: _ } =
+            LedgerSettings::default();
+        Self { queue_items, queue_bytes, batch_items, writers, retry_for, retention }
+    }
+}
+
+impl LedgerConfig {
+    /// For the ledger.
+    pub fn settings(&self) -> LedgerSettings {
+        LedgerSettings {
+            queue_items: self.queue_items,
+            queue_bytes: self.queue_bytes,
+            batch_items: self.batch_items,
+            writers: self.writers,
+            retry_for: self.retry_for,
+            retention: self.retention,
+            ..LedgerSettings::default()
+        }
+    }
+}
+
+/// Live totals.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LiveConfig {
+    /// Least time between two readings of the same tenant.
+    #[serde(with = "humantime_serde")]
+    pub refresh_interval: Duration,
+    /// Every watched scope is read at least this often.
+    #[serde(with = "humantime_serde")]
+    pub poll_interval: Duration,
+    /// Most subscribers.
+    pub subscribers: usize,
+    /// Whether replicas tell each other through the database what they touched.
+    pub notify: bool,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        let HubSettings { refresh_interval, poll_interval, subscribers_limit, scopes_limit_per_stream: _, notify } =
+            HubSettings::default();
+        Self { refresh_interval, poll_interval, subscribers: subscribers_limit, notify }
+    }
+}
+
+impl LiveConfig {
+    /// For the hub.
+    pub fn settings(&self) -> HubSettings {
+        HubSettings {
+            refresh_interval: self.refresh_interval,
+            poll_interval: self.poll_interval,
+            subscribers_limit: self.subscribers,
+            notify: self.notify,
+            ..HubSettings::default()
+        }
+    }
+}
+
+/// Logs, to standard error.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// Which, in the syntax of `RUST_LOG`.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// Why the configuration is refused.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// A file or variable cannot be read.
+    #[error("the configuration cannot be read: {0}")]
+    Unreadable(#[from] Box<figment::Error>),
+    /// A value makes no sense.
+    #[error("configuration key {key}: {rule}")]
+    Invalid {
+        /// Which key.
+        key: &'static str,
+        /// What it must be.
+        rule: String,
+    },
+}
+
+/// Shows that a secret is set, never what it is.
+fn hidden<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(_) => serializer.serialize_some("(hidden)"),
+        None => serializer.serialize_none(),
+    }
+}
+
+impl Config {
+    /// Reads `file` (where it is given, it must be there) and the environment over the defaults, and checks the result.
+    ///
+    /// # Errors
+    /// [`ConfigError`] that names the key.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let environment = Env::prefixed("TOLLGATE_").split("__").ignore(&["config", "url", "test"]);
+        let database = Env::raw().only(&["DATABASE_URL"]).map(|_| "database.url".into());
+        let config: Self = figment.merge(environment).merge(database).extract().map_err(Box::new)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |key, rule: &str| Err(ConfigError::Invalid { key, rule: rule.to_owned() });
+        if !self.server.listen.ip().is_loopback() && !self.server.allow_unauthenticated {
+            return invalid(
+                "server.listen",
+                "an address that others reach needs server.allow_unauthenticated = true, as this version asks nobody \
+                 for a credential: put it behind something that does",
+            );
+        }
+        if self.ledger.queue_items == 0 || self.ledger.batch_items == 0 || self.ledger.writers == 0 {
+            return invalid("ledger", "queue_items, batch_items and writers must be above 0");
+        }
+        if self.ledger.batch_items > 5_000 || self.ledger.writers > 64 {
+            return invalid("ledger", "batch_items must be at most 5000, writers at most 64");
+        }
+        if self.ledger.queue_bytes < 1 << 20 || u32::try_from(self.ledger.queue_bytes).is_err() {
+            return invalid("ledger.queue_bytes", "must be between 1 MiB and 4 GiB");
+        }
+        if self.database.connections == 0 {
+            return invalid("database.connections", "must be above 0");
+        }
+        if self.server.message_bytes < 64 << 10 {
+            return invalid("server.message_bytes", "must be at least 64 KiB");
+        }
+        for (key, url) in [("database.url", &self.database.url), ("database.direct_url", &self.database.direct_url)] {
+            if let Some(url) = url
+                && url.expose_secret().parse::<sqlx::postgres::PgConnectOptions>().is_err()
+            {
+                return invalid(key, "must be a URL such as postgres://user:password@host:5432/tollgate");
+            }
+        }
+        Ok(())
+    }
+
+    /// As TOML, secrets hidden.
+    pub fn printable(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printing_hides_secrets() {
+        let mut config = Config::default();
+        config.database.url = Some("postgres://u:canary@h/d".to_owned().into());
+        let printed = config.printable();
+        assert!(printed.contains("(hidden)") && !printed.contains("canary"), "{printed}");
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_public_address_without_credentials_is_refused() {
+        let mut config = Config::default();
+        config.server.listen = SocketAddr::from(([0, 0, 0, 0], 4747));
+        assert!(matches!(config.check(), Err(ConfigError::Invalid { key: "server.listen", .. })));
+        config.server.allow_unauthenticated = true;
+        assert!(config.check().is_ok());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tollgate.toml");
+        std::fs::write(&file, "[server]\nlisten_on = \"127.0.0.1:1\"\n").unwrap();
+        assert!(matches!(Config::load(Some(&file)), Err(ConfigError::Unreadable(_))));
+        std::fs::write(&file, "[server]\nlisten = \"127.0.0.1:1\"\ndrain_timeout = \"3s\"\n").unwrap();
+        assert_eq!(Config::load(Some(&file)).unwrap().server.drain_timeout, Duration::from_secs(3));
+    }
+}

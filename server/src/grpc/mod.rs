@@ -1,0 +1,20 @@
+//! The wire: decode, call the use case, encode.
+
+mod budget_service;
+pub mod convert;
+mod planned;
+pub mod status;
+mod usage_service;
+
+pub use budget_service::BudgetApi;
+pub use planned::{AdminApi, AlertApi, PriceApi};
+pub use usage_service::UsageApi;
+
+use tonic::Request;
+
+use crate::tenant::TenantId;
+
+/// Whose call this is. A server without credentials serves one local tenant.
+fn tenant_of<T>(request: &Request<T>) -> TenantId {
+    request.extensions().get::<TenantId>().copied().unwrap_or(TenantId::LOCAL)
+}

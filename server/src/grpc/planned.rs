@@ -1,0 +1,152 @@
+//! RPCs that the contract defines and this version does not have: they say so (`UNIMPLEMENTED`), and are listed in
+//! ARCHITECTURE.md.
+
+use futures::stream::BoxStream;
+use tollgate_proto::v1;
+use tollgate_proto::v1::admin_service_server::AdminService;
+use tollgate_proto::v1::alert_service_server::AlertService;
+use tollgate_proto::v1::price_service_server::PriceService;
+use tonic::{Request, Response, Status};
+
+use super::status::status;
+use crate::app::AppError;
+
+/// The answer of a planned RPC.
+pub(super) fn planned(name: &'static str) -> Status {
+    status(&AppError::NotImplemented(name))
+}
+
+/// Prices.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PriceApi;
+
+#[tonic::async_trait]
+impl PriceService for PriceApi {
+    async fn set_price(
+        &self,
+        _request: Request<v1::SetPriceRequest>,
+    ) -> Result<Response<v1::SetPriceResponse>, Status> {
+        Err(planned("PriceService.SetPrice"))
+    }
+
+    async fn list_prices(
+        &self,
+        _request: Request<v1::ListPricesRequest>,
+    ) -> Result<Response<v1::ListPricesResponse>, Status> {
+        Err(planned("PriceService.ListPrices"))
+    }
+
+    async fn end_price(
+        &self,
+        _request: Request<v1::EndPriceRequest>,
+    ) -> Result<Response<v1::EndPriceResponse>, Status> {
+        Err(planned("PriceService.EndPrice"))
+    }
+
+    async fn estimate_cost(
+        &self,
+        _request: Request<v1::EstimateCostRequest>,
+    ) -> Result<Response<v1::EstimateCostResponse>, Status> {
+        Err(planned("PriceService.EstimateCost"))
+    }
+
+    async fn reprice_usage(
+        &self,
+        _request: Request<v1::RepriceUsageRequest>,
+    ) -> Result<Response<v1::RepriceUsageResponse>, Status> {
+        Err(planned("PriceService.RepriceUsage"))
+    }
+}
+
+/// Alerts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AlertApi;
+
+#[tonic::async_trait]
+impl AlertService for AlertApi {
+    type StreamAlertsStream = BoxStream<'static, Result<v1::StreamAlertsResponse, Status>>;
+
+    async fn list_alerts(
+        &self,
+        _request: Request<v1::ListAlertsRequest>,
+    ) -> Result<Response<v1::ListAlertsResponse>, Status> {
+        Err(planned("AlertService.ListAlerts"))
+    }
+
+    async fn stream_alerts(
+        &self,
+        _request: Request<v1::StreamAlertsRequest>,
+    ) -> Result<Response<Self::StreamAlertsStream>, Status> {
+        Err(planned("AlertService.StreamAlerts"))
+    }
+
+    async fn acknowledge_alert(
+        &self,
+        _request: Request<v1::AcknowledgeAlertRequest>,
+    ) -> Result<Response<v1::AcknowledgeAlertResponse>, Status> {
+        Err(planned("AlertService.AcknowledgeAlert"))
+    }
+}
+
+/// Administration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AdminApi;
+
+#[tonic::async_trait]
+impl AdminService for AdminApi {
+    async fn create_api_key(
+        &self,
+        _request: Request<v1::CreateApiKeyRequest>,
+    ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
+        Err(planned("AdminService.CreateApiKey"))
+    }
+
+    async fn list_api_keys(
+        &self,
+        _request: Request<v1::ListApiKeysRequest>,
+    ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
+        Err(planned("AdminService.ListApiKeys"))
+    }
+
+    async fn rotate_api_key(
+        &self,
+        _request: Request<v1::RotateApiKeyRequest>,
+    ) -> Result<Response<v1::RotateApiKeyResponse>, Status> {
+        Err(planned("AdminService.RotateApiKey"))
+    }
+
+    async fn revoke_api_key(
+        &self,
+        _request: Request<v1::RevokeApiKeyRequest>,
+    ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
+        Err(planned("AdminService.RevokeApiKey"))
+    }
+
+    async fn create_view_token(
+        &self,
+        _request: Request<v1::CreateViewTokenRequest>,
+    ) -> Result<Response<v1::CreateViewTokenResponse>, Status> {
+        Err(planned("AdminService.CreateViewToken"))
+    }
+
+    async fn erase_subject(
+        &self,
+        _request: Request<v1::EraseSubjectRequest>,
+    ) -> Result<Response<v1::EraseSubjectResponse>, Status> {
+        Err(planned("AdminService.EraseSubject"))
+    }
+
+    async fn get_erasure(
+        &self,
+        _request: Request<v1::GetErasureRequest>,
+    ) -> Result<Response<v1::GetErasureResponse>, Status> {
+        Err(planned("AdminService.GetErasure"))
+    }
+
+    async fn run_audit(
+        &self,
+        _request: Request<v1::RunAuditRequest>,
+    ) -> Result<Response<v1::RunAuditResponse>, Status> {
+        Err(planned("AdminService.RunAudit"))
+    }
+}

@@ -1,0 +1,103 @@
+//! The only place that makes a [`Status`]: every failure has one code, one documented reason, and what to do about it.
+//! Database texts never leave the server.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tollgate_proto::v1::{self, ErrorReason};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::convert::event::to_violations;
+use crate::app::AppError;
+use crate::app::error::Named;
+
+/// Domain of the reasons.
+const DOMAIN: &str = "tollgate";
+/// When to try again while the database is away.
+const DATABASE_RETRY: Duration = Duration::from_millis(500);
+
+/// Code and reason of a failure.
+fn classified(error: &AppError) -> (Code, ErrorReason) {
+    match error {
+        AppError::Invalid(violations) => {
+            let class = violations.iter().any(|violation| violation.field.ends_with(".token_class"));
+            let reason = if class { ErrorReason::UnknownTokenClass } else { ErrorReason::InvalidField };
+            (Code::InvalidArgument, reason)
+        }
+        AppError::EventIdReused { .. } => (Code::FailedPrecondition, ErrorReason::EventIdReused),
+        AppError::EventTooOld { .. } => (Code::FailedPrecondition, ErrorReason::EventTooOld),
+        AppError::EventTooFarAhead { .. } => (Code::FailedPrecondition, ErrorReason::EventTooFarAhead),
+        AppError::NotFound { what, .. } => (
+            Code::NotFound,
+            match what {
+                Named::Event => ErrorReason::EventNotFound,
+                Named::Reservation => ErrorReason::ReservationNotFound,
+                Named::Budget => ErrorReason::BudgetNotFound,
+            },
+        ),
+        AppError::ReservationIdReused(_) => (Code::FailedPrecondition, ErrorReason::ReservationIdReused),
+        AppError::ReservationEnded { .. } => (Code::FailedPrecondition, ErrorReason::ReservationEnded),
+        AppError::BudgetExists(_) => (Code::AlreadyExists, ErrorReason::BudgetAlreadyExists),
+        AppError::BudgetDeleted(_) => (Code::FailedPrecondition, ErrorReason::BudgetDeleted),
+        AppError::RequestIdReused(_) => (Code::FailedPrecondition, ErrorReason::RequestIdReused),
+        AppError::EtagMismatch(_) => (Code::Aborted, ErrorReason::EtagMismatch),
+        AppError::QueryTooWide(_) => (Code::FailedPrecondition, ErrorReason::QueryTooWide),
+        AppError::PageTokenInvalid => (Code::InvalidArgument, ErrorReason::PageTokenInvalid),
+        AppError::NotImplemented(_) => (Code::Unimplemented, ErrorReason::NotImplemented),
+        AppError::Full { what, .. } => (
+            Code::ResourceExhausted,
+            if what.contains("stream") { ErrorReason::TooManyStreams } else { ErrorReason::QueueFull },
+        ),
+        AppError::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown),
+        AppError::Unavailable => (Code::Unavailable, ErrorReason::DatabaseUnavailable),
+        AppError::Internal => (Code::Internal, ErrorReason::Internal),
+    }
+}
+
+fn reason_name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// When the same call should be tried again; `None` = it would fail again.
+fn retry_after(error: &AppError) -> Option<Duration> {
+    match error {
+        AppError::Full { retry_after, .. } => Some(*retry_after),
+        AppError::Unavailable => Some(DATABASE_RETRY),
+        AppError::ShuttingDown => Some(Duration::ZERO),
+        _ => None,
+    }
+}
+
+/// The status of a failure.
+pub fn status(error: &AppError) -> Status {
+    let (code, reason) = classified(error);
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason_name(reason), DOMAIN, HashMap::new());
+    if let AppError::Invalid(violations) = error {
+        for violation in violations {
+            details.add_bad_request_violation(&violation.field, &violation.description);
+        }
+    }
+    if let Some(delay) = retry_after(error) {
+        details.set_retry_info(Some(delay));
+    }
+    Status::with_error_details(code, error.to_string(), details)
+}
+
+/// The failure of one item of a batch.
+pub fn item_error(error: &AppError) -> v1::ItemError {
+    let (code, reason) = classified(error);
+    let violations = match error {
+        AppError::Invalid(violations) => to_violations(violations),
+        _ => Vec::new(),
+    };
+    v1::ItemError {
+        code: code.into(),
+        reason: reason_name(reason).to_owned(),
+        message: error.to_string(),
+        retryable: retry_after(error).is_some(),
+        violations,
+    }
+}

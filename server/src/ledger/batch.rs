@@ -1,0 +1,144 @@
+//! One batch, one transaction: events, totals, rollups, budgets and reservations change together or not at all
+//! (invariant 3).
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+use thiserror::Error;
+use tollgate_domain::amount::AmountError;
+use tollgate_domain::budget::AdmissionError;
+use uuid::Uuid;
+
+use super::Shared;
+use super::command::{Answer, Command};
+use super::counters::Counters;
+use super::drafts::Drafts;
+use super::holds;
+use super::settle::{self, Reservations};
+use crate::app::AppError;
+use crate::live::Touch;
+use crate::store::budgets::BudgetSet;
+use crate::store::{StoreError, budgets, ledger};
+use crate::tenant::TenantId;
+
+/// What a committed batch leaves to do.
+pub(super) struct Done {
+    /// One per command, in the same order.
+    pub(super) answers: Vec<Result<Answer, AppError>>,
+    /// Whose totals moved.
+    pub(super) touches: Vec<Touch>,
+}
+
+/// Why a batch did not commit.
+#[derive(Debug, Error)]
+pub(super) enum BatchError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("an amount cannot be held: {0}")]
+    Amount(#[from] AmountError),
+    #[error("another writer made the same reservation meanwhile")]
+    Raced,
+    #[error("a command cannot be applied: {0}")]
+    Command(&'static str),
+}
+
+impl From<AdmissionError> for BatchError {
+    fn from(error: AdmissionError) -> Self {
+        match error {
+            AdmissionError::Amount(error) => Self::Amount(error),
+            AdmissionError::Price(_) => Self::Amount(AmountError::TooLarge),
+        }
+    }
+}
+
+/// What every step of a batch looks at.
+pub(super) struct Scene<'a> {
+    pub(super) tenant: TenantId,
+    pub(super) now: Timestamp,
+    pub(super) budgets: Arc<BudgetSet>,
+    pub(super) commands: &'a [Command],
+}
+
+/// Runs the batch. The rows that many batches meet on, the budgets' counters, are locked last.
+pub(super) async fn run(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Result<Done, BatchError> {
+    let mut transaction = ledger::begin_batch(&shared.pool, tenant).await?;
+    let connection: &mut PgConnection = &mut transaction;
+    let clock = ledger::clock(connection, tenant).await?;
+    let budgets = budgets_at(shared, connection, tenant, clock.budgets_version).await?;
+    let scene = Scene { tenant, now: clock.now, budgets, commands };
+
+    let ids: Vec<Uuid> = commands.iter().filter_map(Command::reservation_id).collect();
+    let mut reservations = Reservations::lock(connection, tenant, ids).await?;
+    let mut drafts = Drafts::prepare(&scene, &reservations, &shared.settings)?;
+    let numbers = drafts.insert(shared, connection, &scene).await?;
+    drafts.add_totals(connection, &scene, &numbers).await?;
+
+    let mut counters = Counters::default();
+    drafts.need_counters(&reservations, &mut counters);
+    let plans = holds::need_counters(&scene, &reservations, &mut counters)?;
+    counters.lock(connection, tenant, &shared.known_windows).await?;
+
+    let mut answers = HashMap::new();
+    for (index, command) in commands.iter().enumerate() {
+        let answer = match command {
+            Command::Record(..) => drafts.settle(index, &scene, &mut reservations, &mut counters)?,
+            Command::Reserve(reserve, _) => {
+                holds::reserve(reserve, plans.get(&index), &scene, &mut reservations, &mut counters)?
+            }
+            Command::Extend(extension, _) => {
+                settle::extend(extension, plans.get(&index), &scene, &mut reservations, &mut counters)?
+            }
+            Command::Release { id, reason, .. } => {
+                settle::release(*id, reason, &scene, &mut reservations, &mut counters)?
+            }
+            Command::Expire { id, .. } => settle::expire(*id, &scene, &mut reservations, &mut counters)?,
+        };
+        answers.insert(index, answer);
+    }
+
+    reservations.write(connection, tenant).await?;
+    counters.write(connection, tenant).await?;
+    drafts.write_late_notices(connection, tenant).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+
+    shared.dictionary.remember(tenant, drafts.wanted(), &numbers);
+    counters.remember(tenant, &shared.known_windows);
+    note_matches(shared, &scene, drafts.matched().chain(plans.values().flat_map(holds::ReservePlan::matched)));
+    let touches = drafts.touches(&scene);
+    let answers = (0..commands.len())
+        .map(|index| answers.remove(&index).unwrap_or(Err(AppError::Internal)))
+        .collect();
+    Ok(Done { answers, touches })
+}
+
+/// Remembers which selectors matched: a background task writes it down.
+fn note_matches(shared: &Shared, scene: &Scene<'_>, budgets: impl Iterator<Item = i64>) {
+    let mut matches = shared.matches.lock().unwrap_or_else(PoisonError::into_inner);
+    for budget in budgets {
+        matches.insert((scene.tenant, budget), scene.now);
+    }
+}
+
+/// The tenant's budgets at this version: as remembered, or read in the batch's own transaction.
+async fn budgets_at(
+    shared: &Shared,
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    version: i64,
+) -> Result<Arc<BudgetSet>, StoreError> {
+    if let Some(known) = shared.budgets.read().await.get(&tenant)
+        && known.version == version
+    {
+        return Ok(known.clone());
+    }
+    let read = Arc::new(budgets::active(connection, tenant, version).await?);
+    let mut known = shared.budgets.write().await;
+    let entry = known.entry(tenant).or_insert_with(|| read.clone());
+    // A batch that began earlier may finish reading later: the newest version stays.
+    if entry.version < version {
+        *entry = read.clone();
+    }
+    Ok(read)
+}

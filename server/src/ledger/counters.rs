@@ -1,0 +1,205 @@
+//! The counters that a batch needs, locked once, moved in memory, written back once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use moka::sync::Cache;
+use sqlx::PgConnection;
+use tollgate_domain::amount::{Amount, AmountError};
+use tollgate_domain::budget::{Action, BudgetState, Counter, Mode, PerValues, Reach, peek_fired};
+use tollgate_domain::dimensions::{DimensionKey, Dimensions};
+use tollgate_domain::model::ModelRef;
+use tollgate_domain::window::Bounds;
+
+use super::batch::BatchError;
+use crate::store::budgets::{self, ActiveBudget, BudgetSet, NewWindow, StoredWindow, WindowKey};
+use crate::tenant::TenantId;
+
+/// A counter that a call falls under.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) budget: Arc<ActiveBudget>,
+    pub(super) key: WindowKey,
+    pub(super) per_values: PerValues,
+    pub(super) bounds: Bounds,
+}
+
+impl Target {
+    fn new(budget: &Arc<ActiveBudget>, per_values: PerValues, at: Timestamp) -> Result<Self, BatchError> {
+        let bounds = budget.budget.window.bounds(at).map_err(|_| BatchError::Command("no window holds its time"))?;
+        let key = WindowKey { budget: budget.number, scope: per_values.digest(), start: bounds.start };
+        Ok(Self { budget: budget.clone(), key, per_values, bounds })
+    }
+}
+
+/// The counters that an event of these dimensions is charged to: every budget that selects it and counts its model and
+/// its time, whether it decides or not.
+pub(super) fn charged(
+    budgets: &BudgetSet,
+    dimensions: &Dimensions,
+    model: &ModelRef,
+    charge_time: Timestamp,
+) -> Result<Vec<Target>, BatchError> {
+    let mut targets = Vec::new();
+    for active in &budgets.budgets {
+        if active.counted_from > charge_time || !active.budget.counts_model(model) {
+            continue;
+        }
+        if let Reach::Counter(per_values) = active.budget.reach(dimensions) {
+            targets.push(Target::new(active, per_values, charge_time)?);
+        }
+    }
+    Ok(targets)
+}
+
+/// A budget that decides about a call, with its counter or the key that is missing.
+#[derive(Debug, Clone)]
+pub(super) struct Deciding {
+    pub(super) budget: Arc<ActiveBudget>,
+    pub(super) target: Result<Target, DimensionKey>,
+    pub(super) bounds: Bounds,
+}
+
+/// The budgets in force that select a call of these dimensions now.
+pub(super) fn deciding(
+    budgets: &BudgetSet,
+    dimensions: &Dimensions,
+    now: Timestamp,
+) -> Result<Vec<Deciding>, BatchError> {
+    let mut found = Vec::new();
+    for active in &budgets.budgets {
+        if !active.budget.is_in_force(now) || active.counted_from > now {
+            continue;
+        }
+        let target = match active.budget.reach(dimensions) {
+            Reach::Outside => continue,
+            Reach::Counter(per_values) => Ok(Target::new(active, per_values, now)?),
+            Reach::MissingKey(key) => Err(key),
+        };
+        let bounds = active.budget.window.bounds(now).map_err(|_| BatchError::Command("no window holds now"))?;
+        found.push(Deciding { budget: active.clone(), target, bounds });
+    }
+    Ok(found)
+}
+
+#[derive(Debug)]
+struct Slot {
+    stored: StoredWindow,
+    changed: bool,
+}
+
+/// The batch's counters.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    needed: BTreeMap<WindowKey, Option<NewWindow>>,
+    slots: BTreeMap<WindowKey, Slot>,
+}
+
+impl Counters {
+    /// Asks for a counter that may have to be made.
+    pub(super) fn need(&mut self, target: &Target) {
+        self.needed.entry(target.key).or_default().get_or_insert_with(|| NewWindow {
+            end: target.bounds.end,
+            per_values: target.per_values.clone(),
+            limit: target.budget.budget.limit,
+        });
+    }
+
+    /// Asks for a counter that is there: something is held in it.
+    pub(super) fn need_existing(&mut self, key: WindowKey) {
+        self.needed.entry(key).or_default();
+    }
+
+    /// Makes the counters that are missing, then locks all, in one global order.
+    pub(super) async fn lock(
+        &mut self,
+        connection: &mut PgConnection,
+        tenant: TenantId,
+        known: &Cache<(TenantId, WindowKey), ()>,
+    ) -> Result<(), BatchError> {
+        if self.needed.is_empty() {
+            return Ok(());
+        }
+        let missing: BTreeMap<WindowKey, NewWindow> = self
+            .needed
+            .iter()
+            .filter(|(key, _)| !known.contains_key(&(tenant, **key)))
+            .filter_map(|(key, new)| Some((*key, new.clone()?)))
+            .collect();
+        if !missing.is_empty() {
+            budgets::add_windows(connection, tenant, &missing).await?;
+        }
+        for stored in budgets::lock_windows(connection, tenant, self.needed.keys().copied()).await? {
+            self.slots.insert(stored.key, Slot { stored, changed: false });
+        }
+        Ok(())
+    }
+
+    /// A counter to read.
+    pub(super) fn get(&self, key: &WindowKey) -> Result<&StoredWindow, BatchError> {
+        self.slots.get(key).map(|slot| &slot.stored).ok_or(BatchError::Command("a counter is missing"))
+    }
+
+    /// A counter to move.
+    pub(super) fn change(&mut self, key: &WindowKey) -> Result<&mut Counter, BatchError> {
+        let slot = self.slots.get_mut(key).ok_or(BatchError::Command("a counter is missing"))?;
+        slot.changed = true;
+        Ok(&mut slot.stored.counter)
+    }
+
+    /// A counter as it is shown after this batch.
+    pub(super) fn state(
+        &self,
+        active: &ActiveBudget,
+        key: &WindowKey,
+        fired: Option<Action>,
+        refused: bool,
+    ) -> Result<BudgetState, BatchError> {
+        let slot = self.slots.get(key).ok_or(BatchError::Command("a counter is missing"))?;
+        let mut state = budget_state(active, &slot.stored)?;
+        state.version += i64::from(slot.changed);
+        state.fired = state.fired.max(fired);
+        state.refused = refused;
+        Ok(state)
+    }
+
+    /// Writes what moved.
+    pub(super) async fn write(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
+        let changed = self.slots.values().filter(|slot| slot.changed).map(|slot| &slot.stored);
+        Ok(budgets::update_windows(connection, tenant, changed).await?)
+    }
+
+    /// Remembers, after the commit, which counters are there.
+    pub(super) fn remember(&self, tenant: TenantId, known: &Cache<(TenantId, WindowKey), ()>) {
+        for key in self.slots.keys() {
+            known.insert((tenant, *key), ());
+        }
+    }
+}
+
+/// A stored counter as it is shown, without a call.
+///
+/// # Errors
+/// [`AmountError::TooLarge`].
+pub fn budget_state(active: &ActiveBudget, stored: &StoredWindow) -> Result<BudgetState, AmountError> {
+    let budget = &active.budget;
+    let limit: Amount = budget.limit;
+    Ok(BudgetState {
+        budget_id: budget.budget_id.clone(),
+        per_values: stored.per_values.by_name(&budget.per),
+        unit: budget.unit,
+        window: stored.bounds(),
+        limit,
+        effective_limit: limit,
+        spent: stored.counter.spent,
+        held: stored.counter.held,
+        presumed: stored.counter.presumed,
+        overrun: stored.counter.overrun,
+        available: stored.counter.available(limit)?,
+        fired: peek_fired(budget, &stored.counter, limit)?,
+        refused: false,
+        shadow: budget.mode == Mode::Shadow,
+        version: stored.version,
+    })
+}

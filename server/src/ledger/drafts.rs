@@ -1,0 +1,494 @@
+//! The events of a batch: which are new, what they add to totals, and how they are charged.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use jiff::{Timestamp, ToSpan as _};
+use sqlx::PgConnection;
+use tollgate_domain::digest::Digester;
+use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
+use tollgate_domain::event::{Accounting, EventKey, UsageEvent};
+use tollgate_domain::measures::{Charge, Measures};
+use tollgate_domain::notices::Notices;
+use tollgate_domain::price::price;
+use tollgate_domain::reservation::State;
+use tollgate_domain::tokens::{TokenUsage, UsageQuality};
+use uuid::Uuid;
+
+use super::batch::{BatchError, Scene};
+use super::command::{Answer, Command, Record, RecordAnswer};
+use super::counters::{self, Counters, Target};
+use super::settle::{self, Reservations};
+use super::{LedgerSettings, Shared};
+use crate::app::AppError;
+use crate::live::Touch;
+use crate::store::dictionary::{Numbers, Wanted, sheet_digest};
+use crate::store::ledger::{self, GRAIN_DAY, GRAIN_QUARTER, RollupKey, SessionKey};
+use crate::store::shape::Shape;
+use crate::store::usage::{self, NewEvent, StoredEvent};
+
+/// One event on its way into the ledger.
+pub(super) struct Draft<'a> {
+    pub(super) record: &'a Record,
+    pub(super) event_id: Uuid,
+    /// The event as it is charged: with the reservation's dimensions, its unknown usage filled in.
+    pub(super) event: UsageEvent,
+    pub(super) charge: Charge,
+    pub(super) charge_time: Timestamp,
+    pub(super) targets: Vec<Target>,
+    pub(super) notices: Notices,
+    shape: Uuid,
+    sheet: Option<Uuid>,
+    fate: Fate,
+    late_notices: bool,
+}
+
+/// What becomes of a draft.
+enum Fate {
+    New,
+    /// Recorded before this batch.
+    Stored(Box<StoredEvent>),
+    /// The same id came earlier in this batch, at this index.
+    Follows(usize),
+}
+
+/// The batch's events, by index of their command.
+pub(super) struct Drafts<'a> {
+    drafts: BTreeMap<usize, Draft<'a>>,
+    refused: HashMap<usize, AppError>,
+    settled: HashMap<usize, RecordAnswer>,
+    wanted: Wanted,
+}
+
+impl<'a> Drafts<'a> {
+    /// Resolves dimensions, usage, charge time and counters of every event.
+    pub(super) fn prepare(
+        scene: &Scene<'a>,
+        reservations: &Reservations,
+        settings: &LedgerSettings,
+    ) -> Result<Self, BatchError> {
+        let mut drafts =
+            Self { drafts: BTreeMap::new(), refused: HashMap::new(), settled: HashMap::new(), wanted: Wanted::default() };
+        for (index, command) in scene.commands.iter().enumerate() {
+            let Command::Record(record, _) = command else { continue };
+            let event_id = event_id(&record.event);
+            if let Err(error) = check_age(event_id, scene.now, settings) {
+                drafts.refused.insert(index, error);
+                continue;
+            }
+            let draft = draft(record, event_id, scene, reservations)?;
+            drafts.want(&draft)?;
+            drafts.drafts.insert(index, draft);
+        }
+        Ok(drafts)
+    }
+
+    fn want(&mut self, draft: &Draft<'_>) -> Result<(), BatchError> {
+        for (dimension, value) in &draft.event.dimensions.values {
+            if dimension.kind() == DimensionKind::Entity {
+                self.wanted.want(*dimension, value);
+            }
+        }
+        let shape = Shape::of(&draft.event, &draft.event.dimensions);
+        self.wanted.shapes.insert(draft.shape, shape);
+        if let (Some(digest), Some(sheet)) = (draft.sheet, &draft.record.sheet) {
+            self.wanted.sheets.insert(digest, sheet.clone());
+        }
+        Ok(())
+    }
+
+    /// Inserts what is new and finds what is not.
+    pub(super) async fn insert(
+        &mut self,
+        shared: &Shared,
+        connection: &mut PgConnection,
+        scene: &Scene<'_>,
+    ) -> Result<Numbers, BatchError> {
+        if self.drafts.is_empty() {
+            return Ok(Numbers::default());
+        }
+        let numbers = shared.dictionary.resolve(connection, scene.tenant, &self.wanted).await?;
+        self.resolve_external_keys(connection, scene).await?;
+        let mut first_of: HashMap<Uuid, usize> = HashMap::new();
+        let mut rows = BTreeMap::new();
+        for (index, draft) in &mut self.drafts {
+            if let Some(first) = first_of.get(&draft.event_id) {
+                draft.fate = Fate::Follows(*first);
+                continue;
+            }
+            first_of.insert(draft.event_id, *index);
+            let new = NewEvent {
+                event_id: draft.event_id,
+                event: &draft.event,
+                shape_id: numbers.shape(draft.shape)?,
+                price_sheet_id: draft.sheet.map(|digest| numbers.sheet(digest)).transpose()?,
+                charge: &draft.charge,
+                charge_time: draft.charge_time,
+                record_time: scene.now,
+                notices: draft.notices,
+                fingerprint: draft.record.fingerprint,
+            };
+            rows.insert(draft.event_id, usage::encode(&new, &numbers)?);
+        }
+        // Sorted by id: two writers with the same events wait for each other in one order.
+        let rows: Vec<_> = rows.into_values().collect();
+        let inserted = ledger::insert_events(connection, scene.tenant, &rows).await?;
+        self.find_stored(shared, connection, scene, &inserted).await?;
+        Ok(numbers)
+    }
+
+    async fn resolve_external_keys(
+        &mut self,
+        connection: &mut PgConnection,
+        scene: &Scene<'_>,
+    ) -> Result<(), BatchError> {
+        let mut claims = BTreeMap::new();
+        for draft in self.drafts.values() {
+            if let EventKey::External { source, key } = &draft.record.event.key {
+                claims.entry((source.clone(), key.clone())).or_insert(draft.event_id);
+            }
+        }
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = claims.values().copied().collect();
+        let (sources, keys): (Vec<String>, Vec<String>) = claims.into_keys().unzip();
+        let claimed = ledger::claim_external_keys(connection, scene.tenant, &sources, &keys, &ids).await?;
+        let claimed: HashMap<(String, String), Uuid> =
+            claimed.into_iter().map(|(source, key, id)| ((source, key), id)).collect();
+        for draft in self.drafts.values_mut() {
+            if let EventKey::External { source, key } = &draft.record.event.key
+                && let Some(id) = claimed.get(&(source.clone(), key.clone()))
+            {
+                draft.event_id = *id;
+            }
+        }
+        Ok(())
+    }
+
+    async fn find_stored(
+        &mut self,
+        shared: &Shared,
+        connection: &mut PgConnection,
+        scene: &Scene<'_>,
+        inserted: &HashSet<Uuid>,
+    ) -> Result<(), BatchError> {
+        let known: BTreeSet<Uuid> = self
+            .drafts
+            .values()
+            .filter(|draft| matches!(draft.fate, Fate::New) && !inserted.contains(&draft.event_id))
+            .map(|draft| draft.event_id)
+            .collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = known.into_iter().collect();
+        let rows = usage::rows(connection, scene.tenant, &ids).await?;
+        let stored = usage::decode(connection, &shared.dictionary, scene.tenant, rows).await?;
+        let mut stored: HashMap<Uuid, StoredEvent> = stored.into_iter().map(|event| (event.event_id, event)).collect();
+        for draft in self.drafts.values_mut() {
+            if matches!(draft.fate, Fate::New) && !inserted.contains(&draft.event_id) {
+                let found = stored.remove(&draft.event_id).ok_or(BatchError::Raced)?;
+                draft.fate = Fate::Stored(Box::new(found));
+            }
+        }
+        Ok(())
+    }
+
+    fn new_drafts(&self) -> impl Iterator<Item = &Draft<'a>> {
+        self.drafts.values().filter(|draft| matches!(draft.fate, Fate::New))
+    }
+
+    /// Adds what is new to session totals and rollups.
+    pub(super) async fn add_totals(
+        &self,
+        connection: &mut PgConnection,
+        scene: &Scene<'_>,
+        numbers: &Numbers,
+    ) -> Result<(), BatchError> {
+        let mut sessions: BTreeMap<SessionKey, Measures> = BTreeMap::new();
+        let mut shapes: BTreeMap<RollupKey, Measures> = BTreeMap::new();
+        let mut users: BTreeMap<RollupKey, Measures> = BTreeMap::new();
+        for draft in self.new_drafts() {
+            let measures = Measures::of(&draft.event, &draft.charge)?;
+            let shape = numbers.shape(draft.shape)?;
+            let dimensions = &draft.event.dimensions;
+            let session = dimensions.get(Dimension::SessionId);
+            let totals = [(session, false), (draft.root_apart(), true)];
+            for (session, descendants) in totals {
+                if let Some(session) = session {
+                    let session = numbers.symbol(Dimension::SessionId, session)?;
+                    sessions.entry(SessionKey { session, descendants, shape }).or_default().add(&measures)?;
+                }
+            }
+            let user = dimensions.get(Dimension::UserId).map(|user| numbers.symbol(Dimension::UserId, user)).transpose()?;
+            for (grain, bucket) in buckets(draft.event.start_time) {
+                shapes.entry(RollupKey { grain, bucket, user: 0, shape }).or_default().add(&measures)?;
+                if let Some(user) = user {
+                    users.entry(RollupKey { grain, bucket, user, shape }).or_default().add(&measures)?;
+                }
+            }
+        }
+        ledger::add_session_usage(connection, scene.tenant, sessions.iter()).await?;
+        ledger::add_usage_rollup(connection, scene.tenant, shapes.iter()).await?;
+        ledger::add_user_rollup(connection, scene.tenant, users.iter()).await?;
+        Ok(())
+    }
+
+    /// Asks for the counters that new events are charged to or held in.
+    pub(super) fn need_counters(&self, reservations: &Reservations, counters: &mut Counters) {
+        for draft in self.new_drafts() {
+            let held = draft.event.reservation.and_then(|used| reservations.get(used.reservation_id));
+            for part in held.iter().flat_map(|reservation| &reservation.parts) {
+                counters.need_existing(settle::key_of(part));
+            }
+            for target in &draft.targets {
+                counters.need(target);
+            }
+        }
+    }
+
+    /// Charges one event, or answers for its earlier telling.
+    pub(super) fn settle(
+        &mut self,
+        index: usize,
+        scene: &Scene<'_>,
+        reservations: &mut Reservations,
+        counters: &mut Counters,
+    ) -> Result<Result<Answer, AppError>, BatchError> {
+        if let Some(error) = self.refused.remove(&index) {
+            return Ok(Err(error));
+        }
+        let draft = self.drafts.get_mut(&index).ok_or(BatchError::Command("an event was not prepared"))?;
+        let answer = match &draft.fate {
+            Fate::New => {
+                let before = draft.notices;
+                let answer = settle::settle(draft, scene, reservations, counters)?;
+                draft.late_notices = draft.notices != before;
+                self.settled.insert(index, answer.clone());
+                Ok(answer)
+            }
+            Fate::Stored(stored) => answer_for_stored(draft, stored),
+            Fate::Follows(first) => {
+                let first = *first;
+                self.answer_for_follower(index, first)?
+            }
+        };
+        Ok(answer.map(|answer| Answer::Recorded(Box::new(answer))))
+    }
+
+    fn answer_for_follower(
+        &self,
+        index: usize,
+        first: usize,
+    ) -> Result<Result<RecordAnswer, AppError>, BatchError> {
+        let missing = || BatchError::Command("an event was not prepared");
+        let draft = self.drafts.get(&index).ok_or_else(missing)?;
+        let leader = self.drafts.get(&first).ok_or_else(missing)?;
+        if let Fate::Stored(stored) = &leader.fate {
+            return Ok(answer_for_stored(draft, stored));
+        }
+        if draft.record.fingerprint != leader.record.fingerprint {
+            let fields = draft.record.event.differing_fields(&leader.record.event);
+            return Ok(Err(AppError::EventIdReused { event_id: draft.event_id.to_string(), fields }));
+        }
+        let answer = self.settled.get(&first).ok_or_else(missing)?;
+        Ok(Ok(RecordAnswer { duplicate: true, ..answer.clone() }))
+    }
+
+    /// Stores notices that only charging showed.
+    pub(super) async fn write_late_notices(
+        &self,
+        connection: &mut PgConnection,
+        tenant: crate::tenant::TenantId,
+    ) -> Result<(), BatchError> {
+        let late: Vec<&Draft<'_>> = self.new_drafts().filter(|draft| draft.late_notices).collect();
+        if late.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = late.iter().map(|draft| draft.event_id).collect();
+        let notices: Vec<i16> = late.iter().map(|draft| draft.notices.code()).collect();
+        Ok(ledger::add_notices(connection, tenant, &ids, &notices).await?)
+    }
+
+    /// What the batch asked the dictionaries for.
+    pub(super) fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// Budgets that new events are charged to.
+    pub(super) fn matched(&self) -> impl Iterator<Item = i64> {
+        self.new_drafts().flat_map(|draft| draft.targets.iter().map(|target| target.key.budget))
+    }
+
+    /// Whose totals moved: those of new events, and those whose holds did.
+    pub(super) fn touches(&self, scene: &Scene<'_>) -> Vec<Touch> {
+        let recorded = self.new_drafts().map(|draft| Touch::of(scene.tenant, &draft.event.dimensions));
+        let checked = scene.commands.iter().filter_map(|command| match command {
+            Command::Reserve(reserve, _) => Some(Touch::of(scene.tenant, &reserve.plan.dimensions)),
+            _ => None,
+        });
+        recorded.chain(checked).collect()
+    }
+}
+
+impl Draft<'_> {
+    /// The root session, where it is not the session itself.
+    fn root_apart(&self) -> Option<&str> {
+        let dimensions = &self.event.dimensions;
+        let session = dimensions.get(Dimension::SessionId)?;
+        dimensions.root_session().filter(|root| *root != session)
+    }
+}
+
+/// The two rollup buckets of an instant.
+fn buckets(at: Timestamp) -> [(i16, Timestamp); 2] {
+    let floor = |seconds: i64| {
+        Timestamp::from_second(at.as_microsecond().div_euclid(seconds * 1_000_000) * seconds).unwrap_or(at)
+    };
+    [(GRAIN_QUARTER, floor(900)), (GRAIN_DAY, floor(86_400))]
+}
+
+/// The id of an event: its own, or one made of its external key, placed at its start.
+fn event_id(event: &UsageEvent) -> Uuid {
+    match &event.key {
+        EventKey::Id(id) => *id,
+        EventKey::External { source, key } => {
+            let mut digester = Digester::new();
+            digester.field(source).field(key);
+            let random = digester.finish().as_u128();
+            let milliseconds = u64::try_from(event.start_time.as_millisecond()).unwrap_or(0);
+            let [_, _, _, _, _, _, tail @ ..] = random.to_be_bytes();
+            uuid::Builder::from_unix_timestamp_millis(milliseconds, &tail).into_uuid()
+        }
+    }
+}
+
+/// The time inside a UUIDv7.
+fn time_of(id: Uuid) -> Option<Timestamp> {
+    let milliseconds = i64::try_from(id.as_u128() >> 80).ok()?;
+    Timestamp::from_millisecond(milliseconds).ok()
+}
+
+/// Contract, decision 8: an id is accepted while its partition exists, and up to 48 hours ahead.
+fn check_age(id: Uuid, now: Timestamp, settings: &LedgerSettings) -> Result<(), AppError> {
+    let hours = |span: std::time::Duration| i64::try_from(span.as_secs() / 3_600).unwrap_or(0).hours();
+    let oldest = now.checked_sub(hours(settings.retention)).unwrap_or(Timestamp::MIN);
+    let newest = now.checked_add(hours(settings.ahead)).unwrap_or(Timestamp::MAX);
+    match time_of(id) {
+        Some(time) if time < oldest => Err(AppError::EventTooOld { oldest: oldest.to_string() }),
+        Some(time) if time <= newest => Ok(()),
+        _ => Err(AppError::EventTooFarAhead { newest: newest.to_string() }),
+    }
+}
+
+fn draft<'a>(
+    record: &'a Record,
+    event_id: Uuid,
+    scene: &Scene<'_>,
+    reservations: &Reservations,
+) -> Result<Draft<'a>, BatchError> {
+    let held = record.event.reservation.and_then(|used| reservations.get(used.reservation_id));
+    let checked = held.and_then(|reservation| Some((reservation, reservation.context.as_ref()?)));
+    let mut event = record.event.clone();
+    let mut charge = record.charge.clone();
+    if let Some((reservation, context)) = checked {
+        event.dimensions = context.dimensions.clone();
+        if let Some(usage) = fill_unknown(&event, reservation, context) {
+            event.usage = Some(usage);
+            let cost = price(event.usage.as_ref(), &event.units, record.sheet.as_deref())
+                .map_err(|_| BatchError::Command("unknown usage cannot be priced"))?;
+            charge = Charge::of(&event, cost);
+        }
+    }
+    let charge_time =
+        checked.map_or_else(|| event.start_time.min(scene.now), |(reservation, _)| reservation.create_time);
+    let targets = match event.accounting {
+        Accounting::Enforced => counters::charged(&scene.budgets, &event.dimensions, event.model(), charge_time)?,
+        Accounting::Memo => Vec::new(),
+    };
+    let shape = Shape::of(&event, &event.dimensions).digest();
+    let sheet = record.sheet.as_deref().map(sheet_digest).transpose()?;
+    let notices = notices_before_charging(&targets, held.is_some(), checked.map(|(reservation, _)| reservation), scene);
+    Ok(Draft {
+        record,
+        event_id,
+        event,
+        charge,
+        charge_time,
+        targets,
+        notices,
+        shape,
+        sheet,
+        fate: Fate::New,
+        late_notices: false,
+    })
+}
+
+/// Usage that nobody knows is charged as the last running usage, else as what was held for.
+fn fill_unknown(
+    event: &UsageEvent,
+    reservation: &crate::store::reservations::Reservation,
+    context: &crate::store::reservations::Context,
+) -> Option<TokenUsage> {
+    let usage = event.usage.as_ref()?;
+    if usage.quality != UsageQuality::Unknown || usage.total_input.is_some() || usage.total_output.is_some() {
+        return None;
+    }
+    let held = || TokenUsage::reported(context.worst.input_tokens, context.worst.output_tokens);
+    let known = reservation.progress.running.clone().unwrap_or_else(held);
+    Some(TokenUsage { quality: UsageQuality::Unknown, ..known })
+}
+
+fn notices_before_charging(
+    targets: &[Target],
+    named: bool,
+    reservation: Option<&crate::store::reservations::Reservation>,
+    scene: &Scene<'_>,
+) -> Notices {
+    let mut notices = Notices::none();
+    let deciding = |target: &&Target| target.budget.budget.is_in_force(scene.now);
+    match reservation {
+        Some(reservation) => {
+            if reservation.state != State::Pending {
+                notices.add(Notices::LATE);
+            }
+            let held = |target: &Target| reservation.parts.iter().any(|part| part.budget == target.key.budget);
+            if targets.iter().filter(deciding).any(|target| !held(target)) {
+                notices.add(Notices::NOT_HELD);
+            }
+        }
+        None => {
+            if named {
+                notices.add(Notices::LATE);
+            }
+            if targets.iter().filter(deciding).any(|target| target.budget.budget.is_hard()) {
+                notices.add(Notices::UNRESERVED);
+            }
+        }
+    }
+    if targets.iter().any(|target| target.bounds.end <= scene.now) {
+        notices.add(Notices::CLOSED_WINDOW);
+    }
+    notices
+}
+
+fn answer_for_stored(draft: &Draft<'_>, stored: &StoredEvent) -> Result<RecordAnswer, AppError> {
+    if draft.record.fingerprint != stored.fingerprint {
+        let mut fields = draft.record.event.differing_fields(&stored.event);
+        // A settled event carries its reservation's dimensions, so only what the caller can differ in is named.
+        if stored.event.reservation.is_some() && fields.len() > 1 {
+            fields.retain(|field| Dimension::from_name(field).is_none_or(|dimension| dimension.kind() == DimensionKind::Call));
+        }
+        return Err(AppError::EventIdReused { event_id: draft.event_id.to_string(), fields });
+    }
+    Ok(RecordAnswer {
+        duplicate: true,
+        event_id: stored.event_id,
+        charge: stored.charge.clone(),
+        charge_time: stored.charge_time,
+        notices: stored.notices,
+        reservation: None,
+        budgets: Vec::new(),
+        dimensions: Dimensions::clone(&stored.event.dimensions),
+    })
+}

@@ -1,0 +1,361 @@
+//! What events, extensions, releases and the end of time do to reservations and counters.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use tollgate_domain::amount::Amount;
+use tollgate_domain::budget::{BudgetState, Decision, Mode, OnExpire, OverrunCause, Quantities, Refusal};
+use tollgate_domain::event::UsageEvent;
+use tollgate_domain::measures::Charge;
+use tollgate_domain::notices::Notices;
+use tollgate_domain::price::{PriceSheet, price};
+use tollgate_domain::reservation::{Part, State};
+use tollgate_domain::tokens::TokenUsage;
+use uuid::Uuid;
+
+use super::batch::{BatchError, Scene};
+use super::command::{Answer, ExtendAnswer, Extension, RecordAnswer, ReleaseAnswer};
+use super::counters::Counters;
+use super::drafts::Draft;
+use super::holds::ReservePlan;
+use crate::app::AppError;
+use crate::store::budgets::WindowKey;
+use crate::store::reservations::{self, EVENT_IDS_LIMIT, Reservation};
+use crate::tenant::TenantId;
+
+/// The counter that a part holds in.
+pub(super) fn key_of(part: &Part) -> WindowKey {
+    WindowKey { budget: part.budget, scope: part.scope, start: part.window_start }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Kept,
+    Added,
+    Changed,
+}
+
+/// The batch's reservations, their rows locked.
+#[derive(Debug, Default)]
+pub(super) struct Reservations {
+    held: HashMap<Uuid, (Reservation, Change)>,
+}
+
+impl Reservations {
+    /// Locks those that are there.
+    pub(super) async fn lock(
+        connection: &mut PgConnection,
+        tenant: TenantId,
+        mut ids: Vec<Uuid>,
+    ) -> Result<Self, BatchError> {
+        if ids.is_empty() {
+            return Ok(Self::default());
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let locked = reservations::lock(connection, tenant, &ids).await?;
+        Ok(Self { held: locked.into_iter().map(|one| (one.id, (one, Change::Kept))).collect() })
+    }
+
+    /// One of them.
+    pub(super) fn get(&self, id: Uuid) -> Option<&Reservation> {
+        self.held.get(&id).map(|(reservation, _)| reservation)
+    }
+
+    /// Adds one that was not there.
+    pub(super) fn add(&mut self, reservation: Reservation) {
+        self.held.insert(reservation.id, (reservation, Change::Added));
+    }
+
+    fn change(&mut self, id: Uuid) -> Option<&mut Reservation> {
+        self.held.get_mut(&id).map(|(reservation, change)| {
+            if *change == Change::Kept {
+                *change = Change::Changed;
+            }
+            reservation
+        })
+    }
+
+    /// Writes what was added and changed. A reservation that another writer added meanwhile starts the batch over.
+    pub(super) async fn write(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
+        let mut added: Vec<&Reservation> = self.with(Change::Added);
+        added.sort_unstable_by_key(|reservation| reservation.id);
+        if !added.is_empty() && reservations::add(connection, tenant, &added).await? < added.len() {
+            return Err(BatchError::Raced);
+        }
+        let changed = self.with(Change::Changed);
+        if !changed.is_empty() {
+            reservations::update(connection, tenant, &changed).await?;
+        }
+        Ok(())
+    }
+
+    fn with(&self, wanted: Change) -> Vec<&Reservation> {
+        self.held.values().filter(|(_, change)| *change == wanted).map(|(reservation, _)| reservation).collect()
+    }
+}
+
+/// What budgets count of an event. A response-cache hit used no token.
+fn quantities(event: &UsageEvent, charge: &Charge) -> Quantities {
+    let used = event.usage.as_ref().filter(|_| !event.response_cache_hit);
+    Quantities {
+        usd: charge.usd,
+        input_tokens: used.and_then(|usage| usage.total_input).unwrap_or(0),
+        output_tokens: used.and_then(|usage| usage.total_output).unwrap_or(0),
+        calls: u64::from(event.calls()),
+        attempts: 1,
+    }
+}
+
+/// Charges a new event in full, whatever the limits: real spend is never refused, capped or dropped.
+pub(super) fn settle(
+    draft: &mut Draft<'_>,
+    scene: &Scene<'_>,
+    reservations: &mut Reservations,
+    counters: &mut Counters,
+) -> Result<RecordAnswer, BatchError> {
+    let quantities = quantities(&draft.event, &draft.charge);
+    let used = draft.event.reservation;
+    let keep_open = used.is_some_and(|used| used.keep_open);
+    if let Some(used) = used
+        && reservations.get(used.reservation_id).is_none()
+    {
+        // Settled before its check arrived: that check is refused when it does (contract, decision 5).
+        reservations.add(Reservation::tombstone(used.reservation_id, scene.now, "recorded before its check"));
+    }
+    let mut reservation = used.and_then(|used| reservations.change(used.reservation_id));
+    let live = reservation.as_ref().is_some_and(|one| !one.state.is_final());
+    let mut overrun = false;
+    let mut charged = Vec::with_capacity(draft.targets.len());
+    for target in &draft.targets {
+        let budget = &target.budget.budget;
+        let amount = quantities.in_unit(budget.unit)?;
+        let part = reservation
+            .as_mut()
+            .filter(|_| live)
+            .and_then(|one| one.parts.iter_mut().find(|part| part.budget == target.key.budget));
+        let (key, excess) = match part {
+            Some(part) => {
+                let key = key_of(part);
+                let charged = part.charge(counters.change(&key)?, amount, keep_open, budget.limit)?;
+                (key, charged.overrun)
+            }
+            None => {
+                let cause = if used.is_some() && !live { OverrunCause::Late } else { OverrunCause::NotReserved };
+                (target.key, counters.change(&target.key)?.charge(amount, budget.limit, cause)?)
+            }
+        };
+        overrun |= !excess.is_zero() && budget.mode != Mode::Disabled;
+        charged.push((target.budget.clone(), key));
+    }
+    if overrun {
+        draft.notices.add(Notices::OVERRUN);
+    }
+    if let Some(reservation) = reservation.as_mut() {
+        if reservation.progress.event_ids.len() < EVENT_IDS_LIMIT {
+            reservation.progress.event_ids.push(draft.event_id);
+        }
+        if live && !keep_open {
+            // Held parts that the event did not meet, such as those of another model's budget, are freed.
+            for part in &mut reservation.parts {
+                part.release(counters.change(&key_of(part))?)?;
+            }
+            reservation.state =
+                if reservation.state == State::Expired { State::SettledLate } else { State::Settled };
+            reservation.end_time = Some(scene.now);
+        }
+    }
+    let reservation = reservation.map(|one| one.clone());
+    let mut budgets = Vec::with_capacity(charged.len());
+    for (budget, key) in charged {
+        budgets.push(counters.state(&budget, &key, None, false)?);
+    }
+    Ok(RecordAnswer {
+        duplicate: false,
+        event_id: draft.event_id,
+        charge: draft.charge.clone(),
+        charge_time: draft.charge_time,
+        notices: draft.notices,
+        reservation,
+        budgets,
+        dimensions: draft.event.dimensions.clone(),
+    })
+}
+
+/// Frees what is left. An unknown id gets a tombstone; an ended reservation stays as it ended.
+pub(super) fn release(
+    id: Uuid,
+    reason: &str,
+    scene: &Scene<'_>,
+    reservations: &mut Reservations,
+    counters: &mut Counters,
+) -> Result<Result<Answer, AppError>, BatchError> {
+    match reservations.get(id) {
+        None => reservations.add(Reservation::tombstone(id, scene.now, reason)),
+        Some(known) if known.state.is_final() => {}
+        Some(_) => {
+            if let Some(reservation) = reservations.change(id) {
+                for part in &mut reservation.parts {
+                    part.release(counters.change(&key_of(part))?)?;
+                }
+                let used = !reservation.progress.event_ids.is_empty();
+                reservation.state = if used { State::Settled } else { State::Released };
+                reservation.end_time = Some(scene.now);
+                reservation.progress.end_reason = reason.to_owned();
+            }
+        }
+    }
+    let reservation = reservations.get(id).cloned().ok_or(BatchError::Command("a reservation is missing"))?;
+    let budgets = states(&reservation, scene, counters)?;
+    Ok(Ok(Answer::Released(Box::new(ReleaseAnswer { reservation, budgets }))))
+}
+
+/// Ends a reservation whose time has run out by the database's clock; one that was extended or ended meanwhile is left.
+pub(super) fn expire(
+    id: Uuid,
+    scene: &Scene<'_>,
+    reservations: &mut Reservations,
+    counters: &mut Counters,
+) -> Result<Result<Answer, AppError>, BatchError> {
+    let due = reservations.get(id).is_some_and(|one| one.state == State::Pending && one.expire_time <= scene.now);
+    if let Some(reservation) = reservations.change(id).filter(|_| due) {
+        let running = reservation.progress.running_quantities;
+        for part in &mut reservation.parts {
+            let budget = scene.budgets.by_number(part.budget);
+            let on_expire = budget.map_or(OnExpire::Release, |active| active.budget.effective_on_expire());
+            let running = match (running, budget) {
+                (Some(running), Some(active)) => Some(running.in_unit(active.budget.unit)?),
+                _ => None,
+            };
+            part.expire(counters.change(&key_of(part))?, on_expire, running)?;
+        }
+        reservation.state = State::Expired;
+        reservation.end_time = Some(scene.now);
+        "expired".clone_into(&mut reservation.progress.end_reason);
+    }
+    Ok(Ok(Answer::Expired))
+}
+
+/// Extends a reservation: a new lead from now, the running usage, and, where that or a raised estimate asks for more
+/// than is held, more of every budget or of none.
+pub(super) fn extend(
+    extension: &Extension,
+    plan: Option<&ReservePlan>,
+    scene: &Scene<'_>,
+    reservations: &mut Reservations,
+    counters: &mut Counters,
+) -> Result<Result<Answer, AppError>, BatchError> {
+    let id = extension.id;
+    match reservations.get(id).map(|one| one.state) {
+        None => return Ok(Err(AppError::NotFound { what: crate::app::error::Named::Reservation, id: id.to_string() })),
+        Some(State::Pending) => {}
+        Some(state) => {
+            return Ok(Err(AppError::ReservationEnded { id: id.to_string(), state: state_name(state) }));
+        }
+    }
+    let Some(reservation) = reservations.change(id) else {
+        return Err(BatchError::Command("a reservation is missing"));
+    };
+    let mut decision = Decision::Allowed;
+    if extension.sequence > reservation.sequence {
+        reservation.sequence = extension.sequence;
+        if let Some(ttl) = extension.ttl {
+            let lead = jiff::SignedDuration::try_from(ttl).unwrap_or_default();
+            let expire_time = scene.now.checked_add(lead).unwrap_or(reservation.expire_time);
+            reservation.expire_time = reservation.expire_time.max(expire_time);
+        }
+        let running = extension.running.as_ref().map(|usage| running_quantities(usage, extension)).transpose()?;
+        if let (Some(usage), Some(quantities)) = (&extension.running, running) {
+            reservation.progress.running = Some(usage.clone());
+            reservation.progress.running_quantities = Some(quantities);
+        }
+        let raised = plan.map(ReservePlan::quantities);
+        if !raise(reservation, running, raised, scene, counters)? {
+            decision = Decision::Denied(Refusal::BudgetExceeded);
+        } else if let (Some(plan), Some(context)) = (plan, reservation.context.as_mut()) {
+            plan.apply_to(context);
+        }
+    }
+    let reservation = reservation.clone();
+    let budgets = states(&reservation, scene, counters)?;
+    Ok(Ok(Answer::Extended(Box::new(ExtendAnswer { decision, reservation, budgets }))))
+}
+
+fn running_quantities(usage: &TokenUsage, extension: &Extension) -> Result<Quantities, BatchError> {
+    let sheet: Option<&PriceSheet> = extension.running_sheet.as_deref();
+    let cost = price(Some(usage), &[], sheet).map_err(|_| BatchError::Command("running usage cannot be priced"))?;
+    Ok(Quantities {
+        usd: cost.usd,
+        input_tokens: usage.total_input.unwrap_or(0),
+        output_tokens: usage.total_output.unwrap_or(0),
+        calls: 0,
+        attempts: 0,
+    })
+}
+
+/// Raises every hold to what the call is now known to need, or none of them where a binding budget refuses.
+fn raise(
+    reservation: &mut Reservation,
+    running: Option<Quantities>,
+    raised: Option<Quantities>,
+    scene: &Scene<'_>,
+    counters: &mut Counters,
+) -> Result<bool, BatchError> {
+    let mut wanted = Vec::with_capacity(reservation.parts.len());
+    for part in &reservation.parts {
+        let Some(active) = scene.budgets.by_number(part.budget) else { continue };
+        let mut amount = Amount::ZERO;
+        // Both say what the whole call needs: what was charged on the way is no longer to be held.
+        for quantities in running.iter().chain(&raised) {
+            amount = amount.max(quantities.in_unit(active.budget.unit)?.minus(part.charged)?);
+        }
+        let more = amount.minus(part.held)?;
+        if more <= Amount::ZERO {
+            continue;
+        }
+        let stored = counters.get(&key_of(part))?;
+        let binding = active.budget.mode == Mode::Enforced && active.budget.is_hard();
+        if binding && stored.counter.available(active.budget.limit)? < more {
+            return Ok(false);
+        }
+        wanted.push((part.budget, part.scope, amount));
+    }
+    for (budget, scope, amount) in wanted {
+        let parts = reservation.parts.iter_mut();
+        for part in parts.filter(|part| (part.budget, part.scope) == (budget, scope)) {
+            let counter = counters.change(&key_of(part))?;
+            if let Some(active) = scene.budgets.by_number(budget) {
+                counter.note_limit(active.budget.limit);
+            }
+            part.raise(counter, amount)?;
+        }
+    }
+    Ok(true)
+}
+
+fn states(
+    reservation: &Reservation,
+    scene: &Scene<'_>,
+    counters: &Counters,
+) -> Result<Vec<BudgetState>, BatchError> {
+    let mut states = Vec::with_capacity(reservation.parts.len());
+    for part in &reservation.parts {
+        if let Some(active) = scene.budgets.by_number(part.budget) {
+            states.push(counters.state(active, &key_of(part), None, false)?);
+        }
+    }
+    Ok(states)
+}
+
+/// The name of a state in messages.
+pub(super) fn state_name(state: State) -> &'static str {
+    match state {
+        State::Pending => "pending",
+        State::Settled => "settled",
+        State::Released => "released",
+        State::Expired => "expired",
+        State::SettledLate => "settled late",
+        State::Void => "void",
+    }
+}
+

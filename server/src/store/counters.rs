@@ -1,0 +1,181 @@
+//! What the ledger's events charge to budgets: for counters that begin, and for the audit of those that count.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde_json::Value;
+use sqlx::PgConnection;
+use tollgate_domain::amount::Usd;
+use tollgate_domain::budget::{Budget, Quantities};
+use tollgate_domain::dimensions::{Dimension, DimensionKey, DimensionKind, Dimensions};
+
+use super::error::StoreError;
+use super::shape::Shape;
+use super::time::to_database;
+use crate::tenant::TenantId;
+
+/// What all enforced events of one window charge that agree in their shape and in the dimensions that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChargedGroup {
+    /// Place of the window in the list that was asked for.
+    pub window_index: usize,
+    /// Number of the shape.
+    pub shape_id: i64,
+    /// Values of the dimensions asked for that are not part of the shape; absent ones left out.
+    pub values: Vec<(Dimension, String)>,
+    /// Labels; empty unless they were asked for.
+    pub labels: BTreeMap<String, String>,
+    /// What they charge, in every unit.
+    pub quantities: Quantities,
+}
+
+/// What must be told apart to know which counter of a budget an event falls under.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Needed {
+    /// Dimensions, sorted; the shape's need not be asked for.
+    pub dimensions: BTreeSet<Dimension>,
+    /// Whether labels matter.
+    pub labels: bool,
+}
+
+impl Needed {
+    /// What `budget` selects and counts by.
+    pub fn by(budget: &Budget) -> Self {
+        let mut needed = Self::default();
+        for key in budget.selector.iter().map(|condition| &condition.key).chain(&budget.per) {
+            match key {
+                DimensionKey::Dimension(dimension) if dimension.is_in_shape() => {}
+                DimensionKey::Dimension(dimension) => {
+                    needed.dimensions.insert(*dimension);
+                }
+                DimensionKey::Label(_) => needed.labels = true,
+            }
+        }
+        needed
+    }
+}
+
+/// The dimensions of a group as far as they were asked for.
+pub fn dimensions_of(group: &ChargedGroup, shape: &Shape) -> Dimensions {
+    let of_shape = shape.values.iter().filter(|(dimension, _)| dimension.kind() == DimensionKind::Shape);
+    let mut values: BTreeMap<Dimension, String> =
+        of_shape.map(|(dimension, value)| (*dimension, value.clone())).collect();
+    values.extend(group.values.iter().cloned());
+    Dimensions { values, labels: group.labels.clone() }
+}
+
+/// Groups the tenant's enforced events by window of their charge time, shape and the `needed` dimensions: few groups
+/// where few dimensions matter. Reads every event of the tenant once.
+///
+/// `windows` are starts (included) and ends (not included), disjoint and in rising order.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::Unreadable`] also where the windows overlap or do not rise.
+pub async fn charged_groups(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    windows: &[(Timestamp, Timestamp)],
+    needed: &[Dimension],
+    labels: bool,
+) -> Result<Vec<ChargedGroup>, StoreError> {
+    if windows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rising = windows.iter().all(|(start, end)| start <= end)
+        && windows.iter().zip(windows.iter().skip(1)).all(|((_, end), (start, _))| end <= start);
+    if !rising {
+        return Err(StoreError::Unreadable { what: "list of windows" });
+    }
+    let (starts, ends): (Vec<_>, Vec<_>) =
+        windows.iter().map(|(start, end)| (to_database(*start), to_database(*end))).unzip();
+    let codes: Vec<i16> = needed.iter().map(|dimension| dimension.code()).collect();
+    let rows = sqlx::query_file_as!(Row, "sql/budget/charged_groups.sql", tenant.0, &starts, &ends, &codes, labels)
+        .fetch_all(&mut *connection)
+        .await?;
+    let numbers: BTreeSet<i64> = rows.iter().flat_map(Row::entities).filter_map(|(_, number)| number).collect();
+    let numbers: Vec<i64> = numbers.into_iter().collect();
+    let symbols =
+        sqlx::query_file!("sql/dictionary/symbols_by_id.sql", tenant.0, &numbers).fetch_all(connection).await?;
+    let texts: HashMap<i64, String> = symbols.into_iter().map(|symbol| (symbol.symbol_id, symbol.value)).collect();
+    rows.into_iter().map(|row| row.group(&texts)).collect()
+}
+
+struct Row {
+    place: i32,
+    shape_id: i64,
+    customer_id: Option<i64>,
+    user_id: Option<i64>,
+    session_id: Option<i64>,
+    parent_session_id: Option<i64>,
+    root_session_id: Option<i64>,
+    thread_id: Option<i64>,
+    room_id: Option<i64>,
+    instance_id: Option<i64>,
+    workflow_id: Option<i64>,
+    panel_id: Option<i64>,
+    task_id: Option<i64>,
+    workflow_step: Option<i32>,
+    panel_position: Option<i32>,
+    panel_size: Option<i32>,
+    labels: Option<Value>,
+    usd: Decimal,
+    input_tokens: i64,
+    output_tokens: i64,
+    calls: i64,
+    attempts: i64,
+}
+
+impl Row {
+    fn entities(&self) -> [(Dimension, Option<i64>); 11] {
+        [
+            (Dimension::CustomerId, self.customer_id),
+            (Dimension::UserId, self.user_id),
+            (Dimension::SessionId, self.session_id),
+            (Dimension::ParentSessionId, self.parent_session_id),
+            (Dimension::RootSessionId, self.root_session_id),
+            (Dimension::ThreadId, self.thread_id),
+            (Dimension::RoomId, self.room_id),
+            (Dimension::InstanceId, self.instance_id),
+            (Dimension::WorkflowId, self.workflow_id),
+            (Dimension::PanelId, self.panel_id),
+            (Dimension::TaskId, self.task_id),
+        ]
+    }
+
+    fn positions(&self) -> [(Dimension, Option<i32>); 3] {
+        [
+            (Dimension::WorkflowStep, self.workflow_step),
+            (Dimension::PanelPosition, self.panel_position),
+            (Dimension::PanelSize, self.panel_size),
+        ]
+    }
+
+    fn group(self, texts: &HashMap<i64, String>) -> Result<ChargedGroup, StoreError> {
+        let mut values = Vec::new();
+        for (dimension, number) in self.entities() {
+            if let Some(number) = number {
+                let text = texts.get(&number).ok_or(StoreError::Unreadable { what: "symbol" })?;
+                values.push((dimension, text.clone()));
+            }
+        }
+        for (dimension, position) in self.positions() {
+            values.extend(position.map(|position| (dimension, position.to_string())));
+        }
+        let labels = self.labels.map(serde_json::from_value).transpose();
+        let count = |value: i64| u64::try_from(value).map_err(|_| StoreError::Unreadable { what: "count" });
+        Ok(ChargedGroup {
+            window_index: usize::try_from(self.place - 1).map_err(|_| StoreError::Unreadable { what: "window" })?,
+            shape_id: self.shape_id,
+            values,
+            labels: labels.map_err(|_| StoreError::Unreadable { what: "label" })?.unwrap_or_default(),
+            quantities: Quantities {
+                usd: Usd::new(self.usd).map_err(|_| StoreError::Unreadable { what: "amount" })?,
+                input_tokens: count(self.input_tokens)?,
+                output_tokens: count(self.output_tokens)?,
+                calls: count(self.calls)?,
+                attempts: count(self.attempts)?,
+            },
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! Background tasks: they take no input, are woken by time, read the state from the database, and may run on every
+//! replica at once.
+
+mod expire;
+mod matches;
+mod partitions;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ledger::Ledger;
+use crate::store::StoreError;
+
+/// Makes what the ledger needs before it starts.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prepare(pool: &PgPool, retention: Duration) -> Result<(), StoreError> {
+    partitions::ensure(pool, retention, Timestamp::now()).await
+}
+
+/// Starts all of them; they end with `stop`.
+pub fn start(tracker: &TaskTracker, pool: &PgPool, ledger: &Ledger, retention: Duration, stop: &CancellationToken) {
+    tracker.spawn(expire::run(pool.clone(), ledger.clone(), stop.clone()));
+    tracker.spawn(matches::run(pool.clone(), ledger.clone(), stop.clone()));
+    tracker.spawn(partitions::run(pool.clone(), retention, stop.clone()));
+}
+
+/// Waits for the next round; `false` = the end.
+async fn next_round(period: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(period) => true,
+        () = stop.cancelled() => false,
+    }
+}
