@@ -4,8 +4,6 @@
 //! committed copy honest: it generates afresh, elsewhere, and compares.
 
 use std::{
-    collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -14,8 +12,12 @@ use anyhow::{Context as _, bail, ensure};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
+use crate::folder::{self, Files};
+
 /// Folder of the proto files, relative to the import root.
 const PACKAGE_FOLDER: &str = "tollgate/v1";
+/// Where the committed code lives, relative to the workspace.
+const GENERATED_FOLDER: &str = "proto/src/generated";
 /// Descriptor of every file and import, served by gRPC reflection.
 const DESCRIPTOR_FILE: &str = "file_descriptor_set.bin";
 /// What to run when the committed code is out of date.
@@ -26,19 +28,7 @@ const REGENERATE: &str = "run `cargo xtask codegen` and commit the result";
 /// # Errors
 /// If a proto file does not compile, or the folder cannot be written.
 pub(crate) fn write() -> anyhow::Result<()> {
-    let fresh = generate()?;
-    let folder = generated_folder()?;
-    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    for stale in read_folder(&folder)?
-        .keys()
-        .filter(|name| !fresh.contains_key(*name))
-    {
-        fs::remove_file(folder.join(stale)).with_context(|| format!("remove {stale}"))?;
-    }
-    for (name, content) in &fresh {
-        fs::write(folder.join(name), content).with_context(|| format!("write {name}"))?;
-    }
-    Ok(())
+    folder::replace(&folder::workspace()?.join(GENERATED_FOLDER), &generate()?)
 }
 
 /// Compares the committed code with a fresh generation, and changes nothing.
@@ -46,31 +36,13 @@ pub(crate) fn write() -> anyhow::Result<()> {
 /// # Errors
 /// If a file differs, is missing, or is no longer generated: the message names every such file.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let fresh = generate()?;
-    let committed = read_folder(&generated_folder()?)?;
-    let mut differences = Vec::new();
-    for (name, content) in &fresh {
-        match committed.get(name) {
-            None => differences.push(format!("proto/src/generated/{name} is missing")),
-            Some(found) if found != content => {
-                differences.push(format!("proto/src/generated/{name} is out of date"));
-            }
-            Some(_) => {}
-        }
-    }
-    for name in committed.keys().filter(|name| !fresh.contains_key(*name)) {
-        differences.push(format!("proto/src/generated/{name} is no longer generated"));
-    }
-    ensure!(
-        differences.is_empty(),
-        "{}\n{REGENERATE}",
-        differences.join("\n")
-    );
+    let differences = folder::differences(GENERATED_FOLDER, &generate()?)?;
+    ensure!(differences.is_empty(), "{}\n{REGENERATE}", differences.join("\n"));
     Ok(())
 }
 
 /// Generates into a temporary folder and returns each file's content by name.
-fn generate() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+fn generate() -> anyhow::Result<Files> {
     let descriptors = compile_protos()?;
     let scratch = scratch_folder()?;
     tonic_prost_build::configure()
@@ -82,11 +54,8 @@ fn generate() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         .context("generate rust from the proto files")?;
     format_rust(scratch.path())?;
 
-    let mut files = read_folder(scratch.path())?;
-    files.insert(
-        DESCRIPTOR_FILE.to_owned(),
-        without_source_info(descriptors).encode_to_vec(),
-    );
+    let mut files = folder::read(scratch.path())?;
+    files.insert(DESCRIPTOR_FILE.to_owned(), without_source_info(descriptors).encode_to_vec());
     Ok(files)
 }
 
@@ -94,20 +63,12 @@ fn generate() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
 fn compile_protos() -> anyhow::Result<FileDescriptorSet> {
     let root = proto_folder()?;
     // Sorted, so that the generated order does not depend on the file system.
-    let files: Vec<PathBuf> = read_folder(&root.join(PACKAGE_FOLDER))?
+    let files: Vec<PathBuf> = folder::read(&root.join(PACKAGE_FOLDER))?
         .into_keys()
-        .filter(|name| {
-            Path::new(name)
-                .extension()
-                .is_some_and(|extension| extension == "proto")
-        })
+        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "proto"))
         .map(|name| Path::new(PACKAGE_FOLDER).join(name))
         .collect();
-    ensure!(
-        !files.is_empty(),
-        "no proto files in {}",
-        root.join(PACKAGE_FOLDER).display()
-    );
+    ensure!(!files.is_empty(), "no proto files in {}", root.join(PACKAGE_FOLDER).display());
     protox::compile(files, [root]).context("compile the proto files")
 }
 
@@ -120,11 +81,11 @@ fn without_source_info(mut descriptors: FileDescriptorSet) -> FileDescriptorSet 
 }
 
 /// Formats as `cargo fmt` would, so that the two never disagree about the committed files.
-fn format_rust(folder: &Path) -> anyhow::Result<()> {
-    for name in read_folder(folder)?.keys() {
+fn format_rust(directory: &Path) -> anyhow::Result<()> {
+    for name in folder::read(directory)?.keys() {
         let status = Command::new("rustfmt")
             .args(["--edition", "2024"])
-            .arg(folder.join(name))
+            .arg(directory.join(name))
             .status()
             .context("run rustfmt: install it with `rustup component add rustfmt`")?;
         if !status.success() {
@@ -134,48 +95,16 @@ fn format_rust(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every file directly in `folder`, by name. A folder that does not exist is empty.
-fn read_folder(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    if !folder.exists() {
-        return Ok(files);
-    }
-    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            bail!("{} has a name that is not unicode", path.display());
-        };
-        if path.is_file() {
-            let content = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-            files.insert(name.to_owned(), content);
-        }
-    }
-    Ok(files)
-}
-
 /// A temporary folder inside the workspace, because rustfmt looks for its settings in the folders above a file.
 fn scratch_folder() -> anyhow::Result<tempfile::TempDir> {
-    let target = workspace_folder()?.join("target");
-    fs::create_dir_all(&target).with_context(|| format!("create {}", target.display()))?;
+    let target = folder::target()?;
     tempfile::Builder::new()
         .prefix("codegen-")
         .tempdir_in(&target)
         .with_context(|| format!("create a temporary folder in {}", target.display()))
 }
 
-/// Root of the workspace.
-fn workspace_folder() -> anyhow::Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("xtask stands outside its workspace")
-}
-
 /// Root of the proto imports.
 fn proto_folder() -> anyhow::Result<PathBuf> {
-    Ok(workspace_folder()?.join("proto"))
-}
-
-/// Where the committed code lives.
-fn generated_folder() -> anyhow::Result<PathBuf> {
-    Ok(proto_folder()?.join("src/generated"))
+    Ok(folder::workspace()?.join("proto"))
 }

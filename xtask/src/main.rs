@@ -1,6 +1,10 @@
 //! Chores of the repository, run with `cargo xtask <chore>`.
 
 mod codegen;
+mod folder;
+mod postgres;
+mod sqlx;
+mod tidy;
 
 use std::{env, io::Write as _, process::ExitCode};
 
@@ -12,6 +16,10 @@ usage: cargo xtask <chore>
 chores:
   codegen            compile proto/tollgate/v1/*.proto into proto/src/generated
   codegen --check    change nothing; fail if proto/src/generated is not what codegen would write
+  sqlx               ask a database about server/sql after migrations/ and write its answers into .sqlx; the database
+                     is made on the server of DATABASE_URL, or on a private one that is thrown away
+  sqlx --check       change nothing; fail if .sqlx is not what the database answers
+  tidy               fail if a rule of the repository that no compiler checks is broken
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +37,9 @@ fn run() -> anyhow::Result<()> {
     match arguments.as_slice() {
         ["codegen"] => codegen::write(),
         ["codegen", "--check"] => codegen::check(),
+        ["sqlx"] => sqlx::write(),
+        ["sqlx", "--check"] => sqlx::check(),
+        ["tidy"] => tidy::check(),
         ["help" | "--help" | "-h"] => Ok(write!(std::io::stdout(), "{USAGE}")?),
         [] => bail!("name a chore\n\n{USAGE}"),
         unknown => bail!("unknown chore `{}`\n\n{USAGE}", unknown.join(" ")),

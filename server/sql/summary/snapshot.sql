@@ -1,5 +1,7 @@
--- Opens a reading: its moment, its bound in time, and plans made for the actual size of the arrays.
+-- Opens a reading: its moment, its bound in time, plans made for the actual size of the arrays, and memory for sums of
+-- many columns.
 SELECT
     clock_timestamp() AS "now!",
     set_config('statement_timeout', $1, true) AS "timeout!",
-    set_config('plan_cache_mode', 'force_custom_plan', true) AS "plans!"
+    set_config('plan_cache_mode', 'force_custom_plan', true) AS "plans!",
+    set_config('work_mem', '32MB', true) AS "memory!"

@@ -31,8 +31,12 @@ SELECT
     )::measures AS "measures!: MeasuresRow"
 FROM unnest($2::timestamptz[], $3::timestamptz[], $4::smallint[], $5::integer[])
     AS segment (since, until, grain, output)
-JOIN usage_rollup AS rollup ON rollup.tenant_id = $1 AND rollup.grain = segment.grain
-    AND rollup.bucket >= segment.since AND rollup.bucket < segment.until
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM usage_rollup
+    WHERE tenant_id = $1 AND grain = segment.grain AND bucket >= segment.since AND bucket < segment.until
+    OFFSET 0 -- One range of the index per segment: a hash join on the grain would compare every row with every segment.
+) AS rollup
 JOIN unnest($6::bigint[], $7::integer[]) AS shape (shape_id, group_number) ON shape.shape_id = rollup.shape_id
 GROUP BY segment.output, shape.group_number
 LIMIT $8

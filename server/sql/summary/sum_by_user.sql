@@ -1,5 +1,5 @@
 -- The same by user. $8 lists users ($9: all but these; NULL: all). Where $10, users are told apart, else all are user 0.
--- Where $11, only the listed pairs of group and user are told apart: the rest is group -1, user 0.
+-- Where $11, only the listed pairs of group and user are told apart: the others of a group are user -1.
 SELECT
     counted.output AS "output!",
     counted.group_number AS "group_number!",
@@ -33,17 +33,22 @@ SELECT
 FROM (
     SELECT
         segment.output,
-        CASE WHEN $11::boolean AND chosen.user_id IS NULL THEN -1 ELSE shape.group_number END AS group_number,
+        shape.group_number,
         CASE
-            WHEN NOT $10::boolean OR ($11 AND chosen.user_id IS NULL) THEN 0
+            WHEN NOT $10::boolean THEN 0
+            WHEN $11::boolean AND chosen.user_id IS NULL THEN -1
             ELSE rollup.user_id
         END AS user_number,
         rollup.*
     FROM unnest($2::timestamptz[], $3::timestamptz[], $4::smallint[], $5::integer[])
         AS segment (since, until, grain, output)
-    JOIN user_rollup AS rollup ON rollup.tenant_id = $1 AND rollup.grain = segment.grain
-        AND rollup.bucket >= segment.since AND rollup.bucket < segment.until
-        AND ($8::bigint[] IS NULL OR (rollup.user_id = ANY($8)) <> $9::boolean)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM user_rollup
+        WHERE tenant_id = $1 AND grain = segment.grain AND bucket >= segment.since AND bucket < segment.until
+            AND CASE WHEN $9::boolean THEN user_id <> ALL($8) ELSE $8::bigint[] IS NULL OR user_id = ANY($8) END
+        OFFSET 0 -- One range of the index per segment, as for shapes.
+    ) AS rollup
     JOIN unnest($6::bigint[], $7::integer[]) AS shape (shape_id, group_number) ON shape.shape_id = rollup.shape_id
     LEFT JOIN unnest($12::integer[], $13::bigint[]) AS chosen (group_number, user_id)
         ON chosen.group_number = shape.group_number AND chosen.user_id = rollup.user_id

@@ -1,5 +1,7 @@
 //! The commands of the binary, one file each.
 
+pub mod demo;
+pub mod health;
 pub mod serve;
 pub mod verify;
 
@@ -26,10 +28,14 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the main job on a real LLM trace: a server, budgets, live totals, summaries and the audit, in one command.
+    Demo(demo::DemoArguments),
     /// Run the server.
     Serve(serve::ServeArguments),
     /// Check that events, totals, rollups, budgets and reservations agree; exits with 1 on any drift.
     Verify(verify::VerifyArguments),
+    /// Ask a running server for its health; exits with 1 unless it serves.
+    Health(health::HealthArguments),
 }
 
 /// Runs the command; an exit code other than 0 means that what was asked for does not hold.
@@ -40,6 +46,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::load(arguments.config.as_deref())?;
     let mut output = std::io::stdout();
     match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments, &config, &mut output).await,
         Command::Serve(arguments) => {
             serve::run(&arguments, &config, &mut output).await?;
             Ok(ExitCode::SUCCESS)
@@ -50,6 +57,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let holds = verify::run(&database.pool(&config.database), &arguments, &mut output).await;
             database.close().await?;
             Ok(if holds? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Health(arguments) => {
+            let serving = health::run(&arguments, config.server.listen).await?;
+            Ok(if serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::tenant::TenantId;
 
 /// The group number of what is not told apart.
 pub const FOLDED: i32 = -1;
+/// The user number of those users of a group that are not told apart.
+pub const OTHER_USERS: i64 = -1;
 
 /// One snapshot of the database, read only.
 #[derive(Debug)]
@@ -99,7 +101,7 @@ pub struct UserSelection {
     pub negated: bool,
     /// Whether users are told apart.
     pub apart: bool,
-    /// The only pairs of group and user that are told apart; the rest is [`FOLDED`].
+    /// The only pairs of group and user that are told apart; the others of a group are [`OTHER_USERS`].
     pub chosen: Option<(Vec<i32>, Vec<i64>)>,
 }
 
@@ -110,7 +112,7 @@ pub struct GroupSum {
     pub output: i32,
     /// The group; [`FOLDED`] = the rest.
     pub group: i32,
-    /// The user's number; 0 where users are not told apart.
+    /// The user's number; 0 where users are not told apart, [`OTHER_USERS`] = the rest of the group.
     pub user: i64,
     /// The versions of the rows together: rises with every change of one of them.
     pub version: i64,

@@ -21,7 +21,7 @@ use super::remainder::remainder;
 use super::segment::Cut;
 use crate::app::AppError;
 use crate::store::dictionary::Dictionary;
-use crate::store::summaries::{self, EventSelection, EventSource, FOLDED, GroupSum, UserSelection};
+use crate::store::summaries::{self, EventSelection, EventSource, FOLDED, OTHER_USERS, UserSelection};
 use crate::store::time::to_database;
 use crate::tenant::TenantId;
 
@@ -109,6 +109,9 @@ enum Route {
     /// Events, one by one.
     Events,
 }
+
+/// Sums by output bucket and group of shapes.
+type GroupSums = HashMap<(i32, i32), Measures>;
 
 /// Everything that was read, groups folded to those that were asked for.
 #[derive(Debug)]
@@ -231,26 +234,62 @@ impl Reader<'_> {
         let selection = self.conditions.entities.get(&Dimension::UserId);
         let listed = selection.and_then(Selection::of_present);
         let nobody = listed.as_ref().is_some_and(|(users, negated)| users.is_empty() && !negated);
+        let told_apart = |key: &GroupKey| chosen.is_none_or(|chosen| chosen.contains(key));
+        let mut of_users = GroupSums::default();
         if !nobody {
-            let groups =
-                self.shapes.groups(|key| position.is_some() || chosen.is_none_or(|chosen| chosen.contains(key)));
+            let groups = self.shapes.groups(|key| position.is_some() || told_apart(key));
             let (users, negated) = listed.map_or((None, false), |(users, negated)| (Some(users), negated));
             let pairs = chosen.zip(position).map(|(chosen, position)| self.pairs(chosen, position));
             let users = UserSelection { users, negated, apart: position.is_some(), chosen: pairs };
-            let limit = one_more(sink.limit());
+            let mut seen = 0;
+            let limit = one_more(GROUPS_LIMIT);
             summaries::each_sum_by_user(connection, self.tenant, &cut.segments, &groups, &users, limit, |sum| {
-                let mut key = self.shapes.key(sum.group);
-                if let (Some(position), false) = (position, sum.group == FOLDED) {
-                    key = key.with(position, Part::Number(sum.user));
+                seen += 1;
+                if seen > GROUPS_LIMIT {
+                    return Err(Failure::TooMany);
                 }
+                let key = self.shapes.key(sum.group);
+                if selection.is_none() {
+                    let group = if told_apart(&key) { sum.group } else { FOLDED };
+                    of_users.entry((sum.output, group)).or_default().add(&sum.measures)?;
+                }
+                let key = match position {
+                    Some(_) if sum.user == OTHER_USERS => GroupKey::other(),
+                    Some(position) => key.with(position, Part::Number(sum.user)),
+                    None => key,
+                };
                 sink.add_sums(sum.output, key, sum.version, &sum.measures)
             })
             .await?;
         }
-        if selection.is_none_or(|selection| selection.accepts(NO_NUMBER)) {
-            self.sums_without_user(connection, sink, cut, chosen).await?;
+        match selection {
+            Some(selection) if !selection.accepts(NO_NUMBER) => Ok(()),
+            Some(_) => {
+                let of_users = self.sums_of_users(connection, sink.limit(), cut, chosen).await?;
+                self.sums_without_user(connection, sink, cut, chosen, of_users).await
+            }
+            None => self.sums_without_user(connection, sink, cut, chosen, of_users).await,
         }
-        Ok(())
+    }
+
+    /// What all users together used, by output and group.
+    async fn sums_of_users(
+        &self,
+        connection: &mut PgConnection,
+        limit: usize,
+        cut: &Cut,
+        chosen: Option<&HashSet<GroupKey>>,
+    ) -> Result<GroupSums, Failure> {
+        let groups = self.shapes.groups(|key| chosen.is_none_or(|chosen| chosen.contains(key)));
+        let everybody = UserSelection::default();
+        let limit = one_more(limit);
+        let mut sums = GroupSums::default();
+        summaries::each_sum_by_user(connection, self.tenant, &cut.segments, &groups, &everybody, limit, |sum| {
+            sums.insert((sum.output, sum.group), sum.measures);
+            Ok::<(), Failure>(())
+        })
+        .await?;
+        Ok(sums)
     }
 
     /// Chosen groups as pairs of a shapes' group and a user.
@@ -262,43 +301,30 @@ impl Reader<'_> {
         chosen.iter().filter_map(pair).unzip()
     }
 
+    /// What is in the rollups by shape but not in those by user.
     async fn sums_without_user<S: Sink>(
         &self,
         connection: &mut PgConnection,
         sink: &mut S,
         cut: &Cut,
         chosen: Option<&HashSet<GroupKey>>,
+        mut of_users: GroupSums,
     ) -> Result<(), Failure> {
         let groups = self.shapes.groups(|key| chosen.is_none_or(|chosen| chosen.contains(key)));
         let limit = sink.limit();
-        let mut all: HashMap<(i32, i32), GroupSum> = HashMap::new();
+        let mut seen = 0;
         summaries::each_sum_by_shape(connection, self.tenant, &cut.segments, &groups, one_more(limit), |sum| {
-            all.insert((sum.output, sum.group), sum);
-            if all.len() > limit { Err(Failure::TooMany) } else { Ok(()) }
-        })
-        .await?;
-        let everybody = UserSelection::default();
-        let mut of_users: HashMap<(i32, i32), Measures> = HashMap::new();
-        summaries::each_sum_by_user(
-            connection,
-            self.tenant,
-            &cut.segments,
-            &groups,
-            &everybody,
-            one_more(limit),
-            |sum| {
-                of_users.insert((sum.output, sum.group), sum.measures);
-                Ok::<(), Failure>(())
-            },
-        )
-        .await?;
-        for ((output, group), sum) in all {
-            let of_users = of_users.remove(&(output, group)).unwrap_or_default();
-            if let Some(left) = remainder(&sum.measures, &of_users)? {
-                sink.add_sums(output, self.shapes.key(group), sum.version, &left)?;
+            seen += 1;
+            if seen > limit {
+                return Err(Failure::TooMany);
             }
-        }
-        Ok(())
+            let of_users = of_users.remove(&(sum.output, sum.group)).unwrap_or_default();
+            match remainder(&sum.measures, &of_users)? {
+                Some(left) => sink.add_sums(sum.output, self.shapes.key(sum.group), sum.version, &left),
+                None => Ok(()),
+            }
+        })
+        .await
     }
 
     /// Reads the events of `spans` one by one.

@@ -1,0 +1,71 @@
+//! `tollgate health`: asks a running server whether it serves, as a container's health check does.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// Options of `tollgate health`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthArguments {
+    /// Server to ask, such as `http://127.0.0.1:4747`; by default the one that this configuration would start
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Longest time to wait for the answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    pub timeout: u64,
+}
+
+/// Asks the server once and returns whether it serves; `false` means that it drains.
+///
+/// # Errors
+/// If the URL is not one, or the server does not answer in time.
+pub async fn run(arguments: &HealthArguments, listen: SocketAddr) -> anyhow::Result<bool> {
+    let url = arguments.url.clone().unwrap_or_else(|| format!("http://{}", reachable(listen)));
+    let limit = Duration::from_secs(arguments.timeout);
+    let endpoint = Endpoint::from_shared(url.clone()).with_context(|| format!("`{url}` is not a URL"))?;
+    let channel = endpoint.connect_timeout(limit).timeout(limit).connect().await;
+    let mut client = HealthClient::new(channel.with_context(|| format!("no server answers at {url}"))?);
+    // The empty name stands for the server as a whole.
+    let answer = client.check(HealthCheckRequest { service: String::new() }).await;
+    let status = answer.with_context(|| format!("{url} does not tell its health"))?.into_inner().status();
+    Ok(status == ServingStatus::Serving)
+}
+
+/// Where a server that listens on `listen` is reached from the same machine: "any address" is not one to connect to.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let address = match listen.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address => address,
+    };
+    SocketAddr::new(address, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_every_address_is_asked_on_this_machine() {
+        for (listen, expected) in
+            [("0.0.0.0:4747", "127.0.0.1:4747"), ("[::]:4747", "[::1]:4747"), ("10.1.2.3:80", "10.1.2.3:80")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()), expected.parse().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_is_an_error() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = run(&HealthArguments { url: None, timeout: 1 }, address).await.unwrap_err();
+        assert!(error.to_string().contains("no server answers"), "{error:#}");
+    }
+}

@@ -1,0 +1,9 @@
+//! What every test stands on: a private Postgres, a database of its own, servers over it, and clients.
+
+pub(crate) mod build;
+mod cluster;
+mod server;
+pub(crate) mod wait;
+
+pub(crate) use cluster::database;
+pub(crate) use server::TestServer;

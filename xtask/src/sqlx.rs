@@ -1,0 +1,72 @@
+//! Keeps `.sqlx` in step with the statements in `server/sql` and the schema in `migrations`.
+//!
+//! The folder holds what the database says about each statement (types of parameters and columns), so that a build checks
+//! them without a database. This chore asks a database that has just been migrated.
+
+use std::{env, path::Path, process::Command};
+
+use anyhow::{Context as _, ensure};
+
+use crate::{
+    folder::{self, Files},
+    postgres::ScratchDatabase,
+};
+
+/// The committed folder, relative to the workspace.
+const DATA_FOLDER: &str = ".sqlx";
+/// The only crate with statements.
+const CRATE: &str = "tollgate-server";
+/// What to run when the committed folder is out of date.
+const REGENERATE: &str = "run `cargo xtask sqlx` and commit the result";
+
+/// Asks the database about every statement and writes its answers, and removes those of statements that are gone.
+///
+/// # Errors
+/// If there is no database, or a statement does not fit the schema.
+pub(crate) fn write() -> anyhow::Result<()> {
+    folder::replace(&folder::workspace()?.join(DATA_FOLDER), &describe()?)
+}
+
+/// Compares the committed folder with what the database says, and changes nothing.
+///
+/// # Errors
+/// If a file differs, is missing or is stale: the message names every such file.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let differences = folder::differences(DATA_FOLDER, &describe()?)?;
+    ensure!(differences.is_empty(), "{}\n{REGENERATE}", differences.join("\n"));
+    Ok(())
+}
+
+/// What the database says about each statement, one file each.
+fn describe() -> anyhow::Result<Files> {
+    let workspace = folder::workspace()?;
+    let database = ScratchDatabase::create()?;
+    // Sorted by name, which starts with the number.
+    let migrations = workspace.join("migrations");
+    for name in folder::read(&migrations)?.keys().filter(|name| name.ends_with(".sql")) {
+        database.apply(&migrations.join(name)).with_context(|| format!("apply migrations/{name}"))?;
+    }
+    // A build folder of its own: what is forgotten here would otherwise be built again by every other command, and a
+    // build that runs beside this one could expand the statements in its place.
+    let target = folder::target()?.join("sqlx");
+    let answers = tempfile::tempdir_in(folder::target()?).context("create a temporary folder")?;
+    // The library alone: statements stand nowhere else, and tests under way cannot get in the way.
+    // They are read while the crate is compiled, which cargo leaves out when no source has changed.
+    cargo(&target, &["clean", "--package", CRATE])?.output().context("run cargo")?;
+    let status = cargo(&target, &["check", "--quiet", "--locked", "--package", CRATE, "--lib"])?
+        .env("SQLX_OFFLINE", "false")
+        .env("SQLX_OFFLINE_DIR", answers.path())
+        .env("DATABASE_URL", database.url())
+        .status()
+        .context("run cargo")?;
+    ensure!(status.success(), "the statements in server/sql do not fit the schema in migrations");
+    let files = folder::read(answers.path())?;
+    ensure!(!files.is_empty(), "no statement of {CRATE} was read");
+    Ok(files)
+}
+
+fn cargo(target: &Path, arguments: &[&str]) -> anyhow::Result<Command> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(folder::workspace()?).env("CARGO_TARGET_DIR", target);
+    Ok(command)
+}

@@ -1,0 +1,101 @@
+//! Rules about the statements in `server/sql`.
+
+use super::source::Source;
+use super::unneeded;
+
+/// Folder of the statements; a macro names them relative to the crate.
+const CRATE_FOLDER: &str = "server/";
+const STATEMENTS: &str = "server/sql/";
+/// Column that every tenant's row has.
+const TENANT_COLUMN: &str = "tenant_id";
+
+/// Statements that touch no tenant's rows, and what they touch.
+const WITHOUT_TENANT: [&str; 5] = [
+    // A notification; its payload names the tenant.
+    "server/sql/live/send_touches.sql",
+    // The settings of the transaction.
+    "server/sql/summary/snapshot.sql",
+    // An advisory lock.
+    "server/sql/tasks/lock_partitions.sql",
+    // The catalog of tables.
+    "server/sql/tasks/partitions.sql",
+    // The settings of the server.
+    "server/sql/tasks/settings.sql",
+];
+
+/// Statements that no source file uses, or more than one: each belongs to one file of `server/src/store`.
+pub(super) fn unused_or_shared(sources: &[Source]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for statement in statements(sources) {
+        let name = format!("\"{}\"", statement.path.trim_start_matches(CRATE_FOLDER));
+        let users: Vec<&str> = sources
+            .iter()
+            .filter(|source| source.ends_with(".rs") && source.path.starts_with(CRATE_FOLDER))
+            .filter(|source| source.text.contains(&name))
+            .map(|source| source.path.as_str())
+            .collect();
+        match users.as_slice() {
+            [] => findings.push(format!("{}: nothing uses it: remove it", statement.path)),
+            [_] => {}
+            several => {
+                findings.push(format!("{}: belongs to one file, used by {}", statement.path, several.join(", ")));
+            }
+        }
+    }
+    findings
+}
+
+/// Statements that do not name the tenant.
+pub(super) fn without_tenant(sources: &[Source]) -> Vec<String> {
+    let without: Vec<&str> = statements(sources)
+        .filter(|statement| !names_tenant(statement))
+        .map(|statement| statement.path.as_str())
+        .collect();
+    let mut findings = unneeded("every statement names its tenant", WITHOUT_TENANT, |path| without.contains(&path));
+    findings.extend(
+        without
+            .iter()
+            .filter(|path| !WITHOUT_TENANT.contains(path))
+            .map(|path| format!("{path}: name {TENANT_COLUMN}, so that no tenant sees another's rows")),
+    );
+    findings
+}
+
+fn statements(sources: &[Source]) -> impl Iterator<Item = &Source> {
+    sources.iter().filter(|source| source.path.starts_with(STATEMENTS) && source.ends_with(".sql"))
+}
+
+fn names_tenant(statement: &Source) -> bool {
+    statement.code_lines().any(|(_, line)| line.contains(TENANT_COLUMN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::source::source;
+
+    #[test]
+    fn a_statement_belongs_to_exactly_one_file() {
+        let statements = ["none", "one", "two"].map(|name| source(&format!("server/sql/a/{name}.sql"), "SELECT 1"));
+        let uses =
+            |names: &[&str]| names.iter().map(|name| format!("query!(\"sql/a/{name}.sql\")\n")).collect::<String>();
+        let mut sources = statements.to_vec();
+        sources.push(source("server/src/store/a.rs", &uses(&["one", "one", "two"])));
+        sources.push(source("server/src/store/b.rs", &uses(&["two"])));
+        let findings = unused_or_shared(&sources);
+        assert_eq!(findings.len(), 2, "{findings:?}");
+        assert!(findings[0].starts_with("server/sql/a/none.sql: nothing"));
+        assert!(findings[1].ends_with("used by server/src/store/a.rs, server/src/store/b.rs"));
+    }
+
+    #[test]
+    fn a_comment_does_not_name_the_tenant() {
+        let findings = without_tenant(&[
+            source("server/sql/a/comment.sql", "-- of one tenant_id\nSELECT 1 FROM usage_event"),
+            source("server/sql/a/named.sql", "SELECT 1 FROM usage_event\nWHERE tenant_id = $1"),
+        ]);
+        let broken: Vec<_> = findings.iter().filter(|finding| finding.starts_with("server/sql/a/")).collect();
+        assert_eq!(broken.len(), 1, "{findings:?}");
+        assert!(broken[0].starts_with("server/sql/a/comment.sql"));
+    }
+}
