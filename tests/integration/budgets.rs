@@ -65,8 +65,8 @@ async fn two_replicas_on_one_budget_never_overspend() {
     });
     let admitted: i32 = join_all(calls).await.into_iter().sum();
     let state = states(&first, "b").await.remove(0);
-    let spent: f64 = state.spent.parse().unwrap();
-    assert!(spent <= 0.5, "{state:?}");
+    let spent: rust_decimal::Decimal = state.spent.parse().unwrap();
+    assert!(spent <= "0.5".parse().unwrap(), "{state:?}");
     assert_eq!((state.held.as_str(), state.overrun.as_str()), ("0", "0"));
     // Whoever was refused found no room for a whole call at that time, so most of the limit is used.
     assert!(admitted >= 40, "{admitted} of 120");

@@ -70,11 +70,22 @@ fn retry_after(error: &AppError) -> Option<Duration> {
     }
 }
 
+/// What the documentation of the reason promises to tell programs.
+fn metadata(error: &AppError) -> HashMap<String, String> {
+    let named = match error {
+        AppError::EventIdReused { fields, .. } => Some(("fields", fields.join(","))),
+        AppError::EventTooOld { oldest } => Some(("oldest", oldest.clone())),
+        AppError::ReservationEnded { state, .. } => Some(("state", (*state).to_owned())),
+        _ => None,
+    };
+    named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// The status of a failure.
 pub fn status(error: &AppError) -> Status {
     let (code, reason) = classified(error);
     let mut details = ErrorDetails::new();
-    details.set_error_info(reason_name(reason), DOMAIN, HashMap::new());
+    details.set_error_info(reason_name(reason), DOMAIN, metadata(error));
     if let AppError::Invalid(violations) = error {
         for violation in violations {
             details.add_bad_request_violation(&violation.field, &violation.description);

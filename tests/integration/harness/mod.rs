@@ -2,7 +2,9 @@
 
 pub(crate) mod build;
 mod cluster;
+pub(crate) mod refusal;
 mod server;
+pub(crate) mod time;
 pub(crate) mod wait;
 
 pub(crate) use cluster::database;

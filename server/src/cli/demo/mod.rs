@@ -226,7 +226,7 @@ impl Demo<'_> {
             calls: planned,
             recorded: Recorded::new(tally),
             outcomes: Outcomes::new(tally),
-            budgets: latest.scope.budgets.iter().map(|state| Counter::new(&self.project, state)).collect(),
+            budgets: Counter::all(&self.project, &latest.scope.budgets),
             summaries,
             agreements,
             audit,

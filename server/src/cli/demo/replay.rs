@@ -79,7 +79,7 @@ impl Replay {
         match reserved {
             Ok(reserved) => self.run_and_record(call, start_time, reserved, check).await,
             Err(Error::NotAllowed(answer)) => {
-                Ending::Refused { explanation: format!("{}: {answer}", call.user), check }
+                Ending::Refused { explanation: format!("{}: {}", call.user, told(&answer)), check }
             }
             Err(error) => Ending::Failed(format!("a call could not be checked: {error}")),
         }
@@ -98,8 +98,8 @@ impl Replay {
             None => (wanted_provider.to_owned(), wanted_model.to_owned()),
         };
         let downgrade = (model != wanted_model).then(|| {
-            let why = reserved.answer().map(CheckAnswer::to_string).unwrap_or_default();
-            format!("{} wanted {wanted_model}, {why}", call.agent.name)
+            let why = reserved.answer().map(told).unwrap_or_default();
+            format!("{} wanted {wanted_model}; {why}", call.agent.name)
         });
         reserved.mark_dispatched();
         let tokens = call.traced;
@@ -126,4 +126,9 @@ impl Replay {
             Err(error) => Ending::Failed(format!("a call could not be recorded: {error}")),
         }
     }
+}
+
+/// The answer in words, whether or not the server found any.
+fn told(answer: &CheckAnswer) -> String {
+    if answer.explanation().is_empty() { answer.to_string() } else { answer.explanation().to_owned() }
 }

@@ -109,7 +109,14 @@ impl Outcomes {
 }
 
 impl Counter {
-    pub(super) fn new(project: &str, state: &v1::BudgetState) -> Self {
+    /// All counters, in the order in which they are shown.
+    pub(super) fn all(project: &str, states: &[v1::BudgetState]) -> Vec<Self> {
+        let mut counters: Vec<_> = states.iter().map(|state| Self::new(project, state)).collect();
+        counters.sort_by(|left, right| left.line.cmp(&right.line));
+        counters
+    }
+
+    fn new(project: &str, state: &v1::BudgetState) -> Self {
         Self {
             budget_id: state.budget_id.clone(),
             per_values: state.per_values.clone().into_iter().collect(),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_domain::dimensions::{Dimension, DimensionKey, DimensionMatch, Dimensions};
+use tollgate_domain::dimensions::{
+    Dimension, DimensionKey, DimensionMatch, Dimensions, LABEL_KEY_BYTES_LIMIT, check_text,
+};
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::violation::Violations;
 use tollgate_proto::v1;
@@ -140,6 +142,7 @@ pub fn key(violations: &mut Violations, path: &str, message: Option<v1::Dimensio
     };
     if name == "label" {
         violations.add_if(label.is_empty(), format!("{path}.label"), "must be set when name is `label`");
+        check_text(violations, format!("{path}.label"), &label, LABEL_KEY_BYTES_LIMIT);
         return Some(DimensionKey::Label(label));
     }
     violations.add_if(!label.is_empty(), format!("{path}.label"), "may be set only when name is `label`");

@@ -79,13 +79,14 @@ pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, 
     let metadata = text(&mut found, &field("metadata_json"), metadata_json, METADATA_BYTES_LIMIT);
     let is_json = |text: &String| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     found.add_if(metadata.as_ref().is_some_and(|text| !is_json(text)), field("metadata_json"), "must be JSON");
+    let has_cost = !reported_cost.is_empty();
     let reported_cost = decimal(&mut found, &field("reported_cost"), &reported_cost);
     found.add_if(
         reported_cost.is_some_and(tollgate_domain::amount::Usd::is_negative),
         field("reported_cost"),
         "must not be negative",
     );
-    let reported_currency = currency(&mut found, &field("reported_currency"), reported_currency, reported_cost.is_some());
+    let reported_currency = currency(&mut found, &field("reported_currency"), reported_currency, has_cost);
     let dimensions = dimensions(&mut found, &field("dimensions"), dimensions_message);
     let request_model = required_model(&mut found, &field("request_model"), request_model);
     let response_model = response_model.map(|message| model(&mut found, &field("response_model"), message));
