@@ -184,7 +184,8 @@ pub async fn start(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<Running, BootError> {
-    let address = listener.local_addr().map_err(|source| BootError::Listen { address: config.server.listen, source })?;
+    let address =
+        listener.local_addr().map_err(|source| BootError::Listen { address: config.server.listen, source })?;
     database.prepare(config).await?;
     let catalog = Arc::new(Catalog::builtin()?);
     let pool = database.pool(&config.database);

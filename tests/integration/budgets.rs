@@ -118,10 +118,8 @@ async fn decision_6_only_a_hold_consumes_its_id() {
 #[tokio::test]
 async fn decision_9_rules_alert_downgrade_throttle_and_block() {
     let mut server = TestServer::start().await;
-    let downgrade = v1::Rule {
-        downgrade_to: vec![model("openai", "gpt-4o-mini")],
-        ..rule("0.6", v1::Action::Downgrade)
-    };
+    let downgrade =
+        v1::Rule { downgrade_to: vec![model("openai", "gpt-4o-mini")], ..rule("0.6", v1::Action::Downgrade) };
     let rules = vec![rule("0.3", v1::Action::Alert), downgrade, block()];
     server.budgets.create_budget(create(v1::Budget { rules, ..budget("b", "0.03") })).await.unwrap();
     let first = check(&server, reserve(session("s"), 1_000, 1_000)).await;
@@ -277,12 +275,13 @@ async fn selectors_per_keys_units_and_shadow_mode_count_what_they_say() {
 async fn headroom_holds_what_is_left() {
     let mut server = TestServer::start().await;
     server.budgets.create_budget(create(budget("b", "0.01"))).await.unwrap();
-    let request = v1::CheckBudgetRequest {
-        mode: v1::CheckMode::ReserveHeadroom.into(),
-        ..reserve(session("s"), 1_000, 1_000)
-    };
+    let request =
+        v1::CheckBudgetRequest { mode: v1::CheckMode::ReserveHeadroom.into(), ..reserve(session("s"), 1_000, 1_000) };
     let answer = check(&server, request).await;
-    assert_eq!((answer.decision(), answer.reservation.unwrap().parts[0].held.as_str()), (v1::Decision::Allowed, "0.01"));
+    assert_eq!(
+        (answer.decision(), answer.reservation.unwrap().parts[0].held.as_str()),
+        (v1::Decision::Allowed, "0.01")
+    );
     server.assert_audit_holds().await;
 }
 

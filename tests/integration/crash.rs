@@ -33,10 +33,7 @@ impl Binary {
     }
 
     async fn usage(&self) -> UsageServiceClient<Channel> {
-        until("the server answers", || async {
-            UsageServiceClient::connect(self.url.clone()).await.ok()
-        })
-        .await
+        until("the server answers", || async { UsageServiceClient::connect(self.url.clone()).await.ok() }).await
     }
 
     fn kill(mut self) {

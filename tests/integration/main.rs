@@ -2,6 +2,12 @@
 
 mod budgets;
 mod crash;
+mod field_rules;
 mod harness;
+mod listing;
+mod recording;
 mod reservations;
+mod serving;
+mod streaming;
+mod summaries;
 mod usage;

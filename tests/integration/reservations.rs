@@ -31,7 +31,8 @@ fn release(id: &str) -> v1::ReleaseReservationRequest {
 
 /// Sets the time of a hold back, as if it had been made before: nobody waits for it to run out.
 async fn run_out(server: &TestServer, id: &str) {
-    let statement = format!("UPDATE reservation SET expire_time = now() - interval '1 s' WHERE reservation_id = '{id}'");
+    let statement =
+        format!("UPDATE reservation SET expire_time = now() - interval '1 s' WHERE reservation_id = '{id}'");
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(&server.pool()).await.unwrap();
     until("the reservation expires", || async {
         (reservation(server, id).await.state() == v1::reservation::State::Expired).then_some(())
@@ -114,10 +115,7 @@ async fn decision_4_a_hard_budget_presumes_and_a_late_settle_reverses() {
 #[tokio::test]
 async fn decision_4_a_soft_budget_frees_and_an_explicit_release_reverses_what_is_presumed() {
     let mut server = TestServer::start().await;
-    let soft = v1::Budget {
-        rules: vec![crate::harness::build::rule("0.8", v1::Action::Alert)],
-        ..budget("soft", "1")
-    };
+    let soft = v1::Budget { rules: vec![crate::harness::build::rule("0.8", v1::Action::Alert)], ..budget("soft", "1") };
     server.budgets.create_budget(create(soft)).await.unwrap();
     server.budgets.create_budget(create(budget("hard", "1"))).await.unwrap();
     let id = held(&server, reserve(session("s"), 1_000, 1_000)).await;
@@ -192,7 +190,11 @@ async fn extensions_lead_from_now_raise_the_hold_or_stop_the_stream() {
     let raised = v1::ExtendReservationRequest {
         reservation_id: id.clone(),
         sequence: 4,
-        raise_to: Some(v1::Estimate { input_tokens: Some(1_000), max_output_tokens: Some(2_700), ..Default::default() }),
+        raise_to: Some(v1::Estimate {
+            input_tokens: Some(1_000),
+            max_output_tokens: Some(2_700),
+            ..Default::default()
+        }),
         ..Default::default()
     };
     let raised = server.budgets.extend_reservation(raised).await.unwrap().into_inner();

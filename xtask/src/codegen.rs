@@ -37,7 +37,9 @@ pub(crate) fn write() -> anyhow::Result<()> {
 /// If a file differs, is missing, or is no longer generated: the message names every such file.
 pub(crate) fn check() -> anyhow::Result<()> {
     let differences = folder::differences(GENERATED_FOLDER, &generate()?)?;
-    ensure!(differences.is_empty(), "{}\n{REGENERATE}", differences.join("\n"));
+    let lines: Vec<String> =
+        differences.into_iter().map(|(name, wrong)| format!("{GENERATED_FOLDER}/{name} {wrong}")).collect();
+    ensure!(lines.is_empty(), "{}\n{REGENERATE}", lines.join("\n"));
     Ok(())
 }
 

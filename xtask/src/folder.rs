@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
@@ -11,12 +11,16 @@ use anyhow::{Context as _, bail};
 /// The content of each file, by name.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-/// Root of the workspace.
+/// Root of the workspace that cargo runs this in.
+///
+/// Asked at run time: two checkouts that share a build folder share the program, too, and it must not write into the other.
 ///
 /// # Errors
-/// If xtask was moved out of its workspace.
-pub(crate) fn workspace() -> anyhow::Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands outside its workspace")
+/// If it is not run by cargo, or xtask was moved out of its workspace.
+pub(crate) fn workspace() -> anyhow::Result<PathBuf> {
+    let xtask = env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
+    let workspace = Path::new(&xtask).parent().context("xtask stands outside its workspace")?;
+    Ok(workspace.to_owned())
 }
 
 /// The workspace's build folder, created if need be.
@@ -69,23 +73,22 @@ pub(crate) fn replace(folder: &Path, fresh: &Files) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One line for each file of `folder` (relative to the workspace) that is not what `fresh` says.
+/// The name of each file of `folder` (relative to the workspace) that is not what `fresh` says, and what is wrong with it.
 ///
 /// # Errors
 /// If the folder cannot be read.
-pub(crate) fn differences(folder: &str, fresh: &Files) -> anyhow::Result<Vec<String>> {
+pub(crate) fn differences(folder: &str, fresh: &Files) -> anyhow::Result<Vec<(String, &'static str)>> {
     let committed = read(&workspace()?.join(folder))?;
     let mut differences = Vec::new();
     for (name, content) in fresh {
         match committed.get(name) {
-            None => differences.push(format!("{folder}/{name} is missing")),
-            Some(found) if found != content => differences.push(format!("{folder}/{name} is out of date")),
+            None => differences.push((name.clone(), "is missing")),
+            Some(found) if found != content => differences.push((name.clone(), "is out of date")),
             Some(_) => {}
         }
     }
-    for name in committed.keys().filter(|name| !fresh.contains_key(*name)) {
-        differences.push(format!("{folder}/{name} is no longer generated"));
-    }
+    let stale = committed.into_keys().filter(|name| !fresh.contains_key(name));
+    differences.extend(stale.map(|name| (name, "is no longer generated")));
     Ok(differences)
 }
 

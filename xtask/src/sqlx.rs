@@ -32,8 +32,16 @@ pub(crate) fn write() -> anyhow::Result<()> {
 /// # Errors
 /// If a file differs, is missing or is stale: the message names every such file.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let differences = folder::differences(DATA_FOLDER, &describe()?)?;
-    ensure!(differences.is_empty(), "{}\n{REGENERATE}", differences.join("\n"));
+    let fresh = describe()?;
+    let committed = folder::read(&folder::workspace()?.join(DATA_FOLDER))?;
+    let lines: Vec<String> = folder::differences(DATA_FOLDER, &fresh)?
+        .into_iter()
+        .map(|(name, wrong)| {
+            let content = fresh.get(&name).or_else(|| committed.get(&name));
+            format!("{DATA_FOLDER}/{name} {wrong}: {}", content.map(|content| statement(content)).unwrap_or_default())
+        })
+        .collect();
+    ensure!(lines.is_empty(), "{}\n{REGENERATE}", lines.join("\n"));
     Ok(())
 }
 
@@ -65,8 +73,26 @@ fn describe() -> anyhow::Result<Files> {
     Ok(files)
 }
 
+/// The first line of the statement that a file is about, because its name is a number.
+fn statement(content: &[u8]) -> String {
+    let content: serde_json::Value = serde_json::from_slice(content).unwrap_or_default();
+    let query = content.get("query").and_then(serde_json::Value::as_str).unwrap_or("not a statement");
+    query.trim().lines().next().unwrap_or_default().to_owned()
+}
+
 fn cargo(target: &Path, arguments: &[&str]) -> anyhow::Result<Command> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(folder::workspace()?).env("CARGO_TARGET_DIR", target);
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_by_its_statement() {
+        assert_eq!(statement(br#"{"query": "\nSELECT 1\nFROM a", "hash": "2"}"#), "SELECT 1");
+        assert_eq!(statement(b"{"), "not a statement");
+    }
 }

@@ -96,8 +96,7 @@ pub struct Dimensions {
     /// Free dimensions of the caller: at most 16, each name 1 to 64 bytes, each value at most 256 bytes. Rollups fold the
     /// rarest values of a label with too many values into `__other__`; budget matching always sees the value that was sent.
     #[prost(map = "string, string", tag = "40")]
-    pub labels:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
 /// Names one dimension.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -259,8 +258,7 @@ pub struct Budget {
     pub display_name: ::prost::alloc::string::String,
     /// Notes for the caller's own tools. At most 32; names at most 64 bytes, values at most 256 bytes.
     #[prost(map = "string, string", tag = "3")]
-    pub annotations:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub annotations: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     /// Which calls count: every condition must hold; empty selects every call. Immutable. At most 16. Only keys that are known
     /// at the check: those of Dimensions and `api_key_id`, not those of the call itself. Models are selected by `models`.
     #[prost(message, repeated, tag = "4")]
@@ -495,8 +493,7 @@ pub struct BudgetOverride {
     /// The counter, as the value of every key of the budget's `per`; a key that is left out stands for absent. Immutable. Keys
     /// are named as in `DimensionKey.name`, a label as `label:` followed by its name.
     #[prost(map = "string, string", tag = "2")]
-    pub per_values:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub per_values: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     /// The limit of this counter instead of that of the budget, in the budget's unit, as a decimal string. Required.
     #[prost(string, tag = "3")]
     pub limit: ::prost::alloc::string::String,
@@ -525,8 +522,7 @@ pub struct BudgetState {
     /// The values of the keys of `per` that name this counter; a key that is left out was absent. A label is keyed as `label:`
     /// followed by its name.
     #[prost(map = "string, string", tag = "2")]
-    pub per_values:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub per_values: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     /// The unit of every amount here.
     #[prost(enumeration = "Unit", tag = "3")]
     pub unit: i32,
@@ -1803,13 +1799,7 @@ impl Permission {
 }
 /// Generated client implementations.
 pub mod admin_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// Keeps the credentials of a tenant, erases people, and audits the books. Needs a key with the permission ADMIN.
@@ -1843,18 +1833,13 @@ pub mod admin_service_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> AdminServiceClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> AdminServiceClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
                     http::Request<tonic::body::Body>,
-                    Response = http::Response<
-                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                    >,
+                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
                 >,
             <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
                 Into<StdError> + std::marker::Send + std::marker::Sync,
@@ -1896,120 +1881,105 @@ pub mod admin_service_client {
         pub async fn create_api_key(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateApiKeyRequest>,
-        ) -> std::result::Result<tonic::Response<super::CreateApiKeyResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::CreateApiKeyResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/CreateApiKey");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/CreateApiKey");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.AdminService", "CreateApiKey"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "CreateApiKey"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns API keys in pages, newest first. Secrets are never returned.
         pub async fn list_api_keys(
             &mut self,
             request: impl tonic::IntoRequest<super::ListApiKeysRequest>,
-        ) -> std::result::Result<tonic::Response<super::ListApiKeysResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::ListApiKeysResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/ListApiKeys");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/ListApiKeys");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.AdminService", "ListApiKeys"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "ListApiKeys"));
             self.inner.unary(req, path, codec).await
         }
         /// Gives an API key a new secret; the old one works until the grace is over.
         pub async fn rotate_api_key(
             &mut self,
             request: impl tonic::IntoRequest<super::RotateApiKeyRequest>,
-        ) -> std::result::Result<tonic::Response<super::RotateApiKeyResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::RotateApiKeyResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/RotateApiKey");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/RotateApiKey");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.AdminService", "RotateApiKey"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "RotateApiKey"));
             self.inner.unary(req, path, codec).await
         }
         /// Revokes an API key with all its secrets. Safe to repeat.
         pub async fn revoke_api_key(
             &mut self,
             request: impl tonic::IntoRequest<super::RevokeApiKeyRequest>,
-        ) -> std::result::Result<tonic::Response<super::RevokeApiKeyResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::RevokeApiKeyResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/RevokeApiKey");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/RevokeApiKey");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.AdminService", "RevokeApiKey"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "RevokeApiKey"));
             self.inner.unary(req, path, codec).await
         }
         /// Creates a short-lived token that may watch some totals and nothing else, for web pages.
         pub async fn create_view_token(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateViewTokenRequest>,
-        ) -> std::result::Result<tonic::Response<super::CreateViewTokenResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::CreateViewTokenResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/CreateViewToken");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/CreateViewToken");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.AdminService",
-                "CreateViewToken",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "CreateViewToken"));
             self.inner.unary(req, path, codec).await
         }
         /// Starts to erase what identifies a person. Sums and money stay; the identifiers go.
         pub async fn erase_subject(
             &mut self,
             request: impl tonic::IntoRequest<super::EraseSubjectRequest>,
-        ) -> std::result::Result<tonic::Response<super::EraseSubjectResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::EraseSubjectResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/EraseSubject");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/EraseSubject");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.AdminService", "EraseSubject"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "EraseSubject"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns how far an erasure has come.
         pub async fn get_erasure(
             &mut self,
             request: impl tonic::IntoRequest<super::GetErasureRequest>,
-        ) -> std::result::Result<tonic::Response<super::GetErasureResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::GetErasureResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/GetErasure");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.AdminService", "GetErasure"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "GetErasure"));
             self.inner.unary(req, path, codec).await
         }
         /// Compares events, totals, rollups and budgets, and reports what disagrees.
@@ -2017,27 +1987,21 @@ pub mod admin_service_client {
             &mut self,
             request: impl tonic::IntoRequest<super::RunAuditRequest>,
         ) -> std::result::Result<tonic::Response<super::RunAuditResponse>, tonic::Status> {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AdminService/RunAudit");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.AdminService", "RunAudit"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "RunAudit"));
             self.inner.unary(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod admin_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with AdminServiceServer.
     #[async_trait]
@@ -2149,10 +2113,7 @@ pub mod admin_service_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -2160,19 +2121,12 @@ pub mod admin_service_server {
                 "/tollgate.v1.AdminService/CreateApiKey" => {
                     #[allow(non_camel_case_types)]
                     struct CreateApiKeySvc<T: AdminService>(pub Arc<T>);
-                    impl<T: AdminService> tonic::server::UnaryService<super::CreateApiKeyRequest>
-                        for CreateApiKeySvc<T>
-                    {
+                    impl<T: AdminService> tonic::server::UnaryService<super::CreateApiKeyRequest> for CreateApiKeySvc<T> {
                         type Response = super::CreateApiKeyResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::CreateApiKeyRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::CreateApiKeyRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AdminService>::create_api_key(&inner, request).await
-                            };
+                            let fut = async move { <T as AdminService>::create_api_key(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2185,14 +2139,8 @@ pub mod admin_service_server {
                         let method = CreateApiKeySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2204,14 +2152,9 @@ pub mod admin_service_server {
                     impl<T: AdminService> tonic::server::UnaryService<super::ListApiKeysRequest> for ListApiKeysSvc<T> {
                         type Response = super::ListApiKeysResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListApiKeysRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ListApiKeysRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AdminService>::list_api_keys(&inner, request).await
-                            };
+                            let fut = async move { <T as AdminService>::list_api_keys(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2224,14 +2167,8 @@ pub mod admin_service_server {
                         let method = ListApiKeysSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2240,19 +2177,12 @@ pub mod admin_service_server {
                 "/tollgate.v1.AdminService/RotateApiKey" => {
                     #[allow(non_camel_case_types)]
                     struct RotateApiKeySvc<T: AdminService>(pub Arc<T>);
-                    impl<T: AdminService> tonic::server::UnaryService<super::RotateApiKeyRequest>
-                        for RotateApiKeySvc<T>
-                    {
+                    impl<T: AdminService> tonic::server::UnaryService<super::RotateApiKeyRequest> for RotateApiKeySvc<T> {
                         type Response = super::RotateApiKeyResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RotateApiKeyRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::RotateApiKeyRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AdminService>::rotate_api_key(&inner, request).await
-                            };
+                            let fut = async move { <T as AdminService>::rotate_api_key(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2265,14 +2195,8 @@ pub mod admin_service_server {
                         let method = RotateApiKeySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2281,19 +2205,12 @@ pub mod admin_service_server {
                 "/tollgate.v1.AdminService/RevokeApiKey" => {
                     #[allow(non_camel_case_types)]
                     struct RevokeApiKeySvc<T: AdminService>(pub Arc<T>);
-                    impl<T: AdminService> tonic::server::UnaryService<super::RevokeApiKeyRequest>
-                        for RevokeApiKeySvc<T>
-                    {
+                    impl<T: AdminService> tonic::server::UnaryService<super::RevokeApiKeyRequest> for RevokeApiKeySvc<T> {
                         type Response = super::RevokeApiKeyResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RevokeApiKeyRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::RevokeApiKeyRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AdminService>::revoke_api_key(&inner, request).await
-                            };
+                            let fut = async move { <T as AdminService>::revoke_api_key(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2306,14 +2223,8 @@ pub mod admin_service_server {
                         let method = RevokeApiKeySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2322,19 +2233,12 @@ pub mod admin_service_server {
                 "/tollgate.v1.AdminService/CreateViewToken" => {
                     #[allow(non_camel_case_types)]
                     struct CreateViewTokenSvc<T: AdminService>(pub Arc<T>);
-                    impl<T: AdminService> tonic::server::UnaryService<super::CreateViewTokenRequest>
-                        for CreateViewTokenSvc<T>
-                    {
+                    impl<T: AdminService> tonic::server::UnaryService<super::CreateViewTokenRequest> for CreateViewTokenSvc<T> {
                         type Response = super::CreateViewTokenResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::CreateViewTokenRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::CreateViewTokenRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AdminService>::create_view_token(&inner, request).await
-                            };
+                            let fut = async move { <T as AdminService>::create_view_token(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2347,14 +2251,8 @@ pub mod admin_service_server {
                         let method = CreateViewTokenSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2363,19 +2261,12 @@ pub mod admin_service_server {
                 "/tollgate.v1.AdminService/EraseSubject" => {
                     #[allow(non_camel_case_types)]
                     struct EraseSubjectSvc<T: AdminService>(pub Arc<T>);
-                    impl<T: AdminService> tonic::server::UnaryService<super::EraseSubjectRequest>
-                        for EraseSubjectSvc<T>
-                    {
+                    impl<T: AdminService> tonic::server::UnaryService<super::EraseSubjectRequest> for EraseSubjectSvc<T> {
                         type Response = super::EraseSubjectResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::EraseSubjectRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::EraseSubjectRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AdminService>::erase_subject(&inner, request).await
-                            };
+                            let fut = async move { <T as AdminService>::erase_subject(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2388,14 +2279,8 @@ pub mod admin_service_server {
                         let method = EraseSubjectSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2407,14 +2292,9 @@ pub mod admin_service_server {
                     impl<T: AdminService> tonic::server::UnaryService<super::GetErasureRequest> for GetErasureSvc<T> {
                         type Response = super::GetErasureResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetErasureRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::GetErasureRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AdminService>::get_erasure(&inner, request).await
-                            };
+                            let fut = async move { <T as AdminService>::get_erasure(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2427,14 +2307,8 @@ pub mod admin_service_server {
                         let method = GetErasureSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2446,14 +2320,9 @@ pub mod admin_service_server {
                     impl<T: AdminService> tonic::server::UnaryService<super::RunAuditRequest> for RunAuditSvc<T> {
                         type Response = super::RunAuditResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RunAuditRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::RunAuditRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AdminService>::run_audit(&inner, request).await
-                            };
+                            let fut = async move { <T as AdminService>::run_audit(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2466,14 +2335,8 @@ pub mod admin_service_server {
                         let method = RunAuditSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2482,14 +2345,8 @@ pub mod admin_service_server {
                 _ => Box::pin(async move {
                     let mut response = http::Response::new(tonic::body::Body::default());
                     let headers = response.headers_mut();
-                    headers.insert(
-                        tonic::Status::GRPC_STATUS,
-                        (tonic::Code::Unimplemented as i32).into(),
-                    );
-                    headers.insert(
-                        http::header::CONTENT_TYPE,
-                        tonic::metadata::GRPC_CONTENT_TYPE,
-                    );
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
                     Ok(response)
                 }),
             }
@@ -2665,13 +2522,7 @@ pub struct AcknowledgeAlertResponse {
 }
 /// Generated client implementations.
 pub mod alert_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// Tells when budgets near or pass their limits.
@@ -2705,18 +2556,13 @@ pub mod alert_service_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> AlertServiceClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> AlertServiceClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
                     http::Request<tonic::body::Body>,
-                    Response = http::Response<
-                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                    >,
+                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
                 >,
             <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
                 Into<StdError> + std::marker::Send + std::marker::Sync,
@@ -2758,67 +2604,53 @@ pub mod alert_service_client {
         pub async fn list_alerts(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAlertsRequest>,
-        ) -> std::result::Result<tonic::Response<super::ListAlertsResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::ListAlertsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AlertService/ListAlerts");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.AlertService", "ListAlerts"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AlertService", "ListAlerts"));
             self.inner.unary(req, path, codec).await
         }
         /// Streams alerts as they are raised, and can be resumed where it broke off.
         pub async fn stream_alerts(
             &mut self,
             request: impl tonic::IntoRequest<super::StreamAlertsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::StreamAlertsResponse>>,
-            tonic::Status,
-        > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::StreamAlertsResponse>>, tonic::Status>
+        {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.AlertService/StreamAlerts");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AlertService/StreamAlerts");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.AlertService", "StreamAlerts"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AlertService", "StreamAlerts"));
             self.inner.server_streaming(req, path, codec).await
         }
         /// Marks an alert as seen. Safe to repeat.
         pub async fn acknowledge_alert(
             &mut self,
             request: impl tonic::IntoRequest<super::AcknowledgeAlertRequest>,
-        ) -> std::result::Result<tonic::Response<super::AcknowledgeAlertResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::AcknowledgeAlertResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.AlertService/AcknowledgeAlert");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.AlertService/AcknowledgeAlert");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.AlertService",
-                "AcknowledgeAlert",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AlertService", "AcknowledgeAlert"));
             self.inner.unary(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod alert_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with AlertServiceServer.
     #[async_trait]
@@ -2829,9 +2661,8 @@ pub mod alert_service_server {
             request: tonic::Request<super::ListAlertsRequest>,
         ) -> std::result::Result<tonic::Response<super::ListAlertsResponse>, tonic::Status>;
         /// Server streaming response type for the StreamAlerts method.
-        type StreamAlertsStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::StreamAlertsResponse, tonic::Status>,
-            > + std::marker::Send
+        type StreamAlertsStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::StreamAlertsResponse, tonic::Status>>
+            + std::marker::Send
             + 'static;
         /// Streams alerts as they are raised, and can be resumed where it broke off.
         async fn stream_alerts(
@@ -2910,10 +2741,7 @@ pub mod alert_service_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -2924,14 +2752,9 @@ pub mod alert_service_server {
                     impl<T: AlertService> tonic::server::UnaryService<super::ListAlertsRequest> for ListAlertsSvc<T> {
                         type Response = super::ListAlertsResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListAlertsRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ListAlertsRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AlertService>::list_alerts(&inner, request).await
-                            };
+                            let fut = async move { <T as AlertService>::list_alerts(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2944,14 +2767,8 @@ pub mod alert_service_server {
                         let method = ListAlertsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2960,22 +2777,13 @@ pub mod alert_service_server {
                 "/tollgate.v1.AlertService/StreamAlerts" => {
                     #[allow(non_camel_case_types)]
                     struct StreamAlertsSvc<T: AlertService>(pub Arc<T>);
-                    impl<T: AlertService>
-                        tonic::server::ServerStreamingService<super::StreamAlertsRequest>
-                        for StreamAlertsSvc<T>
-                    {
+                    impl<T: AlertService> tonic::server::ServerStreamingService<super::StreamAlertsRequest> for StreamAlertsSvc<T> {
                         type Response = super::StreamAlertsResponse;
                         type ResponseStream = T::StreamAlertsStream;
-                        type Future =
-                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::StreamAlertsRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::StreamAlertsRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AlertService>::stream_alerts(&inner, request).await
-                            };
+                            let fut = async move { <T as AlertService>::stream_alerts(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2988,14 +2796,8 @@ pub mod alert_service_server {
                         let method = StreamAlertsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
@@ -3004,20 +2806,12 @@ pub mod alert_service_server {
                 "/tollgate.v1.AlertService/AcknowledgeAlert" => {
                     #[allow(non_camel_case_types)]
                     struct AcknowledgeAlertSvc<T: AlertService>(pub Arc<T>);
-                    impl<T: AlertService>
-                        tonic::server::UnaryService<super::AcknowledgeAlertRequest>
-                        for AcknowledgeAlertSvc<T>
-                    {
+                    impl<T: AlertService> tonic::server::UnaryService<super::AcknowledgeAlertRequest> for AcknowledgeAlertSvc<T> {
                         type Response = super::AcknowledgeAlertResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::AcknowledgeAlertRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::AcknowledgeAlertRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as AlertService>::acknowledge_alert(&inner, request).await
-                            };
+                            let fut = async move { <T as AlertService>::acknowledge_alert(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -3030,14 +2824,8 @@ pub mod alert_service_server {
                         let method = AcknowledgeAlertSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -3046,14 +2834,8 @@ pub mod alert_service_server {
                 _ => Box::pin(async move {
                     let mut response = http::Response::new(tonic::body::Body::default());
                     let headers = response.headers_mut();
-                    headers.insert(
-                        tonic::Status::GRPC_STATUS,
-                        (tonic::Code::Unimplemented as i32).into(),
-                    );
-                    headers.insert(
-                        http::header::CONTENT_TYPE,
-                        tonic::metadata::GRPC_CONTENT_TYPE,
-                    );
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
                     Ok(response)
                 }),
             }
@@ -3128,10 +2910,7 @@ pub mod reservation {
         pub budget_id: ::prost::alloc::string::String,
         /// The counter within the budget, as in BudgetState.
         #[prost(map = "string, string", tag = "2")]
-        pub per_values: ::std::collections::HashMap<
-            ::prost::alloc::string::String,
-            ::prost::alloc::string::String,
-        >,
+        pub per_values: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
         /// The window within which the part was made. Unset for LIFETIME.
         #[prost(message, optional, tag = "3")]
         pub window_start: ::core::option::Option<::prost_types::Timestamp>,
@@ -3680,8 +3459,7 @@ pub struct DeleteBudgetOverrideRequest {
     pub budget_id: ::prost::alloc::string::String,
     /// The counter, as in BudgetOverride.
     #[prost(map = "string, string", tag = "2")]
-    pub per_values:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub per_values: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     /// The etag that the caller saw. Unset removes whatever is there.
     #[prost(string, tag = "3")]
     pub etag: ::prost::alloc::string::String,
@@ -3697,8 +3475,7 @@ pub struct ListBudgetStatesRequest {
     pub budget_id: ::prost::alloc::string::String,
     /// Only counters with these values, keyed as in BudgetState. Keys that are left out match anything.
     #[prost(map = "string, string", tag = "2")]
-    pub per_values:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub per_values: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     /// The moment whose windows are wanted. Unset means now.
     #[prost(message, optional, tag = "3")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
@@ -3722,13 +3499,7 @@ pub struct ListBudgetStatesResponse {
 }
 /// Generated client implementations.
 pub mod budget_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// Decides whether calls may run, holds what they may cost, and keeps the budgets.
@@ -3765,18 +3536,13 @@ pub mod budget_service_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> BudgetServiceClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> BudgetServiceClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
                     http::Request<tonic::body::Body>,
-                    Response = http::Response<
-                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                    >,
+                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
                 >,
             <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
                 Into<StdError> + std::marker::Send + std::marker::Sync,
@@ -3818,112 +3584,90 @@ pub mod budget_service_client {
         pub async fn check_budget(
             &mut self,
             request: impl tonic::IntoRequest<super::CheckBudgetRequest>,
-        ) -> std::result::Result<tonic::Response<super::CheckBudgetResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::CheckBudgetResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/CheckBudget");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/CheckBudget");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.BudgetService", "CheckBudget"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "CheckBudget"));
             self.inner.unary(req, path, codec).await
         }
         /// Keeps a reservation alive, reports what was used so far, and may raise what is held.
         pub async fn extend_reservation(
             &mut self,
             request: impl tonic::IntoRequest<super::ExtendReservationRequest>,
-        ) -> std::result::Result<tonic::Response<super::ExtendReservationResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::ExtendReservationResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tollgate.v1.BudgetService/ExtendReservation",
-            );
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/ExtendReservation");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.BudgetService",
-                "ExtendReservation",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "ExtendReservation"));
             self.inner.unary(req, path, codec).await
         }
         /// Ends a reservation and frees what is left of its hold. Safe to repeat.
         pub async fn release_reservation(
             &mut self,
             request: impl tonic::IntoRequest<super::ReleaseReservationRequest>,
-        ) -> std::result::Result<tonic::Response<super::ReleaseReservationResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::ReleaseReservationResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tollgate.v1.BudgetService/ReleaseReservation",
-            );
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/ReleaseReservation");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.BudgetService",
-                "ReleaseReservation",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "ReleaseReservation"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns one reservation.
         pub async fn get_reservation(
             &mut self,
             request: impl tonic::IntoRequest<super::GetReservationRequest>,
-        ) -> std::result::Result<tonic::Response<super::GetReservationResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::GetReservationResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/GetReservation");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/GetReservation");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.BudgetService",
-                "GetReservation",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "GetReservation"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns reservations in pages, newest first.
         pub async fn list_reservations(
             &mut self,
             request: impl tonic::IntoRequest<super::ListReservationsRequest>,
-        ) -> std::result::Result<tonic::Response<super::ListReservationsResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::ListReservationsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/ListReservations");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/ListReservations");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.BudgetService",
-                "ListReservations",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "ListReservations"));
             self.inner.unary(req, path, codec).await
         }
         /// Creates a budget.
         pub async fn create_budget(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateBudgetRequest>,
-        ) -> std::result::Result<tonic::Response<super::CreateBudgetResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::CreateBudgetResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/CreateBudget");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/CreateBudget");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.BudgetService", "CreateBudget"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "CreateBudget"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns one budget, also a deleted one.
@@ -3931,157 +3675,126 @@ pub mod budget_service_client {
             &mut self,
             request: impl tonic::IntoRequest<super::GetBudgetRequest>,
         ) -> std::result::Result<tonic::Response<super::GetBudgetResponse>, tonic::Status> {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/GetBudget");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.BudgetService", "GetBudget"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "GetBudget"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns budgets in pages, by `budget_id`.
         pub async fn list_budgets(
             &mut self,
             request: impl tonic::IntoRequest<super::ListBudgetsRequest>,
-        ) -> std::result::Result<tonic::Response<super::ListBudgetsResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::ListBudgetsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/ListBudgets");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/ListBudgets");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.BudgetService", "ListBudgets"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "ListBudgets"));
             self.inner.unary(req, path, codec).await
         }
         /// Changes the fields of a budget that are not immutable.
         pub async fn update_budget(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdateBudgetRequest>,
-        ) -> std::result::Result<tonic::Response<super::UpdateBudgetResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::UpdateBudgetResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/UpdateBudget");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/UpdateBudget");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.BudgetService", "UpdateBudget"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "UpdateBudget"));
             self.inner.unary(req, path, codec).await
         }
         /// Deletes a budget: it neither counts nor decides from now on, and its history stays readable.
         pub async fn delete_budget(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteBudgetRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeleteBudgetResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::DeleteBudgetResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/DeleteBudget");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/DeleteBudget");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.BudgetService", "DeleteBudget"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "DeleteBudget"));
             self.inner.unary(req, path, codec).await
         }
         /// Gives one counter of a budget another limit. Setting it again replaces it.
         pub async fn set_budget_override(
             &mut self,
             request: impl tonic::IntoRequest<super::SetBudgetOverrideRequest>,
-        ) -> std::result::Result<tonic::Response<super::SetBudgetOverrideResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::SetBudgetOverrideResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tollgate.v1.BudgetService/SetBudgetOverride",
-            );
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/SetBudgetOverride");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.BudgetService",
-                "SetBudgetOverride",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "SetBudgetOverride"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns the overrides of a budget in pages.
         pub async fn list_budget_overrides(
             &mut self,
             request: impl tonic::IntoRequest<super::ListBudgetOverridesRequest>,
-        ) -> std::result::Result<tonic::Response<super::ListBudgetOverridesResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::ListBudgetOverridesResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tollgate.v1.BudgetService/ListBudgetOverrides",
-            );
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/ListBudgetOverrides");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.BudgetService",
-                "ListBudgetOverrides",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "ListBudgetOverrides"));
             self.inner.unary(req, path, codec).await
         }
         /// Removes an override, so that the counter has the budget's limit again. Removing one that is not there succeeds.
         pub async fn delete_budget_override(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteBudgetOverrideRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeleteBudgetOverrideResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::DeleteBudgetOverrideResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/tollgate.v1.BudgetService/DeleteBudgetOverride",
-            );
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/DeleteBudgetOverride");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.BudgetService",
-                "DeleteBudgetOverride",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "DeleteBudgetOverride"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns the counters of budgets in pages.
         pub async fn list_budget_states(
             &mut self,
             request: impl tonic::IntoRequest<super::ListBudgetStatesRequest>,
-        ) -> std::result::Result<tonic::Response<super::ListBudgetStatesResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::ListBudgetStatesResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/ListBudgetStates");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.BudgetService/ListBudgetStates");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.BudgetService",
-                "ListBudgetStates",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.BudgetService", "ListBudgetStates"));
             self.inner.unary(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod budget_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with BudgetServiceServer.
     #[async_trait]
@@ -4226,10 +3939,7 @@ pub mod budget_service_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -4237,19 +3947,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/CheckBudget" => {
                     #[allow(non_camel_case_types)]
                     struct CheckBudgetSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService> tonic::server::UnaryService<super::CheckBudgetRequest>
-                        for CheckBudgetSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::CheckBudgetRequest> for CheckBudgetSvc<T> {
                         type Response = super::CheckBudgetResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::CheckBudgetRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::CheckBudgetRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::check_budget(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::check_budget(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4262,14 +3965,8 @@ pub mod budget_service_server {
                         let method = CheckBudgetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4278,20 +3975,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/ExtendReservation" => {
                     #[allow(non_camel_case_types)]
                     struct ExtendReservationSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService>
-                        tonic::server::UnaryService<super::ExtendReservationRequest>
-                        for ExtendReservationSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::ExtendReservationRequest> for ExtendReservationSvc<T> {
                         type Response = super::ExtendReservationResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ExtendReservationRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ExtendReservationRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::extend_reservation(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::extend_reservation(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4304,14 +3993,8 @@ pub mod budget_service_server {
                         let method = ExtendReservationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4320,20 +4003,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/ReleaseReservation" => {
                     #[allow(non_camel_case_types)]
                     struct ReleaseReservationSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService>
-                        tonic::server::UnaryService<super::ReleaseReservationRequest>
-                        for ReleaseReservationSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::ReleaseReservationRequest> for ReleaseReservationSvc<T> {
                         type Response = super::ReleaseReservationResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ReleaseReservationRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ReleaseReservationRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::release_reservation(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::release_reservation(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4346,14 +4021,8 @@ pub mod budget_service_server {
                         let method = ReleaseReservationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4362,19 +4031,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/GetReservation" => {
                     #[allow(non_camel_case_types)]
                     struct GetReservationSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService> tonic::server::UnaryService<super::GetReservationRequest>
-                        for GetReservationSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::GetReservationRequest> for GetReservationSvc<T> {
                         type Response = super::GetReservationResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetReservationRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::GetReservationRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::get_reservation(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::get_reservation(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4387,14 +4049,8 @@ pub mod budget_service_server {
                         let method = GetReservationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4403,20 +4059,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/ListReservations" => {
                     #[allow(non_camel_case_types)]
                     struct ListReservationsSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService>
-                        tonic::server::UnaryService<super::ListReservationsRequest>
-                        for ListReservationsSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::ListReservationsRequest> for ListReservationsSvc<T> {
                         type Response = super::ListReservationsResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListReservationsRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ListReservationsRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::list_reservations(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::list_reservations(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4429,14 +4077,8 @@ pub mod budget_service_server {
                         let method = ListReservationsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4445,19 +4087,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/CreateBudget" => {
                     #[allow(non_camel_case_types)]
                     struct CreateBudgetSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService> tonic::server::UnaryService<super::CreateBudgetRequest>
-                        for CreateBudgetSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::CreateBudgetRequest> for CreateBudgetSvc<T> {
                         type Response = super::CreateBudgetResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::CreateBudgetRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::CreateBudgetRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::create_budget(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::create_budget(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4470,14 +4105,8 @@ pub mod budget_service_server {
                         let method = CreateBudgetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4489,14 +4118,9 @@ pub mod budget_service_server {
                     impl<T: BudgetService> tonic::server::UnaryService<super::GetBudgetRequest> for GetBudgetSvc<T> {
                         type Response = super::GetBudgetResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetBudgetRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::GetBudgetRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::get_budget(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::get_budget(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4509,14 +4133,8 @@ pub mod budget_service_server {
                         let method = GetBudgetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4525,19 +4143,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/ListBudgets" => {
                     #[allow(non_camel_case_types)]
                     struct ListBudgetsSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService> tonic::server::UnaryService<super::ListBudgetsRequest>
-                        for ListBudgetsSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::ListBudgetsRequest> for ListBudgetsSvc<T> {
                         type Response = super::ListBudgetsResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListBudgetsRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ListBudgetsRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::list_budgets(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::list_budgets(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4550,14 +4161,8 @@ pub mod budget_service_server {
                         let method = ListBudgetsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4566,19 +4171,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/UpdateBudget" => {
                     #[allow(non_camel_case_types)]
                     struct UpdateBudgetSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService> tonic::server::UnaryService<super::UpdateBudgetRequest>
-                        for UpdateBudgetSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::UpdateBudgetRequest> for UpdateBudgetSvc<T> {
                         type Response = super::UpdateBudgetResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::UpdateBudgetRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::UpdateBudgetRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::update_budget(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::update_budget(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4591,14 +4189,8 @@ pub mod budget_service_server {
                         let method = UpdateBudgetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4607,19 +4199,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/DeleteBudget" => {
                     #[allow(non_camel_case_types)]
                     struct DeleteBudgetSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService> tonic::server::UnaryService<super::DeleteBudgetRequest>
-                        for DeleteBudgetSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::DeleteBudgetRequest> for DeleteBudgetSvc<T> {
                         type Response = super::DeleteBudgetResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::DeleteBudgetRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::DeleteBudgetRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::delete_budget(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::delete_budget(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4632,14 +4217,8 @@ pub mod budget_service_server {
                         let method = DeleteBudgetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4648,20 +4227,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/SetBudgetOverride" => {
                     #[allow(non_camel_case_types)]
                     struct SetBudgetOverrideSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService>
-                        tonic::server::UnaryService<super::SetBudgetOverrideRequest>
-                        for SetBudgetOverrideSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::SetBudgetOverrideRequest> for SetBudgetOverrideSvc<T> {
                         type Response = super::SetBudgetOverrideResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::SetBudgetOverrideRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::SetBudgetOverrideRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::set_budget_override(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::set_budget_override(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4674,14 +4245,8 @@ pub mod budget_service_server {
                         let method = SetBudgetOverrideSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4690,20 +4255,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/ListBudgetOverrides" => {
                     #[allow(non_camel_case_types)]
                     struct ListBudgetOverridesSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService>
-                        tonic::server::UnaryService<super::ListBudgetOverridesRequest>
-                        for ListBudgetOverridesSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::ListBudgetOverridesRequest> for ListBudgetOverridesSvc<T> {
                         type Response = super::ListBudgetOverridesResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListBudgetOverridesRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ListBudgetOverridesRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::list_budget_overrides(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::list_budget_overrides(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4716,14 +4273,8 @@ pub mod budget_service_server {
                         let method = ListBudgetOverridesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4732,10 +4283,7 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/DeleteBudgetOverride" => {
                     #[allow(non_camel_case_types)]
                     struct DeleteBudgetOverrideSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService>
-                        tonic::server::UnaryService<super::DeleteBudgetOverrideRequest>
-                        for DeleteBudgetOverrideSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::DeleteBudgetOverrideRequest> for DeleteBudgetOverrideSvc<T> {
                         type Response = super::DeleteBudgetOverrideResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
@@ -4743,9 +4291,8 @@ pub mod budget_service_server {
                             request: tonic::Request<super::DeleteBudgetOverrideRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::delete_budget_override(&inner, request).await
-                            };
+                            let fut =
+                                async move { <T as BudgetService>::delete_budget_override(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4758,14 +4305,8 @@ pub mod budget_service_server {
                         let method = DeleteBudgetOverrideSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4774,20 +4315,12 @@ pub mod budget_service_server {
                 "/tollgate.v1.BudgetService/ListBudgetStates" => {
                     #[allow(non_camel_case_types)]
                     struct ListBudgetStatesSvc<T: BudgetService>(pub Arc<T>);
-                    impl<T: BudgetService>
-                        tonic::server::UnaryService<super::ListBudgetStatesRequest>
-                        for ListBudgetStatesSvc<T>
-                    {
+                    impl<T: BudgetService> tonic::server::UnaryService<super::ListBudgetStatesRequest> for ListBudgetStatesSvc<T> {
                         type Response = super::ListBudgetStatesResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListBudgetStatesRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ListBudgetStatesRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as BudgetService>::list_budget_states(&inner, request).await
-                            };
+                            let fut = async move { <T as BudgetService>::list_budget_states(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -4800,14 +4333,8 @@ pub mod budget_service_server {
                         let method = ListBudgetStatesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -4816,14 +4343,8 @@ pub mod budget_service_server {
                 _ => Box::pin(async move {
                     let mut response = http::Response::new(tonic::body::Body::default());
                     let headers = response.headers_mut();
-                    headers.insert(
-                        tonic::Status::GRPC_STATUS,
-                        (tonic::Code::Unimplemented as i32).into(),
-                    );
-                    headers.insert(
-                        http::header::CONTENT_TYPE,
-                        tonic::metadata::GRPC_CONTENT_TYPE,
-                    );
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
                     Ok(response)
                 }),
             }
@@ -5366,13 +4887,7 @@ pub struct RepriceUsageResponse {
 }
 /// Generated client implementations.
 pub mod price_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// Keeps the prices of a tenant, which stand over the catalog that ships with Tollgate.
@@ -5406,18 +4921,13 @@ pub mod price_service_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> PriceServiceClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> PriceServiceClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
                     http::Request<tonic::body::Body>,
-                    Response = http::Response<
-                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                    >,
+                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
                 >,
             <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
                 Into<StdError> + std::marker::Send + std::marker::Sync,
@@ -5460,30 +4970,29 @@ pub mod price_service_client {
             &mut self,
             request: impl tonic::IntoRequest<super::SetPriceRequest>,
         ) -> std::result::Result<tonic::Response<super::SetPriceResponse>, tonic::Status> {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.PriceService/SetPrice");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.PriceService", "SetPrice"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.PriceService", "SetPrice"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns prices in pages, those of the tenant before those of the catalog.
         pub async fn list_prices(
             &mut self,
             request: impl tonic::IntoRequest<super::ListPricesRequest>,
-        ) -> std::result::Result<tonic::Response<super::ListPricesResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::ListPricesResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.PriceService/ListPrices");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.PriceService", "ListPrices"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.PriceService", "ListPrices"));
             self.inner.unary(req, path, codec).await
         }
         /// Ends a price of the tenant, so that from then on what it stood over applies again.
@@ -5491,31 +5000,29 @@ pub mod price_service_client {
             &mut self,
             request: impl tonic::IntoRequest<super::EndPriceRequest>,
         ) -> std::result::Result<tonic::Response<super::EndPriceResponse>, tonic::Status> {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.PriceService/EndPrice");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.PriceService", "EndPrice"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.PriceService", "EndPrice"));
             self.inner.unary(req, path, codec).await
         }
         /// Computes what a call would cost and records nothing.
         pub async fn estimate_cost(
             &mut self,
             request: impl tonic::IntoRequest<super::EstimateCostRequest>,
-        ) -> std::result::Result<tonic::Response<super::EstimateCostResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::EstimateCostResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.PriceService/EstimateCost");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.PriceService/EstimateCost");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.PriceService", "EstimateCost"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.PriceService", "EstimateCost"));
             self.inner.unary(req, path, codec).await
         }
         /// Prices recorded events again by the prices that are known now. What was charged stands; the difference is appended.
@@ -5523,30 +5030,22 @@ pub mod price_service_client {
         pub async fn reprice_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::RepriceUsageRequest>,
-        ) -> std::result::Result<tonic::Response<super::RepriceUsageResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::RepriceUsageResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.PriceService/RepriceUsage");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.PriceService/RepriceUsage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.PriceService", "RepriceUsage"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.PriceService", "RepriceUsage"));
             self.inner.unary(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod price_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with PriceServiceServer.
     #[async_trait]
@@ -5644,10 +5143,7 @@ pub mod price_service_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -5658,14 +5154,9 @@ pub mod price_service_server {
                     impl<T: PriceService> tonic::server::UnaryService<super::SetPriceRequest> for SetPriceSvc<T> {
                         type Response = super::SetPriceResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::SetPriceRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::SetPriceRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as PriceService>::set_price(&inner, request).await
-                            };
+                            let fut = async move { <T as PriceService>::set_price(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -5678,14 +5169,8 @@ pub mod price_service_server {
                         let method = SetPriceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -5697,14 +5182,9 @@ pub mod price_service_server {
                     impl<T: PriceService> tonic::server::UnaryService<super::ListPricesRequest> for ListPricesSvc<T> {
                         type Response = super::ListPricesResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListPricesRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ListPricesRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as PriceService>::list_prices(&inner, request).await
-                            };
+                            let fut = async move { <T as PriceService>::list_prices(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -5717,14 +5197,8 @@ pub mod price_service_server {
                         let method = ListPricesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -5736,14 +5210,9 @@ pub mod price_service_server {
                     impl<T: PriceService> tonic::server::UnaryService<super::EndPriceRequest> for EndPriceSvc<T> {
                         type Response = super::EndPriceResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::EndPriceRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::EndPriceRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as PriceService>::end_price(&inner, request).await
-                            };
+                            let fut = async move { <T as PriceService>::end_price(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -5756,14 +5225,8 @@ pub mod price_service_server {
                         let method = EndPriceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -5772,19 +5235,12 @@ pub mod price_service_server {
                 "/tollgate.v1.PriceService/EstimateCost" => {
                     #[allow(non_camel_case_types)]
                     struct EstimateCostSvc<T: PriceService>(pub Arc<T>);
-                    impl<T: PriceService> tonic::server::UnaryService<super::EstimateCostRequest>
-                        for EstimateCostSvc<T>
-                    {
+                    impl<T: PriceService> tonic::server::UnaryService<super::EstimateCostRequest> for EstimateCostSvc<T> {
                         type Response = super::EstimateCostResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::EstimateCostRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::EstimateCostRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as PriceService>::estimate_cost(&inner, request).await
-                            };
+                            let fut = async move { <T as PriceService>::estimate_cost(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -5797,14 +5253,8 @@ pub mod price_service_server {
                         let method = EstimateCostSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -5813,19 +5263,12 @@ pub mod price_service_server {
                 "/tollgate.v1.PriceService/RepriceUsage" => {
                     #[allow(non_camel_case_types)]
                     struct RepriceUsageSvc<T: PriceService>(pub Arc<T>);
-                    impl<T: PriceService> tonic::server::UnaryService<super::RepriceUsageRequest>
-                        for RepriceUsageSvc<T>
-                    {
+                    impl<T: PriceService> tonic::server::UnaryService<super::RepriceUsageRequest> for RepriceUsageSvc<T> {
                         type Response = super::RepriceUsageResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RepriceUsageRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::RepriceUsageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as PriceService>::reprice_usage(&inner, request).await
-                            };
+                            let fut = async move { <T as PriceService>::reprice_usage(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -5838,14 +5281,8 @@ pub mod price_service_server {
                         let method = RepriceUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -5854,14 +5291,8 @@ pub mod price_service_server {
                 _ => Box::pin(async move {
                     let mut response = http::Response::new(tonic::body::Body::default());
                     let headers = response.headers_mut();
-                    headers.insert(
-                        tonic::Status::GRPC_STATUS,
-                        (tonic::Code::Unimplemented as i32).into(),
-                    );
-                    headers.insert(
-                        http::header::CONTENT_TYPE,
-                        tonic::metadata::GRPC_CONTENT_TYPE,
-                    );
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
                     Ok(response)
                 }),
             }
@@ -6408,13 +5839,7 @@ impl RecordResult {
 }
 /// Generated client implementations.
 pub mod usage_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// Records what calls used and tells what was recorded.
@@ -6451,18 +5876,13 @@ pub mod usage_service_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> UsageServiceClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> UsageServiceClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
                     http::Request<tonic::body::Body>,
-                    Response = http::Response<
-                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                    >,
+                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
                 >,
             <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
                 Into<StdError> + std::marker::Send + std::marker::Sync,
@@ -6505,52 +5925,45 @@ pub mod usage_service_client {
         pub async fn record_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::RecordUsageRequest>,
-        ) -> std::result::Result<tonic::Response<super::RecordUsageResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::RecordUsageResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/RecordUsage");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/RecordUsage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.UsageService", "RecordUsage"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "RecordUsage"));
             self.inner.unary(req, path, codec).await
         }
         /// Records up to 500 events, each for itself: some may fail while others are recorded.
         pub async fn batch_record_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::BatchRecordUsageRequest>,
-        ) -> std::result::Result<tonic::Response<super::BatchRecordUsageResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::BatchRecordUsageResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/BatchRecordUsage");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/BatchRecordUsage");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "tollgate.v1.UsageService",
-                "BatchRecordUsage",
-            ));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "BatchRecordUsage"));
             self.inner.unary(req, path, codec).await
         }
         /// Corrects an event by appending to it; the first row stands.
         pub async fn amend_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::AmendUsageRequest>,
-        ) -> std::result::Result<tonic::Response<super::AmendUsageResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::AmendUsageResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/AmendUsage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.UsageService", "AmendUsage"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "AmendUsage"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns one event as it is kept.
@@ -6558,14 +5971,14 @@ pub mod usage_service_client {
             &mut self,
             request: impl tonic::IntoRequest<super::GetUsageRequest>,
         ) -> std::result::Result<tonic::Response<super::GetUsageResponse>, tonic::Status> {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/GetUsage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.UsageService", "GetUsage"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "GetUsage"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns events in pages, newest `start_time` first.
@@ -6573,52 +5986,46 @@ pub mod usage_service_client {
             &mut self,
             request: impl tonic::IntoRequest<super::ListUsageRequest>,
         ) -> std::result::Result<tonic::Response<super::ListUsageResponse>, tonic::Status> {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/ListUsage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.UsageService", "ListUsage"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "ListUsage"));
             self.inner.unary(req, path, codec).await
         }
         /// Streams all events of a stretch of time, and can be resumed where it broke off.
         pub async fn export_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::ExportUsageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ExportUsageResponse>>,
-            tonic::Status,
-        > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ExportUsageResponse>>, tonic::Status>
+        {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/ExportUsage");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/ExportUsage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.UsageService", "ExportUsage"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "ExportUsage"));
             self.inner.server_streaming(req, path, codec).await
         }
         /// Streams running totals: at first all of them, then what changes.
         pub async fn stream_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::StreamUsageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::StreamUsageResponse>>,
-            tonic::Status,
-        > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::StreamUsageResponse>>, tonic::Status>
+        {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/StreamUsage");
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/StreamUsage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.UsageService", "StreamUsage"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "StreamUsage"));
             self.inner.server_streaming(req, path, codec).await
         }
         /// Returns running totals once; with a wait it is the long-polling form of StreamUsage.
@@ -6626,43 +6033,36 @@ pub mod usage_service_client {
             &mut self,
             request: impl tonic::IntoRequest<super::GetTotalsRequest>,
         ) -> std::result::Result<tonic::Response<super::GetTotalsResponse>, tonic::Status> {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/GetTotals");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.UsageService", "GetTotals"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "GetTotals"));
             self.inner.unary(req, path, codec).await
         }
         /// Returns sums by time and dimension.
         pub async fn get_summary(
             &mut self,
             request: impl tonic::IntoRequest<super::GetSummaryRequest>,
-        ) -> std::result::Result<tonic::Response<super::GetSummaryResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::GetSummaryResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tollgate.v1.UsageService/GetSummary");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("tollgate.v1.UsageService", "GetSummary"));
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "GetSummary"));
             self.inner.unary(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod usage_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with UsageServiceServer.
     #[async_trait]
@@ -6694,9 +6094,8 @@ pub mod usage_service_server {
             request: tonic::Request<super::ListUsageRequest>,
         ) -> std::result::Result<tonic::Response<super::ListUsageResponse>, tonic::Status>;
         /// Server streaming response type for the ExportUsage method.
-        type ExportUsageStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::ExportUsageResponse, tonic::Status>,
-            > + std::marker::Send
+        type ExportUsageStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::ExportUsageResponse, tonic::Status>>
+            + std::marker::Send
             + 'static;
         /// Streams all events of a stretch of time, and can be resumed where it broke off.
         async fn export_usage(
@@ -6704,9 +6103,8 @@ pub mod usage_service_server {
             request: tonic::Request<super::ExportUsageRequest>,
         ) -> std::result::Result<tonic::Response<Self::ExportUsageStream>, tonic::Status>;
         /// Server streaming response type for the StreamUsage method.
-        type StreamUsageStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::StreamUsageResponse, tonic::Status>,
-            > + std::marker::Send
+        type StreamUsageStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::StreamUsageResponse, tonic::Status>>
+            + std::marker::Send
             + 'static;
         /// Streams running totals: at first all of them, then what changes.
         async fn stream_usage(
@@ -6793,10 +6191,7 @@ pub mod usage_service_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -6807,14 +6202,9 @@ pub mod usage_service_server {
                     impl<T: UsageService> tonic::server::UnaryService<super::RecordUsageRequest> for RecordUsageSvc<T> {
                         type Response = super::RecordUsageResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RecordUsageRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::RecordUsageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as UsageService>::record_usage(&inner, request).await
-                            };
+                            let fut = async move { <T as UsageService>::record_usage(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -6827,14 +6217,8 @@ pub mod usage_service_server {
                         let method = RecordUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -6843,20 +6227,12 @@ pub mod usage_service_server {
                 "/tollgate.v1.UsageService/BatchRecordUsage" => {
                     #[allow(non_camel_case_types)]
                     struct BatchRecordUsageSvc<T: UsageService>(pub Arc<T>);
-                    impl<T: UsageService>
-                        tonic::server::UnaryService<super::BatchRecordUsageRequest>
-                        for BatchRecordUsageSvc<T>
-                    {
+                    impl<T: UsageService> tonic::server::UnaryService<super::BatchRecordUsageRequest> for BatchRecordUsageSvc<T> {
                         type Response = super::BatchRecordUsageResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::BatchRecordUsageRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::BatchRecordUsageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as UsageService>::batch_record_usage(&inner, request).await
-                            };
+                            let fut = async move { <T as UsageService>::batch_record_usage(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -6869,14 +6245,8 @@ pub mod usage_service_server {
                         let method = BatchRecordUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -6888,14 +6258,9 @@ pub mod usage_service_server {
                     impl<T: UsageService> tonic::server::UnaryService<super::AmendUsageRequest> for AmendUsageSvc<T> {
                         type Response = super::AmendUsageResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::AmendUsageRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::AmendUsageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as UsageService>::amend_usage(&inner, request).await
-                            };
+                            let fut = async move { <T as UsageService>::amend_usage(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -6908,14 +6273,8 @@ pub mod usage_service_server {
                         let method = AmendUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -6927,14 +6286,9 @@ pub mod usage_service_server {
                     impl<T: UsageService> tonic::server::UnaryService<super::GetUsageRequest> for GetUsageSvc<T> {
                         type Response = super::GetUsageResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetUsageRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::GetUsageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as UsageService>::get_usage(&inner, request).await
-                            };
+                            let fut = async move { <T as UsageService>::get_usage(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -6947,14 +6301,8 @@ pub mod usage_service_server {
                         let method = GetUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -6966,14 +6314,9 @@ pub mod usage_service_server {
                     impl<T: UsageService> tonic::server::UnaryService<super::ListUsageRequest> for ListUsageSvc<T> {
                         type Response = super::ListUsageResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListUsageRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ListUsageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as UsageService>::list_usage(&inner, request).await
-                            };
+                            let fut = async move { <T as UsageService>::list_usage(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -6986,14 +6329,8 @@ pub mod usage_service_server {
                         let method = ListUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -7002,22 +6339,13 @@ pub mod usage_service_server {
                 "/tollgate.v1.UsageService/ExportUsage" => {
                     #[allow(non_camel_case_types)]
                     struct ExportUsageSvc<T: UsageService>(pub Arc<T>);
-                    impl<T: UsageService>
-                        tonic::server::ServerStreamingService<super::ExportUsageRequest>
-                        for ExportUsageSvc<T>
-                    {
+                    impl<T: UsageService> tonic::server::ServerStreamingService<super::ExportUsageRequest> for ExportUsageSvc<T> {
                         type Response = super::ExportUsageResponse;
                         type ResponseStream = T::ExportUsageStream;
-                        type Future =
-                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ExportUsageRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ExportUsageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as UsageService>::export_usage(&inner, request).await
-                            };
+                            let fut = async move { <T as UsageService>::export_usage(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -7030,14 +6358,8 @@ pub mod usage_service_server {
                         let method = ExportUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
@@ -7046,22 +6368,13 @@ pub mod usage_service_server {
                 "/tollgate.v1.UsageService/StreamUsage" => {
                     #[allow(non_camel_case_types)]
                     struct StreamUsageSvc<T: UsageService>(pub Arc<T>);
-                    impl<T: UsageService>
-                        tonic::server::ServerStreamingService<super::StreamUsageRequest>
-                        for StreamUsageSvc<T>
-                    {
+                    impl<T: UsageService> tonic::server::ServerStreamingService<super::StreamUsageRequest> for StreamUsageSvc<T> {
                         type Response = super::StreamUsageResponse;
                         type ResponseStream = T::StreamUsageStream;
-                        type Future =
-                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::StreamUsageRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::StreamUsageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as UsageService>::stream_usage(&inner, request).await
-                            };
+                            let fut = async move { <T as UsageService>::stream_usage(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -7074,14 +6387,8 @@ pub mod usage_service_server {
                         let method = StreamUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
@@ -7093,14 +6400,9 @@ pub mod usage_service_server {
                     impl<T: UsageService> tonic::server::UnaryService<super::GetTotalsRequest> for GetTotalsSvc<T> {
                         type Response = super::GetTotalsResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetTotalsRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::GetTotalsRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as UsageService>::get_totals(&inner, request).await
-                            };
+                            let fut = async move { <T as UsageService>::get_totals(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -7113,14 +6415,8 @@ pub mod usage_service_server {
                         let method = GetTotalsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -7132,14 +6428,9 @@ pub mod usage_service_server {
                     impl<T: UsageService> tonic::server::UnaryService<super::GetSummaryRequest> for GetSummarySvc<T> {
                         type Response = super::GetSummaryResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetSummaryRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::GetSummaryRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as UsageService>::get_summary(&inner, request).await
-                            };
+                            let fut = async move { <T as UsageService>::get_summary(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -7152,14 +6443,8 @@ pub mod usage_service_server {
                         let method = GetSummarySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -7168,14 +6453,8 @@ pub mod usage_service_server {
                 _ => Box::pin(async move {
                     let mut response = http::Response::new(tonic::body::Body::default());
                     let headers = response.headers_mut();
-                    headers.insert(
-                        tonic::Status::GRPC_STATUS,
-                        (tonic::Code::Unimplemented as i32).into(),
-                    );
-                    headers.insert(
-                        http::header::CONTENT_TYPE,
-                        tonic::metadata::GRPC_CONTENT_TYPE,
-                    );
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
                     Ok(response)
                 }),
             }

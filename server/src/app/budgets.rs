@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use tollgate_domain::amount::{Amount, AmountError};
 use tollgate_domain::budget::{Budget, BudgetState, Counter, OverrunCause, PerValues, Reach, Unit};
-use tollgate_domain::reservation::Part;
 use tollgate_domain::dimensions::{Dimension, DimensionKey};
+use tollgate_domain::reservation::Part;
 use uuid::Uuid;
 
 use super::error::Named;
@@ -55,8 +55,7 @@ impl App {
         let window = budget.window.bounds(now).map_err(|_| AppError::Internal)?;
         let counted_from = budget.count_from.unwrap_or(window.start);
         let etag = Uuid::now_v7().to_string();
-        let number =
-            budgets::insert(&mut transaction, tenant, &budget, counted_from, request_id, &etag, now).await?;
+        let number = budgets::insert(&mut transaction, tenant, &budget, counted_from, request_id, &etag, now).await?;
         self.count_back(&mut transaction, tenant, number, &budget, counted_from, now).await?;
         if !validate_only {
             transaction.commit().await.map_err(StoreError::from)?;
@@ -115,7 +114,8 @@ impl App {
             .map(|(key, (new, amount))| counted(key, new, amount))
             .collect::<Result<Vec<_>, _>>()
             .map_err(too_large)?;
-        let new: BTreeMap<WindowKey, NewWindow> = counters.iter().map(|(new, stored)| (stored.key, new.clone())).collect();
+        let new: BTreeMap<WindowKey, NewWindow> =
+            counters.iter().map(|(new, stored)| (stored.key, new.clone())).collect();
         if !new.is_empty() {
             budgets::add_windows(connection, tenant, &new).await?;
             budgets::update_windows(connection, tenant, counters.iter().map(|(_, stored)| stored)).await?;
@@ -179,12 +179,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`].
-    pub async fn delete_budget(
-        &self,
-        tenant: TenantId,
-        budget_id: &str,
-        etag: &str,
-    ) -> Result<StoredBudget, AppError> {
+    pub async fn delete_budget(&self, tenant: TenantId, budget_id: &str, etag: &str) -> Result<StoredBudget, AppError> {
         let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let mut known = editable(&mut transaction, tenant, budget_id, etag).await?;
@@ -419,8 +414,7 @@ fn windows_between(
 fn counted(key: WindowKey, new: NewWindow, spent: Amount) -> Result<(NewWindow, StoredWindow), AmountError> {
     let mut counter = Counter::default();
     counter.charge(spent, new.limit, OverrunCause::BudgetCreated)?;
-    let stored =
-        StoredWindow { key, end: new.end, per_values: PerValues::clone(&new.per_values), counter, version: 0 };
+    let stored = StoredWindow { key, end: new.end, per_values: PerValues::clone(&new.per_values), counter, version: 0 };
     Ok((new, stored))
 }
 

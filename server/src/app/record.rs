@@ -1,9 +1,9 @@
 //! RecordUsage: price, enqueue, answer.
 
+use tokio::sync::oneshot;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
 use tollgate_domain::price::{PriceError, price};
-use tokio::sync::oneshot;
 
 use super::{App, AppError};
 use crate::ledger::{Record, RecordAnswer};

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::error::Named;
 use super::{App, AppError};
 use crate::store::shape::Shape;
-use crate::store::{StoreError, summaries};
 use crate::store::usage::{self, ListFilter, StoredEvent};
+use crate::store::{StoreError, ledger, summaries};
 use crate::tenant::TenantId;
 
 /// A validated question for history.
@@ -41,8 +41,9 @@ impl App {
         let (id, shown) = match key {
             EventKey::Id(id) => (Some(*id), id.to_string()),
             EventKey::External { source, key } => {
-                let id = usage::id_of_external_key(&mut connection, tenant, source, key).await?;
-                (id, format!("{source}/{key}"))
+                let keys = (std::slice::from_ref(source), std::slice::from_ref(key));
+                let found = ledger::find_external_keys(&mut connection, tenant, keys.0, keys.1).await?;
+                (found.first().map(|(_, _, id)| *id), format!("{source}/{key}"))
             }
         };
         let rows = match id {

@@ -59,9 +59,7 @@ impl Account {
     /// [`EmbeddedError::Unreachable`] with the folder that bars the way.
     pub(super) fn check_reaches(&self, path: &Path) -> Result<(), EmbeddedError> {
         for folder in path.ancestors() {
-            let metadata = folder
-                .metadata()
-                .map_err(EmbeddedError::io("inspect", folder))?;
+            let metadata = folder.metadata().map_err(EmbeddedError::io("inspect", folder))?;
             if metadata.is_dir() && !self.enters(&metadata) {
                 return Err(EmbeddedError::Unreachable {
                     path: path.to_owned(),
@@ -87,11 +85,7 @@ impl Account {
 
 impl From<User> for Account {
     fn from(user: User) -> Self {
-        Self {
-            name: user.name,
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-        }
+        Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() }
     }
 }
 
@@ -106,17 +100,10 @@ mod tests {
         let inner = closed.join("inner");
         std::fs::create_dir_all(&inner).unwrap();
         std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o700)).unwrap();
-        let stranger = Account {
-            name: "stranger".into(),
-            uid: 54_321,
-            gid: 54_321,
-        };
+        let stranger = Account { name: "stranger".into(), uid: 54_321, gid: 54_321 };
 
         let error = stranger.check_reaches(&inner).unwrap_err();
-        assert!(
-            matches!(&error, EmbeddedError::Unreachable { barrier, .. } if *barrier == closed),
-            "{error}"
-        );
+        assert!(matches!(&error, EmbeddedError::Unreachable { barrier, .. } if *barrier == closed), "{error}");
 
         std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o701)).unwrap();
         stranger.check_reaches(&inner).unwrap();
@@ -124,17 +111,9 @@ mod tests {
 
     #[test]
     fn only_root_gives_up_its_account() {
-        let somebody = Account {
-            name: "somebody".into(),
-            uid: 1000,
-            gid: 1000,
-        };
+        let somebody = Account { name: "somebody".into(), uid: 1000, gid: 1000 };
         assert_eq!(Account::for_server(&somebody).unwrap(), somebody);
-        let root = Account {
-            name: "root".into(),
-            uid: 0,
-            gid: 0,
-        };
+        let root = Account { name: "root".into(), uid: 0, gid: 0 };
         if let Ok(server) = Account::for_server(&root) {
             assert!(!server.is_root());
         }

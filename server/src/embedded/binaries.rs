@@ -38,10 +38,7 @@ impl Binaries {
                 "PATH, pg_config, /usr/lib/postgresql, /usr/pgsql-*, /usr/libexec, Homebrew, Postgres.app".to_owned(),
             ),
         };
-        let found: Vec<Self> = directories
-            .iter()
-            .filter_map(|directory| Self::inspect(directory))
-            .collect();
+        let found: Vec<Self> = directories.iter().filter_map(|directory| Self::inspect(directory)).collect();
         choose(found, cluster_major(cluster), cluster, searched)
     }
 
@@ -57,12 +54,7 @@ impl Binaries {
 
     fn inspect(directory: &Path) -> Option<Self> {
         // Links are followed because Postgres looks for its other files relative to where the program really is.
-        let directory = directory
-            .join("postgres")
-            .canonicalize()
-            .ok()?
-            .parent()?
-            .to_owned();
+        let directory = directory.join("postgres").canonicalize().ok()?.parent()?.to_owned();
         if !directory.join("initdb").is_file() {
             return None;
         }
@@ -73,33 +65,19 @@ impl Binaries {
 
 /// The major version recorded in a Postgres data folder, if it is one.
 fn cluster_major(cluster: &Path) -> Option<u32> {
-    std::fs::read_to_string(cluster.join("PG_VERSION"))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    std::fs::read_to_string(cluster.join("PG_VERSION")).ok()?.trim().parse().ok()
 }
 
 /// All the places an installation may be, in order of preference.
 fn candidate_directories() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories: Vec<PathBuf> = std::env::split_paths(&path)
-        .filter(|directory| directory.is_absolute())
-        .collect();
-    directories.extend(
-        output_of(Path::new("pg_config"), "--bindir").map(|line| PathBuf::from(line.trim())),
-    );
+    let mut directories: Vec<PathBuf> =
+        std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect();
+    directories.extend(output_of(Path::new("pg_config"), "--bindir").map(|line| PathBuf::from(line.trim())));
     for (parent, prefix, subfolder) in FAMILIES {
         directories.extend(children(Path::new(parent), prefix).map(|child| child.join(subfolder)));
     }
-    directories.extend(
-        [
-            "/opt/homebrew/bin",
-            "/usr/local/bin",
-            "/usr/local/pgsql/bin",
-        ]
-        .map(PathBuf::from),
-    );
+    directories.extend(["/opt/homebrew/bin", "/usr/local/bin", "/usr/local/pgsql/bin"].map(PathBuf::from));
     directories
 }
 
@@ -113,24 +91,14 @@ fn children(parent: &Path, prefix: &'static str) -> impl Iterator<Item = PathBuf
 }
 
 fn output_of(program: &Path, argument: &str) -> Option<String> {
-    let output = Command::new(program)
-        .arg(argument)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let output = Command::new(program).arg(argument).current_dir("/").stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Reads the major version out of `postgres (PostgreSQL) 15.13 (Debian 15.13-0)`, `… 18beta1`, `… 17devel`.
 fn parse_version(line: &str) -> Option<u32> {
     let version = line.split_once("(PostgreSQL)")?.1.trim_start();
-    let end = version
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(version.len());
+    let end = version.find(|character: char| !character.is_ascii_digit()).unwrap_or(version.len());
     version.get(..end)?.parse().ok()
 }
 
@@ -140,32 +108,23 @@ fn choose(
     cluster: &Path,
     searched: String,
 ) -> Result<Binaries, EmbeddedError> {
-    let mut usable: Vec<Binaries> = found
-        .into_iter()
-        .filter(|binaries| (OLDEST_MAJOR..=NEWEST_MAJOR).contains(&binaries.major))
-        .collect();
+    let mut usable: Vec<Binaries> =
+        found.into_iter().filter(|binaries| (OLDEST_MAJOR..=NEWEST_MAJOR).contains(&binaries.major)).collect();
     // Stable: among equals the first in the search order wins.
     usable.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
     let majors = list_of_majors(&usable);
-    let chosen = usable
-        .into_iter()
-        .find(|binaries| needed.is_none_or(|major| major == binaries.major));
+    let chosen = usable.into_iter().find(|binaries| needed.is_none_or(|major| major == binaries.major));
     match (chosen, needed) {
         (Some(binaries), _) => Ok(binaries),
-        (None, Some(needed)) if !majors.is_empty() => Err(EmbeddedError::MajorMissing {
-            cluster: cluster.to_owned(),
-            needed,
-            found: majors,
-        }),
+        (None, Some(needed)) if !majors.is_empty() => {
+            Err(EmbeddedError::MajorMissing { cluster: cluster.to_owned(), needed, found: majors })
+        }
         (None, _) => Err(EmbeddedError::BinariesNotFound { searched }),
     }
 }
 
 fn list_of_majors(binaries: &[Binaries]) -> String {
-    let mut majors: Vec<String> = binaries
-        .iter()
-        .map(|binaries| binaries.major.to_string())
-        .collect();
+    let mut majors: Vec<String> = binaries.iter().map(|binaries| binaries.major.to_string()).collect();
     majors.dedup();
     majors.join(", ")
 }
@@ -175,31 +134,16 @@ mod tests {
     use super::*;
 
     fn installed(majors: &[u32]) -> Vec<Binaries> {
-        majors
-            .iter()
-            .map(|&major| Binaries {
-                directory: PathBuf::from(format!("/pg/{major}")),
-                major,
-            })
-            .collect()
+        majors.iter().map(|&major| Binaries { directory: PathBuf::from(format!("/pg/{major}")), major }).collect()
     }
 
     fn chosen(majors: &[u32], needed: Option<u32>) -> Result<u32, EmbeddedError> {
-        choose(
-            installed(majors),
-            needed,
-            Path::new("/data"),
-            "everywhere".into(),
-        )
-        .map(|binaries| binaries.major)
+        choose(installed(majors), needed, Path::new("/data"), "everywhere".into()).map(|binaries| binaries.major)
     }
 
     #[test]
     fn versions_are_read() {
-        assert_eq!(
-            parse_version("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n"),
-            Some(15)
-        );
+        assert_eq!(parse_version("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n"), Some(15));
         assert_eq!(parse_version("postgres (PostgreSQL) 18beta1\n"), Some(18));
         assert_eq!(parse_version("postgres (PostgreSQL) 16\n"), Some(16));
         assert_eq!(parse_version("something else 15"), None);
@@ -214,15 +158,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_said() {
         let error = chosen(&[16, 17, 16], Some(15)).unwrap_err().to_string();
-        assert!(
-            error.contains("PostgreSQL 15, but only 17, 16 is"),
-            "{error}"
-        );
+        assert!(error.contains("PostgreSQL 15, but only 17, 16 is"), "{error}");
         let error = chosen(&[12], None).unwrap_err().to_string();
-        assert!(
-            error.contains("apt install postgresql") && error.contains("DATABASE_URL"),
-            "{error}"
-        );
+        assert!(error.contains("apt install postgresql") && error.contains("DATABASE_URL"), "{error}");
     }
 
     #[test]

@@ -37,61 +37,37 @@ fn make_folder(layout: &Layout, unfinished: &Path) -> Result<(), EmbeddedError> 
             tracing::warn!(folder = %abandoned.display(), %error, "an unfinished cluster could not be removed");
         }
     }
-    DirBuilder::new()
-        .mode(0o700)
-        .create(unfinished)
-        .map_err(EmbeddedError::io("create", unfinished))?;
+    DirBuilder::new().mode(0o700).create(unfinished).map_err(EmbeddedError::io("create", unfinished))?;
     layout.give_to_server(unfinished)
 }
 
-async fn run_initdb(
-    layout: &Layout,
-    binaries: &Binaries,
-    unfinished: &Path,
-) -> Result<(), EmbeddedError> {
+async fn run_initdb(layout: &Layout, binaries: &Binaries, unfinished: &Path) -> Result<(), EmbeddedError> {
     let initdb = binaries.initdb();
     let mut command = command(&initdb, layout);
     command
         .arg("--pgdata")
         .arg(unfinished)
-        .args([
-            "--username",
-            ROLE,
-            "--encoding",
-            "UTF8",
-            "--no-locale",
-            "--data-checksums",
-        ])
+        .args(["--username", ROLE, "--encoding", "UTF8", "--no-locale", "--data-checksums"])
         .args(["--auth-local", "peer", "--auth-host", "reject"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let output = command
-        .output()
-        .await
-        .map_err(EmbeddedError::io("run", &initdb))?;
+    let output = command.output().await.map_err(EmbeddedError::io("run", &initdb))?;
     if output.status.success() {
         return Ok(());
     }
     let text = [output.stdout, output.stderr].concat();
-    Err(EmbeddedError::CreateCluster {
-        output: String::from_utf8_lossy(&text).trim().to_owned(),
-    })
+    Err(EmbeddedError::CreateCluster { output: String::from_utf8_lossy(&text).trim().to_owned() })
 }
 
 fn finish(layout: &Layout, unfinished: &Path) -> Result<(), EmbeddedError> {
     let settings = unfinished.join("postgresql.conf");
-    let mut file = OpenOptions::new()
-        .append(true)
-        .open(&settings)
-        .map_err(EmbeddedError::io("open", &settings))?;
+    let mut file = OpenOptions::new().append(true).open(&settings).map_err(EmbeddedError::io("open", &settings))?;
     file.write_all(configuration::INCLUDE.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(EmbeddedError::io("write", &settings))?;
     std::fs::rename(unfinished, layout.cluster()).map_err(EmbeddedError::io("name", unfinished))?;
-    File::open(layout.root())
-        .and_then(|folder| folder.sync_all())
-        .map_err(EmbeddedError::io("sync", layout.root()))
+    File::open(layout.root()).and_then(|folder| folder.sync_all()).map_err(EmbeddedError::io("sync", layout.root()))
 }
 
 /// A program of Postgres, run as the right user, from a folder that user can enter, with none of our environment (a

@@ -28,14 +28,8 @@ const ENOUGH_SHARED_MEMORY: u64 = 256 * MEBIBYTE;
 /// Writes the settings and the access rules into the cluster.
 pub(super) fn write(layout: &Layout) -> Result<(), EmbeddedError> {
     let cluster = layout.cluster();
-    layout.replace_file(
-        &cluster.join(FILE),
-        &settings(shared_buffers(memory()), shared_memory_is_small()),
-    )?;
-    layout.replace_file(
-        &cluster.join("pg_ident.conf"),
-        &identity_map(&[&layout.application, &layout.server]),
-    )?;
+    layout.replace_file(&cluster.join(FILE), &settings(shared_buffers(memory()), shared_memory_is_small()))?;
+    layout.replace_file(&cluster.join("pg_ident.conf"), &identity_map(&[&layout.application, &layout.server]))?;
     layout.replace_file(&cluster.join("pg_hba.conf"), &access_rules())
 }
 
@@ -45,10 +39,7 @@ pub(super) fn enforced(socket_directory: &Path) -> Vec<String> {
         "listen_addresses=".to_owned(),
         format!("port={PORT}"),
         // A list separated by commas: the quotes keep a comma or a space inside the name.
-        format!(
-            "unix_socket_directories=\"{}\"",
-            socket_directory.display().to_string().replace('"', "\"\"")
-        ),
+        format!("unix_socket_directories=\"{}\"", socket_directory.display().to_string().replace('"', "\"\"")),
         "unix_socket_permissions=0700".to_owned(),
         // An acknowledged record is a durable record.
         "fsync=on".to_owned(),
@@ -82,9 +73,7 @@ log_error_verbosity = terse
 "
     );
     if shared_memory_is_small {
-        text.push_str(
-            "# /dev/shm is too small for parallel plans.\ndynamic_shared_memory_type = mmap\n",
-        );
+        text.push_str("# /dev/shm is too small for parallel plans.\ndynamic_shared_memory_type = mmap\n");
     }
     text
 }
@@ -102,47 +91,32 @@ fn identity_map(accounts: &[&Account]) -> String {
             names.push(&account.name);
         }
     }
-    let lines: String = names
-        .iter()
-        .map(|name| format!("{ROLE} \"{}\" {ROLE}\n", name.replace('"', "\"\"")))
-        .collect();
+    let lines: String = names.iter().map(|name| format!("{ROLE} \"{}\" {ROLE}\n", name.replace('"', "\"\""))).collect();
     format!("# Written by Tollgate at every start.\n{lines}")
 }
 
 fn shared_buffers(memory: Option<u64>) -> u64 {
-    memory.map_or(DEFAULT_SHARED_BUFFERS, |bytes| {
-        (bytes / 4).clamp(SMALLEST_SHARED_BUFFERS, LARGEST_SHARED_BUFFERS)
-    })
+    memory.map_or(DEFAULT_SHARED_BUFFERS, |bytes| (bytes / 4).clamp(SMALLEST_SHARED_BUFFERS, LARGEST_SHARED_BUFFERS))
 }
 
 /// The memory this process may use, in bytes: the machine's or the container's, whichever is less.
 fn memory() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| total_memory(&text));
-    let container = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ]
-    .into_iter()
-    .find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok());
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text));
+    let container = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .into_iter()
+        .find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok());
     machine.into_iter().chain(container).min()
 }
 
 fn total_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
 
 fn shared_memory_is_small() -> bool {
     statvfs("/dev/shm").is_ok_and(|space| {
-        #[expect(
-            clippy::useless_conversion,
-            reason = "the width of these fields differs between platforms"
-        )]
+        #[expect(clippy::useless_conversion, reason = "the width of these fields differs between platforms")]
         let (blocks, size) = (u64::from(space.blocks()), u64::from(space.fragment_size()));
         blocks.saturating_mul(size) < ENOUGH_SHARED_MEMORY
     })
@@ -153,11 +127,7 @@ mod tests {
     use super::*;
 
     fn account(name: &str) -> Account {
-        Account {
-            name: name.into(),
-            uid: 1,
-            gid: 1,
-        }
+        Account { name: name.into(), uid: 1, gid: 1 }
     }
 
     #[test]
@@ -166,11 +136,7 @@ mod tests {
         let lines: Vec<&str> = map.lines().skip(1).collect();
         assert_eq!(
             lines,
-            [
-                "tollgate \"root\" tollgate",
-                "tollgate \"alice\" tollgate",
-                "tollgate \"postgres\" tollgate"
-            ]
+            ["tollgate \"root\" tollgate", "tollgate \"alice\" tollgate", "tollgate \"postgres\" tollgate"]
         );
     }
 
@@ -180,10 +146,7 @@ mod tests {
         assert_eq!(shared_buffers(Some(1)), SMALLEST_SHARED_BUFFERS);
         assert_eq!(shared_buffers(Some(512 * MEBIBYTE)), 128 * MEBIBYTE);
         assert_eq!(shared_buffers(Some(u64::MAX)), LARGEST_SHARED_BUFFERS);
-        assert_eq!(
-            total_memory("MemFree: 1 kB\nMemTotal:       2048 kB\n").unwrap(),
-            2 * MEBIBYTE
-        );
+        assert_eq!(total_memory("MemFree: 1 kB\nMemTotal:       2048 kB\n").unwrap(), 2 * MEBIBYTE);
     }
 
     #[test]

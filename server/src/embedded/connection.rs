@@ -54,9 +54,7 @@ pub(super) fn options(socket_directory: &Path, database: &str) -> PgConnectOptio
 /// Asks what is behind a socket. A process-id file proves nothing; an answer does.
 pub(super) async fn ask(socket_directory: &Path, cluster: &Path) -> Answer {
     match tokio::time::timeout(PROBE_LIMIT, identify(socket_directory)).await {
-        Ok(Ok((version, directory))) if is_same_folder(&directory, cluster) => {
-            Answer::Ready(version / 10_000)
-        }
+        Ok(Ok((version, directory))) if is_same_folder(&directory, cluster) => Answer::Ready(version / 10_000),
         Ok(Ok(_)) => Answer::Nobody,
         Ok(Err(error)) => classify(error),
         Err(_) => Answer::NotNow,
@@ -64,87 +62,57 @@ pub(super) async fn ask(socket_directory: &Path, cluster: &Path) -> Answer {
 }
 
 /// Creates a database unless it is there.
-pub(super) async fn ensure_database(
-    socket_directory: &Path,
-    name: &str,
-    log: PathBuf,
-) -> Result<(), EmbeddedError> {
+pub(super) async fn ensure_database(socket_directory: &Path, name: &str, log: PathBuf) -> Result<(), EmbeddedError> {
     if name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0') {
-        return Err(EmbeddedError::DatabaseName {
-            name: name.to_owned(),
-        });
+        return Err(EmbeddedError::DatabaseName { name: name.to_owned() });
     }
     let created = create_if_missing(&options(socket_directory, MAINTENANCE_DATABASE), name).await;
     match created {
         // Somebody else was faster; which of the two errors depends on how much.
-        Err(error)
-            if has_code(&error, DUPLICATE_DATABASE) || has_code(&error, UNIQUE_VIOLATION) =>
-        {
-            Ok(())
-        }
-        outcome => outcome.map_err(|source| EmbeddedError::Database {
-            action: "to create a database",
-            log,
-            source,
-        }),
+        Err(error) if has_code(&error, DUPLICATE_DATABASE) || has_code(&error, UNIQUE_VIOLATION) => Ok(()),
+        outcome => outcome.map_err(|source| EmbeddedError::Database { action: "to create a database", log, source }),
     }
 }
 
 async fn create_if_missing(options: &PgConnectOptions, name: &str) -> Result<(), sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
-    let exists: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-            .bind(name)
-            .fetch_one(&mut connection)
-            .await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(&mut connection)
+        .await?;
     if !exists {
         let statement = format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\""));
-        sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&mut connection)
-            .await?;
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
     }
     connection.close().await
 }
 
 async fn identify(socket_directory: &Path) -> Result<(u32, PathBuf), sqlx::Error> {
-    let mut connection =
-        PgConnection::connect_with(&options(socket_directory, MAINTENANCE_DATABASE)).await?;
-    let (version, directory): (i32, String) = sqlx::query_as(
-        "SELECT current_setting('server_version_num')::int4, current_setting('data_directory')",
-    )
-    .fetch_one(&mut connection)
-    .await?;
+    let mut connection = PgConnection::connect_with(&options(socket_directory, MAINTENANCE_DATABASE)).await?;
+    let (version, directory): (i32, String) =
+        sqlx::query_as("SELECT current_setting('server_version_num')::int4, current_setting('data_directory')")
+            .fetch_one(&mut connection)
+            .await?;
     connection.close().await?;
     Ok((version.unsigned_abs(), directory.into()))
 }
 
 fn is_same_folder(left: &Path, right: &Path) -> bool {
-    left == right
-        || matches!((left.canonicalize(), right.canonicalize()), (Ok(left), Ok(right)) if left == right)
+    left == right || matches!((left.canonicalize(), right.canonicalize()), (Ok(left), Ok(right)) if left == right)
 }
 
 fn classify(error: sqlx::Error) -> Answer {
     match &error {
-        sqlx::Error::Io(io)
-            if matches!(
-                io.kind(),
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused
-            ) =>
-        {
+        sqlx::Error::Io(io) if matches!(io.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             Answer::Nobody
         }
         // The server went away while it was asked.
         sqlx::Error::Io(_) => Answer::NotNow,
-        _ if has_code(&error, CANNOT_CONNECT_NOW) || has_code(&error, TOO_MANY_CONNECTIONS) => {
-            Answer::NotNow
-        }
+        _ if has_code(&error, CANNOT_CONNECT_NOW) || has_code(&error, TOO_MANY_CONNECTIONS) => Answer::NotNow,
         _ => Answer::Refused(error),
     }
 }
 
 fn has_code(error: &sqlx::Error, code: &str) -> bool {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|found| found == code)
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|found| found == code)
 }

@@ -126,9 +126,7 @@ pub enum EmbeddedError {
     },
 
     /// The server ignored both the fast and the immediate stop.
-    #[error(
-        "PostgreSQL (process {pid}) did not stop within {waited:?}; end it with `kill -QUIT {pid}`"
-    )]
+    #[error("PostgreSQL (process {pid}) did not stop within {waited:?}; end it with `kill -QUIT {pid}`")]
     Stop {
         /// The server's process id.
         pid: i32,
@@ -185,18 +183,11 @@ pub enum EmbeddedError {
 impl EmbeddedError {
     /// For `map_err`: an I/O error with what was attempted and on what.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
     /// A data directory that cannot be used, and why.
     pub(super) fn unusable(path: &Path, problem: impl Into<String>) -> Self {
-        Self::UnusableDataDirectory {
-            path: path.to_owned(),
-            problem: problem.into(),
-        }
+        Self::UnusableDataDirectory { path: path.to_owned(), problem: problem.into() }
     }
 }

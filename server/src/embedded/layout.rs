@@ -32,30 +32,19 @@ pub(super) struct Layout {
 impl Layout {
     /// Creates the data directory where it is missing, gives it to the user that runs Postgres and checks that this
     /// user can reach it.
-    pub(super) fn prepare(
-        explicit: Option<&Path>,
-        application: Account,
-    ) -> Result<Self, EmbeddedError> {
+    pub(super) fn prepare(explicit: Option<&Path>, application: Account) -> Result<Self, EmbeddedError> {
         let root = match explicit {
             Some(path) => std::path::absolute(path).map_err(EmbeddedError::io("resolve", path))?,
-            None => default_root(&application, &|name| {
-                std::env::var_os(name).map(PathBuf::from)
-            })?,
+            None => default_root(&application, &|name| std::env::var_os(name).map(PathBuf::from))?,
         };
         create_folder(&root)?;
-        let root = root
-            .canonicalize()
-            .map_err(EmbeddedError::io("resolve", &root))?;
+        let root = root.canonicalize().map_err(EmbeddedError::io("resolve", &root))?;
         check_name(&root)?;
         let server = match root.join(CLUSTER).metadata() {
             Ok(cluster) => owner_of_cluster(&root, cluster.uid(), &application)?,
             Err(_) => Account::for_server(&application)?,
         };
-        let layout = Self {
-            root,
-            application,
-            server,
-        };
+        let layout = Self { root, application, server };
         layout.check_contents()?;
         layout.take_over()?;
         layout.server.check_reaches(&layout.root)?;
@@ -74,25 +63,14 @@ impl Layout {
 
     /// A place to create a cluster in before it is moved to its name, different at every call.
     pub(super) fn unfinished_cluster(&self) -> PathBuf {
-        self.root.join(format!(
-            "{UNFINISHED_CLUSTER}.{}",
-            uuid::Uuid::now_v7().simple()
-        ))
+        self.root.join(format!("{UNFINISHED_CLUSTER}.{}", uuid::Uuid::now_v7().simple()))
     }
 
     /// What earlier processes left when they were killed while creating a cluster.
     pub(super) fn abandoned_clusters(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(&self.root)
-            .into_iter()
-            .flatten()
-            .flatten();
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
         entries
-            .filter(|entry| {
-                entry
-                    .file_name()
-                    .to_string_lossy()
-                    .starts_with(UNFINISHED_CLUSTER)
-            })
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED_CLUSTER))
             .map(|entry| entry.path())
             .collect()
     }
@@ -122,13 +100,8 @@ impl Layout {
     /// Replaces a file's content in one step; it belongs to the user that runs Postgres.
     pub(super) fn replace_file(&self, path: &Path, content: &str) -> Result<(), EmbeddedError> {
         let new = path.with_extension("new");
-        let mut file = self.open_for_server(
-            OpenOptions::new().write(true).create(true).truncate(true),
-            &new,
-        )?;
-        file.write_all(content.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(EmbeddedError::io("write", &new))?;
+        let mut file = self.open_for_server(OpenOptions::new().write(true).create(true).truncate(true), &new)?;
+        file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(EmbeddedError::io("write", &new))?;
         std::fs::rename(&new, path).map_err(EmbeddedError::io("replace", path))
     }
 
@@ -142,17 +115,9 @@ impl Layout {
     }
 
     /// Never follows a link at the end of the path: the folder is the server user's, and root writes here.
-    fn open_for_server(
-        &self,
-        options: &mut OpenOptions,
-        path: &Path,
-    ) -> Result<File, EmbeddedError> {
-        let options = options
-            .mode(PRIVATE_FILE)
-            .custom_flags(OFlag::O_NOFOLLOW.bits());
-        let file = options
-            .open(path)
-            .map_err(EmbeddedError::io("open", path))?;
+    fn open_for_server(&self, options: &mut OpenOptions, path: &Path) -> Result<File, EmbeddedError> {
+        let options = options.mode(PRIVATE_FILE).custom_flags(OFlag::O_NOFOLLOW.bits());
+        let file = options.open(path).map_err(EmbeddedError::io("open", path))?;
         if self.application.uid != self.server.uid {
             std::os::unix::fs::fchown(&file, Some(self.server.uid), Some(self.server.gid))
                 .map_err(EmbeddedError::io("change the owner of", path))?;
@@ -162,15 +127,10 @@ impl Layout {
 
     /// Refuses a folder that holds anything of somebody else's: its owner and permissions are about to change.
     fn check_contents(&self) -> Result<(), EmbeddedError> {
-        let entries =
-            std::fs::read_dir(&self.root).map_err(EmbeddedError::io("read", &self.root))?;
-        let names: Vec<String> = entries
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        let ours = names
-            .iter()
-            .any(|name| name == START_LOCK || name == CLUSTER);
+        let entries = std::fs::read_dir(&self.root).map_err(EmbeddedError::io("read", &self.root))?;
+        let names: Vec<String> =
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let ours = names.iter().any(|name| name == START_LOCK || name == CLUSTER);
         if ours || names.iter().all(|name| name == LOST_AND_FOUND) {
             return Ok(());
         }
@@ -181,10 +141,7 @@ impl Layout {
     }
 
     fn take_over(&self) -> Result<(), EmbeddedError> {
-        let metadata = self
-            .root
-            .metadata()
-            .map_err(EmbeddedError::io("inspect", &self.root))?;
+        let metadata = self.root.metadata().map_err(EmbeddedError::io("inspect", &self.root))?;
         if metadata.uid() != self.server.uid {
             if !self.application.is_root() {
                 return Err(EmbeddedError::unusable(
@@ -220,10 +177,7 @@ fn create_folder(path: &Path) -> Result<(), EmbeddedError> {
 }
 
 /// Root's home is closed to the user that runs Postgres, so root's data goes where services keep theirs.
-fn default_root(
-    application: &Account,
-    variable: &dyn Fn(&str) -> Option<PathBuf>,
-) -> Result<PathBuf, EmbeddedError> {
+fn default_root(application: &Account, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, EmbeddedError> {
     if application.is_root() {
         return Ok(PathBuf::from("/var/lib/tollgate"));
     }
@@ -237,19 +191,12 @@ fn default_root(
 fn check_name(root: &Path) -> Result<(), EmbeddedError> {
     match root.to_str() {
         Some(name) if !name.chars().any(char::is_control) => Ok(()),
-        _ => Err(EmbeddedError::unusable(
-            root,
-            "its name is not plain UTF-8; choose another",
-        )),
+        _ => Err(EmbeddedError::unusable(root, "its name is not plain UTF-8; choose another")),
     }
 }
 
 /// Data that exists is served by the user who owns it, because Postgres refuses anybody else.
-fn owner_of_cluster(
-    root: &Path,
-    owner: u32,
-    application: &Account,
-) -> Result<Account, EmbeddedError> {
+fn owner_of_cluster(root: &Path, owner: u32, application: &Account) -> Result<Account, EmbeddedError> {
     let problem = match owner {
         0 => "its cluster belongs to root, as which PostgreSQL refuses to run; give it to the user `postgres` with chown -R".to_owned(),
         _ if application.is_root() || owner == application.uid => return Account::by_uid(owner),
@@ -263,45 +210,20 @@ mod tests {
     use super::*;
 
     fn account(uid: u32) -> Account {
-        Account {
-            name: "somebody".into(),
-            uid,
-            gid: uid,
-        }
+        Account { name: "somebody".into(), uid, gid: uid }
     }
 
     #[test]
     fn the_default_place_follows_the_user() {
         let nothing = |_: &str| None;
         let home = |name: &str| (name == "HOME").then(|| PathBuf::from("/home/a"));
-        let both = |name: &str| {
-            Some(PathBuf::from(if name == "HOME" {
-                "/home/a"
-            } else {
-                "/data"
-            }))
-        };
+        let both = |name: &str| Some(PathBuf::from(if name == "HOME" { "/home/a" } else { "/data" }));
         let relative = |_: &str| Some(PathBuf::from("relative"));
-        assert_eq!(
-            default_root(&account(0), &home).unwrap(),
-            Path::new("/var/lib/tollgate")
-        );
-        assert_eq!(
-            default_root(&account(7), &home).unwrap(),
-            Path::new("/home/a/.local/share/tollgate")
-        );
-        assert_eq!(
-            default_root(&account(7), &both).unwrap(),
-            Path::new("/data/tollgate")
-        );
-        assert!(matches!(
-            default_root(&account(7), &nothing),
-            Err(EmbeddedError::NoDataDirectory)
-        ));
-        assert!(matches!(
-            default_root(&account(7), &relative),
-            Err(EmbeddedError::NoDataDirectory)
-        ));
+        assert_eq!(default_root(&account(0), &home).unwrap(), Path::new("/var/lib/tollgate"));
+        assert_eq!(default_root(&account(7), &home).unwrap(), Path::new("/home/a/.local/share/tollgate"));
+        assert_eq!(default_root(&account(7), &both).unwrap(), Path::new("/data/tollgate"));
+        assert!(matches!(default_root(&account(7), &nothing), Err(EmbeddedError::NoDataDirectory)));
+        assert!(matches!(default_root(&account(7), &relative), Err(EmbeddedError::NoDataDirectory)));
     }
 
     #[test]
@@ -311,10 +233,7 @@ mod tests {
         let before = folder.path().metadata().unwrap().permissions().mode();
         let error = Layout::prepare(Some(folder.path()), Account::current().unwrap()).unwrap_err();
         assert!(error.to_string().contains("not empty"), "{error}");
-        assert_eq!(
-            folder.path().metadata().unwrap().permissions().mode(),
-            before
-        );
+        assert_eq!(folder.path().metadata().unwrap().permissions().mode(), before);
     }
 
     #[test]

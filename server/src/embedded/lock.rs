@@ -45,10 +45,7 @@ impl StartLock {
                     return Err(EmbeddedError::io("lock", &path)(source));
                 }
                 Err(std::fs::TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                    return Err(EmbeddedError::Busy {
-                        path: layout.root().to_owned(),
-                        waited: limit,
-                    });
+                    return Err(EmbeddedError::Busy { path: layout.root().to_owned(), waited: limit });
                 }
                 Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(RETRY).await,
             }
@@ -67,8 +64,7 @@ impl UseLock {
     pub(super) fn acquire(layout: &Layout, _start: &StartLock) -> Result<Self, EmbeddedError> {
         let path = layout.use_lock();
         let file = layout.open_file(&path)?;
-        file.lock_shared()
-            .map_err(EmbeddedError::io("lock", &path))?;
+        file.lock_shared().map_err(EmbeddedError::io("lock", &path))?;
         Ok(Self { held: Held(file) })
     }
 
@@ -90,9 +86,7 @@ mod tests {
         let folder = TemporaryFolder::new();
         let layout = Layout::prepare(Some(folder.path()), Account::current().unwrap()).unwrap();
         let start = StartLock::acquire(&layout, Duration::ZERO).await.unwrap();
-        let error = StartLock::acquire(&layout, Duration::from_millis(30))
-            .await
-            .unwrap_err();
+        let error = StartLock::acquire(&layout, Duration::from_millis(30)).await.unwrap_err();
         assert!(matches!(error, EmbeddedError::Busy { .. }));
 
         let first = UseLock::acquire(&layout, &start).unwrap();

@@ -18,10 +18,7 @@ const LINES_SHOWN: usize = 20;
 pub(super) fn open(layout: &Layout) -> Result<(File, u64), EmbeddedError> {
     let path = layout.log();
     let file = layout.open_file(&path)?;
-    let length = file
-        .metadata()
-        .map_err(EmbeddedError::io("inspect", &path))?
-        .len();
+    let length = file.metadata().map_err(EmbeddedError::io("inspect", &path))?.len();
     if length <= LARGEST {
         return Ok((file, length));
     }
@@ -42,9 +39,7 @@ fn read_tail(path: &Path, after: u64) -> std::io::Result<String> {
     file.take(TAIL).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    let shown = lines
-        .get(lines.len().saturating_sub(LINES_SHOWN)..)
-        .unwrap_or_default();
+    let shown = lines.get(lines.len().saturating_sub(LINES_SHOWN)..).unwrap_or_default();
     Ok(shown.join("\n"))
 }
 
@@ -61,10 +56,7 @@ mod tests {
         let lines: Vec<String> = (0..100).map(|line| format!("line {line}")).collect();
         std::fs::write(layout.log(), lines.join("\n")).unwrap();
         let shown = tail(&layout.log(), 0);
-        assert!(
-            shown.starts_with("line 80\n") && shown.ends_with("line 99"),
-            "{shown}"
-        );
+        assert!(shown.starts_with("line 80\n") && shown.ends_with("line 99"), "{shown}");
         let (file, before) = open(&layout).unwrap();
         assert_eq!(tail(&layout.log(), before), "");
 

@@ -75,11 +75,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            data_dir: None,
-            binaries_dir: None,
-            start_timeout: DEFAULT_START_TIMEOUT,
-        }
+        Self { data_dir: None, binaries_dir: None, start_timeout: DEFAULT_START_TIMEOUT }
     }
 }
 
@@ -104,23 +100,12 @@ impl EmbeddedPostgres {
     /// [`EmbeddedError`], whose text says what to do. After [`EmbeddedError::StartTimeout`] the server goes on starting.
     pub async fn start(settings: &Settings) -> Result<Self, EmbeddedError> {
         let data_dir = settings.data_dir.clone();
-        let layout = tokio::task::spawn_blocking(move || {
-            Layout::prepare(data_dir.as_deref(), Account::current()?)
-        })
-        .await??;
+        let layout =
+            tokio::task::spawn_blocking(move || Layout::prepare(data_dir.as_deref(), Account::current()?)).await??;
         let start_lock = StartLock::acquire(&layout, settings.start_timeout).await?;
-        let server = server::join_or_start(
-            &layout,
-            settings.binaries_dir.clone(),
-            settings.start_timeout,
-        )
-        .await?;
+        let server = server::join_or_start(&layout, settings.binaries_dir.clone(), settings.start_timeout).await?;
         let use_lock = UseLock::acquire(&layout, &start_lock)?;
-        let embedded = Self {
-            layout,
-            server,
-            use_lock,
-        };
+        let embedded = Self { layout, server, use_lock };
         if let Err(error) = embedded.create_database(connection::DATABASE).await {
             embedded.leave(&start_lock).await?;
             return Err(error);

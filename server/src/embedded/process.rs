@@ -27,14 +27,8 @@ impl PidFile {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let pid: i32 = lines.next()?.trim().parse().ok()?;
-        let socket_directory = lines
-            .nth(3)
-            .filter(|line| line.starts_with('/'))
-            .map(PathBuf::from);
-        (pid > 1).then(|| Self {
-            pid: Pid::from_raw(pid),
-            socket_directory,
-        })
+        let socket_directory = lines.nth(3).filter(|line| line.starts_with('/')).map(PathBuf::from);
+        (pid > 1).then(|| Self { pid: Pid::from_raw(pid), socket_directory })
     }
 }
 
@@ -55,8 +49,7 @@ pub(super) fn serves(pid: Pid, layout: &Layout) -> bool {
         Err(_) => {
             let owner = description.metadata().map(|metadata| metadata.uid());
             let name = std::fs::read_to_string(description.join("comm"));
-            owner.is_ok_and(|owner| owner == layout.server.uid)
-                && name.is_ok_and(|name| name.trim() == "postgres")
+            owner.is_ok_and(|owner| owner == layout.server.uid) && name.is_ok_and(|name| name.trim() == "postgres")
         }
     }
 }
@@ -67,10 +60,7 @@ pub(super) fn is_alive(pid: Pid) -> bool {
         return false;
     }
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-    let state = state
-        .as_deref()
-        .and_then(|line| line.rsplit_once(") "))
-        .map(|(_, rest)| rest.starts_with('Z'));
+    let state = state.as_deref().and_then(|line| line.rsplit_once(") ")).map(|(_, rest)| rest.starts_with('Z'));
     state != Some(true)
 }
 
@@ -78,10 +68,7 @@ pub(super) fn is_alive(pid: Pid) -> bool {
 pub(super) fn signal(pid: Pid, signal: Signal) -> Result<(), EmbeddedError> {
     match kill(pid, signal) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(source) => Err(EmbeddedError::Signal {
-            pid: pid.as_raw(),
-            source,
-        }),
+        Err(source) => Err(EmbeddedError::Signal { pid: pid.as_raw(), source }),
     }
 }
 
@@ -111,13 +98,10 @@ pub(super) fn clear_remains(
         // Somebody else's server has come up since: Postgres itself decides between the two.
         found if found != read(&cluster).as_deref() => Ok(()),
         None => Ok(()),
-        Some(text) if text.trim().is_empty() => {
-            std::fs::remove_file(&path).map_err(EmbeddedError::io("remove", &path))
-        }
+        Some(text) if text.trim().is_empty() => std::fs::remove_file(&path).map_err(EmbeddedError::io("remove", &path)),
         Some(text) => {
             let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
-            overwrite(&path, &format!("{}\n{rest}", std::process::id()))
-                .map_err(EmbeddedError::io("write", &path))
+            overwrite(&path, &format!("{}\n{rest}", std::process::id())).map_err(EmbeddedError::io("write", &path))
         }
     }
 }
@@ -129,11 +113,7 @@ pub(super) fn read(cluster: &Path) -> Option<String> {
 
 /// Keeps the file's owner, and never follows a link: root writes into a folder of the server's user.
 fn overwrite(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).truncate(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
     file.write_all(text.as_bytes())
 }
 
@@ -149,19 +129,8 @@ mod tests {
     fn a_pid_file_is_read_as_far_as_it_is_written() {
         let whole = "4242\n/data/cluster\n1763800000\n5432\n/data\n\n  1234 5\nready   \n";
         let read = PidFile::parse(whole).unwrap();
-        assert_eq!(
-            read,
-            PidFile {
-                pid: Pid::from_raw(4242),
-                socket_directory: Some("/data".into())
-            }
-        );
-        assert_eq!(
-            PidFile::parse("4242\n/data/cluster\n")
-                .unwrap()
-                .socket_directory,
-            None
-        );
+        assert_eq!(read, PidFile { pid: Pid::from_raw(4242), socket_directory: Some("/data".into()) });
+        assert_eq!(PidFile::parse("4242\n/data/cluster\n").unwrap().socket_directory, None);
         for refused in ["", "\n", "zero", "0\n", "-7\n", "1\n"] {
             assert_eq!(PidFile::parse(refused), None, "{refused:?}");
         }

@@ -86,18 +86,10 @@ async fn find(layout: &Layout, deadline: &Deadline) -> Result<Found, EmbeddedErr
             None => return Ok(Found::Nothing(None)),
             Some(None) if writing.has_passed() => return Ok(Found::Nothing(text)),
             Some(None) => {}
-            Some(Some(PidFile {
-                pid,
-                socket_directory,
-            })) => match ask(socket_directory.as_deref(), &cluster).await {
+            Some(Some(PidFile { pid, socket_directory })) => match ask(socket_directory.as_deref(), &cluster).await {
                 Answer::Ready(major) => {
                     let socket_directory = socket_directory.unwrap_or_default();
-                    return Ok(Found::Running(Server {
-                        pid,
-                        socket_directory,
-                        major,
-                        child: None,
-                    }));
+                    return Ok(Found::Running(Server { pid, socket_directory, major, child: None }));
                 }
                 Answer::Refused(source) => return Err(refused(layout, source)),
                 Answer::Nobody if !process::serves(pid, layout) => return Ok(Found::Nothing(text)),
@@ -125,10 +117,7 @@ async fn start(
     let searching = layout.clone();
     let binaries = tokio::task::spawn_blocking(move || {
         let binaries = Binaries::find(explicit.as_deref(), &searching.cluster())?;
-        searching
-            .server
-            .check_reaches(&binaries.directory)
-            .map(|()| binaries)
+        searching.server.check_reaches(&binaries.directory).map(|()| binaries)
     })
     .await??;
     cluster::ensure(layout, &binaries).await?;
@@ -144,21 +133,13 @@ async fn start(
     .await??;
 
     let program = binaries.postgres();
-    let errors = log
-        .try_clone()
-        .map_err(EmbeddedError::io("open", &layout.log()))?;
+    let errors = log.try_clone().map_err(EmbeddedError::io("open", &layout.log()))?;
     let mut command = cluster::command(&program, layout);
-    command
-        .arg("-D")
-        .arg(layout.cluster())
-        .stdout(Stdio::from(log))
-        .stderr(Stdio::from(errors));
+    command.arg("-D").arg(layout.cluster()).stdout(Stdio::from(log)).stderr(Stdio::from(errors));
     for setting in configuration::enforced(&socket_directory) {
         command.arg("-c").arg(setting);
     }
-    let child = command
-        .spawn()
-        .map_err(EmbeddedError::io("run", &program))?;
+    let child = command.spawn().map_err(EmbeddedError::io("run", &program))?;
     wait_until_ready(child, socket_directory, layout, log_start, deadline).await
 }
 
@@ -171,43 +152,19 @@ async fn wait_until_ready(
 ) -> Result<Server, EmbeddedError> {
     let cluster = layout.cluster();
     loop {
-        let pid = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .map(Pid::from_raw);
-        let ended = child
-            .try_wait()
-            .map_err(EmbeddedError::io("watch", &cluster))?
-            .is_some();
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        let ended = child.try_wait().map_err(EmbeddedError::io("watch", &cluster))?.is_some();
         let Some(pid) = pid.filter(|_| !ended) else {
-            return Err(EmbeddedError::Start {
-                log: layout.log(),
-                lines: log_file::tail(&layout.log(), log_start),
-            });
+            return Err(EmbeddedError::Start { log: layout.log(), lines: log_file::tail(&layout.log(), log_start) });
         };
         // Until the file names our process, an answer may come from another server that ours is about to give way to.
-        let is_ours = process::read(&cluster)
-            .as_deref()
-            .and_then(PidFile::parse)
-            .is_some_and(|file| file.pid == pid);
+        let is_ours = process::read(&cluster).as_deref().and_then(PidFile::parse).is_some_and(|file| file.pid == pid);
         match connection::ask(&socket_directory, &cluster).await {
             Answer::Ready(major) if is_ours => {
-                return Ok(Server {
-                    pid,
-                    socket_directory,
-                    major,
-                    child: Some(child),
-                });
+                return Ok(Server { pid, socket_directory, major, child: Some(child) });
             }
             Answer::Refused(source) if is_ours => {
-                Server {
-                    pid,
-                    socket_directory,
-                    major: 0,
-                    child: Some(child),
-                }
-                .stop(layout)
-                .await?;
+                Server { pid, socket_directory, major: 0, child: Some(child) }.stop(layout).await?;
                 return Err(refused(layout, source));
             }
             _ => deadline.check(pid, layout, log_start)?,
@@ -219,10 +176,7 @@ async fn wait_until_ready(
 impl Server {
     /// Stops the server and waits until its process is gone.
     pub(super) async fn stop(mut self, layout: &Layout) -> Result<(), EmbeddedError> {
-        for (signal, limit) in [
-            (Signal::SIGINT, FAST_STOP_LIMIT),
-            (Signal::SIGQUIT, IMMEDIATE_STOP_LIMIT),
-        ] {
+        for (signal, limit) in [(Signal::SIGINT, FAST_STOP_LIMIT), (Signal::SIGQUIT, IMMEDIATE_STOP_LIMIT)] {
             if self.has_ended(layout)? {
                 return Ok(());
             }
@@ -232,17 +186,10 @@ impl Server {
             }
             tracing::warn!(pid = self.pid.as_raw(), ?signal, waited = ?limit, "the private postgres has not stopped");
         }
-        Err(EmbeddedError::Stop {
-            pid: self.pid.as_raw(),
-            waited: FAST_STOP_LIMIT + IMMEDIATE_STOP_LIMIT,
-        })
+        Err(EmbeddedError::Stop { pid: self.pid.as_raw(), waited: FAST_STOP_LIMIT + IMMEDIATE_STOP_LIMIT })
     }
 
-    async fn ends_within(
-        &mut self,
-        limit: Duration,
-        layout: &Layout,
-    ) -> Result<bool, EmbeddedError> {
+    async fn ends_within(&mut self, limit: Duration, layout: &Layout) -> Result<bool, EmbeddedError> {
         let deadline = Deadline::after(limit);
         while !self.has_ended(layout)? {
             if deadline.has_passed() {
@@ -255,21 +202,14 @@ impl Server {
 
     fn has_ended(&mut self, layout: &Layout) -> Result<bool, EmbeddedError> {
         match &mut self.child {
-            Some(child) => Ok(child
-                .try_wait()
-                .map_err(EmbeddedError::io("watch", &layout.cluster()))?
-                .is_some()),
+            Some(child) => Ok(child.try_wait().map_err(EmbeddedError::io("watch", &layout.cluster()))?.is_some()),
             None => Ok(!process::serves(self.pid, layout)),
         }
     }
 }
 
 fn refused(layout: &Layout, source: sqlx::Error) -> EmbeddedError {
-    EmbeddedError::Database {
-        action: "a connection",
-        log: layout.log(),
-        source,
-    }
+    EmbeddedError::Database { action: "a connection", log: layout.log(), source }
 }
 
 /// A point in time that remembers how far away it was.
@@ -280,10 +220,7 @@ struct Deadline {
 
 impl Deadline {
     fn after(limit: Duration) -> Self {
-        Self {
-            limit,
-            at: Instant::now() + limit,
-        }
+        Self { limit, at: Instant::now() + limit }
     }
 
     fn has_passed(&self) -> bool {
@@ -296,11 +233,6 @@ impl Deadline {
         }
         let log = layout.log();
         let lines = log_file::tail(&log, log_start);
-        Err(EmbeddedError::StartTimeout {
-            pid: pid.as_raw(),
-            waited: self.limit,
-            log,
-            lines,
-        })
+        Err(EmbeddedError::StartTimeout { pid: pid.as_raw(), waited: self.limit, log, lines })
     }
 }

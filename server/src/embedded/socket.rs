@@ -41,10 +41,7 @@ pub(super) fn prepare_directory(layout: &Layout) -> Result<PathBuf, EmbeddedErro
 
 /// The socket and its lock file. Both are left behind by a crash of the machine.
 pub(super) fn files(directory: &Path) -> [PathBuf; 2] {
-    [
-        directory.join(format!(".s.PGSQL.{PORT}")),
-        directory.join(format!(".s.PGSQL.{PORT}.lock")),
-    ]
+    [directory.join(format!(".s.PGSQL.{PORT}")), directory.join(format!(".s.PGSQL.{PORT}.lock"))]
 }
 
 fn fits(directory: &Path) -> bool {
@@ -55,11 +52,7 @@ fn fits(directory: &Path) -> bool {
 /// The same name for the same data directory, in every process.
 fn short_name(root: &Path) -> String {
     let digest = Sha256::digest(root.as_os_str().as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn create_private(directory: &Path) -> Result<(), EmbeddedError> {
@@ -73,16 +66,11 @@ fn create_private(directory: &Path) -> Result<(), EmbeddedError> {
 
 /// Anybody may create folders in /tmp: one that was there already is used only if nobody else can have put anything in.
 fn check_private(directory: &Path, owner: u32) -> Result<(), EmbeddedError> {
-    let metadata = directory
-        .symlink_metadata()
-        .map_err(EmbeddedError::io("inspect", directory))?;
+    let metadata = directory.symlink_metadata().map_err(EmbeddedError::io("inspect", directory))?;
     if metadata.is_dir() && metadata.uid() == owner && metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
-    Err(EmbeddedError::UnsafeSocketDirectory {
-        path: directory.to_owned(),
-        owner,
-    })
+    Err(EmbeddedError::UnsafeSocketDirectory { path: directory.to_owned(), owner })
 }
 
 #[cfg(test)]

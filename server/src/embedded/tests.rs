@@ -24,10 +24,7 @@ pub(super) struct TemporaryFolder {
 
 impl TemporaryFolder {
     pub(super) fn new() -> Self {
-        let path = std::env::temp_dir().join(format!(
-            "tollgate-embedded-{}",
-            uuid::Uuid::now_v7().simple()
-        ));
+        let path = std::env::temp_dir().join(format!("tollgate-embedded-{}", uuid::Uuid::now_v7().simple()));
         std::fs::create_dir(&path).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         Self { path }
@@ -42,10 +39,7 @@ impl TemporaryFolder {
     }
 
     fn settings_for(&self, name: &str) -> Settings {
-        Settings {
-            data_dir: Some(self.path.join(name)),
-            ..Settings::default()
-        }
+        Settings { data_dir: Some(self.path.join(name)), ..Settings::default() }
     }
 
     fn cluster(&self) -> PathBuf {
@@ -57,10 +51,7 @@ impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         for entry in std::fs::read_dir(&self.path).unwrap().flatten() {
             let cluster = entry.path().join("cluster");
-            let left = process::read(&cluster)
-                .as_deref()
-                .and_then(PidFile::parse)
-                .map(|file| file.pid);
+            let left = process::read(&cluster).as_deref().and_then(PidFile::parse).map(|file| file.pid);
             if let Some(pid) = left.filter(|pid| works_in(*pid, &cluster)) {
                 process::signal(pid, Signal::SIGQUIT).unwrap();
                 wait_until("the server is gone", || !process::is_alive(pid));
@@ -83,23 +74,15 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 }
 
 async fn connect(embedded: &EmbeddedPostgres) -> PgConnection {
-    PgConnection::connect_with(&embedded.connect_options())
-        .await
-        .unwrap()
+    PgConnection::connect_with(&embedded.connect_options()).await.unwrap()
 }
 
 async fn execute(embedded: &EmbeddedPostgres, statement: &'static str) {
-    sqlx::raw_sql(statement)
-        .execute(&mut connect(embedded).await)
-        .await
-        .unwrap();
+    sqlx::raw_sql(statement).execute(&mut connect(embedded).await).await.unwrap();
 }
 
 async fn ask(embedded: &EmbeddedPostgres, query: &'static str) -> String {
-    sqlx::query_scalar(query)
-        .fetch_one(&mut connect(embedded).await)
-        .await
-        .unwrap()
+    sqlx::query_scalar(query).fetch_one(&mut connect(embedded).await).await.unwrap()
 }
 
 /// Writes something, so that a later [`assert_kept`] can tell whether it survived.
@@ -148,24 +131,14 @@ async fn it_is_durable_private_and_out_of_reach_of_the_terminal() {
 
     let pid = embedded.server.pid;
     assert_ne!(getpgid(Some(pid)).unwrap(), getpgid(None).unwrap());
-    assert_ne!(
-        std::fs::metadata(format!("/proc/{pid}")).unwrap().uid(),
-        0,
-        "postgres must not be root"
-    );
+    assert_ne!(std::fs::metadata(format!("/proc/{pid}")).unwrap().uid(), 0, "postgres must not be root");
     let directory = embedded.data_dir().metadata().unwrap();
     assert_eq!(directory.permissions().mode() & 0o777, 0o700);
     assert_ne!(directory.uid(), 0);
 
     let as_another_role = embedded.connect_options().username("somebody");
-    let refusal = PgConnection::connect_with(&as_another_role)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        refusal.as_database_error().unwrap().code().unwrap(),
-        "28000",
-        "{refusal}"
-    );
+    let refusal = PgConnection::connect_with(&as_another_role).await.unwrap_err();
+    assert_eq!(refusal.as_database_error().unwrap().code().unwrap(), "28000", "{refusal}");
     stop(embedded).await;
 }
 
@@ -234,12 +207,8 @@ async fn the_other_process() {
         return;
     };
     let ready = data_dir.with_file_name("ready");
-    let embedded = EmbeddedPostgres::start(&Settings {
-        data_dir: Some(data_dir),
-        ..Settings::default()
-    })
-    .await
-    .unwrap();
+    let embedded =
+        EmbeddedPostgres::start(&Settings { data_dir: Some(data_dir), ..Settings::default() }).await.unwrap();
     std::fs::write(ready, "").unwrap();
     tokio::time::sleep(Duration::from_secs(120)).await;
     stop(embedded).await;
@@ -286,10 +255,7 @@ async fn a_crash_of_the_server_loses_nothing() {
     process::signal(pid, Signal::SIGKILL).unwrap();
     wait_until("the server is dead", || !process::is_alive(pid));
     drop(embedded);
-    assert!(
-        process::read(&folder.cluster()).is_some(),
-        "a crash leaves the process-id file"
-    );
+    assert!(process::read(&folder.cluster()).is_some(), "a crash leaves the process-id file");
     let embedded = EmbeddedPostgres::start(&folder.settings()).await.unwrap();
     assert_ne!(embedded.server.pid, pid);
     assert_kept(&embedded).await;
@@ -302,10 +268,7 @@ async fn no_server_starts_beside_a_process_of_a_crashed_one() {
     let embedded = EmbeddedPostgres::start(&folder.settings()).await.unwrap();
     write(&embedded).await;
     let mut connection = connect(&embedded).await;
-    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await.unwrap();
     let backend = Pid::from_raw(backend);
     process::signal(backend, Signal::SIGSTOP).unwrap();
     process::signal(embedded.server.pid, Signal::SIGKILL).unwrap();
@@ -314,10 +277,7 @@ async fn no_server_starts_beside_a_process_of_a_crashed_one() {
     let settings = folder.settings();
     let starting = tokio::spawn(async move { EmbeddedPostgres::start(&settings).await });
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(
-        !starting.is_finished(),
-        "it must wait for the stopped process"
-    );
+    assert!(!starting.is_finished(), "it must wait for the stopped process");
     process::signal(backend, Signal::SIGCONT).unwrap();
     let embedded = starting.await.unwrap().unwrap();
     assert!(!process::is_alive(backend));
@@ -335,16 +295,8 @@ async fn files_that_name_an_innocent_process_do_not_stop_the_start() {
 
     let mut innocent = sleep_as(&server);
     let data = folder.path().join("data");
-    let text = format!(
-        "{}\n{}\n1\n5432\n{}\n\n",
-        innocent.id(),
-        folder.cluster().display(),
-        data.display()
-    );
-    for file in [
-        folder.cluster().join("postmaster.pid"),
-        data.join(".s.PGSQL.5432.lock"),
-    ] {
+    let text = format!("{}\n{}\n1\n5432\n{}\n\n", innocent.id(), folder.cluster().display(), data.display());
+    for file in [folder.cluster().join("postmaster.pid"), data.join(".s.PGSQL.5432.lock")] {
         std::fs::write(&file, &text).unwrap();
         std::os::unix::fs::chown(&file, Some(server.uid), Some(server.gid)).unwrap();
     }
@@ -375,11 +327,7 @@ fn sleep_as(account: &Account) -> Child {
 #[tokio::test]
 async fn what_a_killed_creation_left_is_replaced() {
     let folder = TemporaryFolder::new();
-    let layout = Layout::prepare(
-        folder.settings().data_dir.as_deref(),
-        Account::current().unwrap(),
-    )
-    .unwrap();
+    let layout = Layout::prepare(folder.settings().data_dir.as_deref(), Account::current().unwrap()).unwrap();
     layout.open_file(&layout.start_lock()).unwrap();
     let abandoned = layout.unfinished_cluster();
     std::fs::create_dir(&abandoned).unwrap();
@@ -397,9 +345,7 @@ async fn a_failed_start_shows_the_log() {
     let settings_file = folder.cluster().join("postgresql.conf");
     let good = std::fs::read_to_string(&settings_file).unwrap();
     std::fs::write(&settings_file, format!("{good}\nno_such_setting = 1\n")).unwrap();
-    let error = EmbeddedPostgres::start(&folder.settings())
-        .await
-        .unwrap_err();
+    let error = EmbeddedPostgres::start(&folder.settings()).await.unwrap_err();
     assert!(matches!(error, EmbeddedError::Start { .. }), "{error}");
     assert!(error.to_string().contains("no_such_setting"), "{error}");
     std::fs::write(&settings_file, good).unwrap();
@@ -413,18 +359,13 @@ async fn databases_are_created_once_under_any_name() {
     for _ in 0..2 {
         let options = embedded.create_database("a \"quoted\" näme").await.unwrap();
         let mut connection = PgConnection::connect_with(&options).await.unwrap();
-        let name: String = sqlx::query_scalar("SELECT current_database()::text")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
+        let name: String =
+            sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut connection).await.unwrap();
         assert_eq!(name, "a \"quoted\" näme");
     }
     for refused in ["", "a\0b", &"a".repeat(64)] {
         let error = embedded.create_database(refused).await.unwrap_err();
-        assert!(
-            matches!(error, EmbeddedError::DatabaseName { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, EmbeddedError::DatabaseName { .. }), "{error}");
     }
     stop(embedded).await;
 }

@@ -141,9 +141,8 @@ impl UsageService for UsageApi {
         // All are enqueued before the first is awaited, so that they share transactions.
         let enqueued: Vec<_> = events
             .into_iter()
-            .enumerate()
-            .map(|(position, message)| {
-                let event = event(Some(message), &format!("events[{position}]"))?;
+            .map(|message| {
+                let event = event(Some(message), "event")?;
                 self.app.enqueue_record(tenant, event)
             })
             .collect();
@@ -169,10 +168,7 @@ impl UsageService for UsageApi {
         Err(planned("UsageService.AmendUsage"))
     }
 
-    async fn get_usage(
-        &self,
-        request: Request<v1::GetUsageRequest>,
-    ) -> Result<Response<v1::GetUsageResponse>, Status> {
+    async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
         let tenant = tenant_of(&request);
         let v1::GetUsageRequest { key } = request.into_inner();
         let answered = async {
@@ -197,15 +193,8 @@ impl UsageService for UsageApi {
         request: Request<v1::ListUsageRequest>,
     ) -> Result<Response<v1::ListUsageResponse>, Status> {
         let tenant = tenant_of(&request);
-        let v1::ListUsageRequest {
-            start_time,
-            end_time,
-            filter,
-            models,
-            reservation_id,
-            page_size: size,
-            page_token,
-        } = request.into_inner();
+        let v1::ListUsageRequest { start_time, end_time, filter, models, reservation_id, page_size: size, page_token } =
+            request.into_inner();
         let answered = async {
             let mut found = Violations::new();
             let reservation = match reservation_id.as_str() {
@@ -335,8 +324,7 @@ fn list_position(token: &str) -> Result<Option<(Timestamp, Uuid)>, AppError> {
     }
     let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let parts = decoded.as_deref().and_then(|text| text.split_once(' '));
-    let parsed = parts.and_then(|(at, id)| {
-        Some((Timestamp::from_microsecond(at.parse().ok()?).ok()?, Uuid::try_parse(id).ok()?))
-    });
+    let parsed = parts
+        .and_then(|(at, id)| Some((Timestamp::from_microsecond(at.parse().ok()?).ok()?, Uuid::try_parse(id).ok()?)));
     parsed.map(Some).ok_or(AppError::PageTokenInvalid)
 }

@@ -107,9 +107,7 @@ pub(super) async fn run(shared: &Shared, tenant: TenantId, commands: &[Command])
     counters.remember(tenant, &shared.known_windows);
     note_matches(shared, &scene, drafts.matched().chain(plans.values().flat_map(holds::ReservePlan::matched)));
     let touches = drafts.touches(&scene);
-    let answers = (0..commands.len())
-        .map(|index| answers.remove(&index).unwrap_or(Err(AppError::Internal)))
-        .collect();
+    let answers = (0..commands.len()).map(|index| answers.remove(&index).unwrap_or(Err(AppError::Internal))).collect();
     Ok(Done { answers, touches })
 }
 

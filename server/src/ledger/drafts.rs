@@ -66,8 +66,12 @@ impl<'a> Drafts<'a> {
         reservations: &Reservations,
         settings: &LedgerSettings,
     ) -> Result<Self, BatchError> {
-        let mut drafts =
-            Self { drafts: BTreeMap::new(), refused: HashMap::new(), settled: HashMap::new(), wanted: Wanted::default() };
+        let mut drafts = Self {
+            drafts: BTreeMap::new(),
+            refused: HashMap::new(),
+            settled: HashMap::new(),
+            wanted: Wanted::default(),
+        };
         for (index, command) in scene.commands.iter().enumerate() {
             let Command::Record(record, _) = command else { continue };
             let event_id = event_id(&record.event);
@@ -220,7 +224,8 @@ impl<'a> Drafts<'a> {
                     sessions.entry(SessionKey { session, descendants, shape }).or_default().add(&measures)?;
                 }
             }
-            let user = dimensions.get(Dimension::UserId).map(|user| numbers.symbol(Dimension::UserId, user)).transpose()?;
+            let user =
+                dimensions.get(Dimension::UserId).map(|user| numbers.symbol(Dimension::UserId, user)).transpose()?;
             for (grain, bucket) in buckets(draft.event.start_time) {
                 shapes.entry(RollupKey { grain, bucket, user: 0, shape }).or_default().add(&measures)?;
                 if let Some(user) = user {
@@ -276,11 +281,7 @@ impl<'a> Drafts<'a> {
         Ok(answer.map(|answer| Answer::Recorded(Box::new(answer))))
     }
 
-    fn answer_for_follower(
-        &self,
-        index: usize,
-        first: usize,
-    ) -> Result<Result<RecordAnswer, AppError>, BatchError> {
+    fn answer_for_follower(&self, index: usize, first: usize) -> Result<Result<RecordAnswer, AppError>, BatchError> {
         let missing = || BatchError::Command("an event was not prepared");
         let draft = self.drafts.get(&index).ok_or_else(missing)?;
         let leader = self.drafts.get(&first).ok_or_else(missing)?;
@@ -477,7 +478,9 @@ fn answer_for_stored(draft: &Draft<'_>, stored: &StoredEvent) -> Result<RecordAn
         let mut fields = draft.record.event.differing_fields(&stored.event);
         // A settled event carries its reservation's dimensions, so only what the caller can differ in is named.
         if stored.event.reservation.is_some() && fields.len() > 1 {
-            fields.retain(|field| Dimension::from_name(field).is_none_or(|dimension| dimension.kind() == DimensionKind::Call));
+            fields.retain(|field| {
+                Dimension::from_name(field).is_none_or(|dimension| dimension.kind() == DimensionKind::Call)
+            });
         }
         return Err(AppError::EventIdReused { event_id: draft.event_id.to_string(), fields });
     }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tollgate_domain::budget::{
-    Action, Applied, BudgetState, Choice, Counter, Decision, Demand, Mode, Outcome, Quantities, Refusal,
-    decide,
+    Action, Applied, BudgetState, Choice, Counter, Decision, Demand, Mode, Outcome, Quantities, Refusal, decide,
 };
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::model::ModelRef;
@@ -50,7 +49,7 @@ impl CheckPlan {
 
 /// A check with the budgets that decide about it.
 #[derive(Debug)]
-pub struct ReservePlan {
+pub(super) struct ReservePlan {
     deciding: Vec<Deciding>,
     raised: Option<(ModelRef, Estimate, Quantities)>,
 }
@@ -291,11 +290,7 @@ fn when_unreachable(deciding: &[Deciding]) -> Choice {
 ///
 /// # Errors
 /// [`AppError::Internal`] where no window holds now.
-pub fn peek_keys(
-    plan: &CheckPlan,
-    budgets: &BudgetSet,
-    now: Timestamp,
-) -> Result<Vec<WindowKey>, AppError> {
+pub fn peek_keys(plan: &CheckPlan, budgets: &BudgetSet, now: Timestamp) -> Result<Vec<WindowKey>, AppError> {
     let deciding = deciding(budgets, &plan.dimensions, now).map_err(|_| AppError::Internal)?;
     Ok(deciding.iter().filter_map(|one| Some(one.target.as_ref().ok()?.key)).collect())
 }
@@ -357,8 +352,7 @@ pub fn explain(answer: &CheckAnswer) -> String {
         .iter()
         .filter(|state| state.refused && !state.shadow)
         .map(|state| {
-            let scope: Vec<String> =
-                state.per_values.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            let scope: Vec<String> = state.per_values.iter().map(|(name, value)| format!(" {name}={value}")).collect();
             format!(
                 "budget {}{}: limit {}, spent {}, held {}, presumed {}, available {}, window ends {}",
                 state.budget_id,

@@ -45,8 +45,7 @@ struct Waiting {
 /// A queue of at most `items` commands that together weigh at most `bytes`.
 pub(super) fn bounded(items: usize, bytes: usize) -> (Queue, Intake) {
     let (sender, receiver) = mpsc::channel(items.max(1));
-    let queue =
-        Queue { sender: Arc::new(Mutex::new(Some(sender))), bytes: Arc::new(Semaphore::new(bytes.max(1))) };
+    let queue = Queue { sender: Arc::new(Mutex::new(Some(sender))), bytes: Arc::new(Semaphore::new(bytes.max(1))) };
     let waiting = Waiting { receiver, left: VecDeque::new() };
     (queue, Intake { waiting: Arc::new(tokio::sync::Mutex::new(waiting)) })
 }
@@ -123,12 +122,8 @@ struct Forming {
 
 impl Forming {
     fn new(first: Queued) -> Self {
-        let mut forming = Self {
-            tenant: first.tenant,
-            commands: Vec::new(),
-            reservations: HashMap::new(),
-            blocked: HashSet::new(),
-        };
+        let mut forming =
+            Self { tenant: first.tenant, commands: Vec::new(), reservations: HashMap::new(), blocked: HashSet::new() };
         forming.take(first.command);
         forming
     }

@@ -160,8 +160,7 @@ pub(super) fn settle(
             for part in &mut reservation.parts {
                 part.release(counters.change(&key_of(part))?)?;
             }
-            reservation.state =
-                if reservation.state == State::Expired { State::SettledLate } else { State::Settled };
+            reservation.state = if reservation.state == State::Expired { State::SettledLate } else { State::Settled };
             reservation.end_time = Some(scene.now);
         }
     }
@@ -333,11 +332,7 @@ fn raise(
     Ok(true)
 }
 
-fn states(
-    reservation: &Reservation,
-    scene: &Scene<'_>,
-    counters: &Counters,
-) -> Result<Vec<BudgetState>, BatchError> {
+fn states(reservation: &Reservation, scene: &Scene<'_>, counters: &Counters) -> Result<Vec<BudgetState>, BatchError> {
     let mut states = Vec::with_capacity(reservation.parts.len());
     for part in &reservation.parts {
         if let Some(active) = scene.budgets.by_number(part.budget) {
@@ -358,4 +353,3 @@ pub(super) fn state_name(state: State) -> &'static str {
         State::Void => "void",
     }
 }
-

@@ -193,10 +193,9 @@ pub async fn lock_windows(
     keys: impl Iterator<Item = WindowKey>,
 ) -> Result<Vec<StoredWindow>, StoreError> {
     let (numbers, scopes, starts) = columns(keys);
-    let rows =
-        sqlx::query_file_as!(WindowRow, "sql/ledger/lock_windows.sql", tenant.0, &numbers, &scopes, &starts)
-            .fetch_all(connection)
-            .await?;
+    let rows = sqlx::query_file_as!(WindowRow, "sql/ledger/lock_windows.sql", tenant.0, &numbers, &scopes, &starts)
+        .fetch_all(connection)
+        .await?;
     rows.into_iter().map(StoredWindow::try_from).collect()
 }
 
@@ -210,10 +209,9 @@ pub async fn read_windows(
     keys: impl Iterator<Item = WindowKey>,
 ) -> Result<Vec<StoredWindow>, StoreError> {
     let (numbers, scopes, starts) = columns(keys);
-    let rows =
-        sqlx::query_file_as!(WindowRow, "sql/budget/read_windows.sql", tenant.0, &numbers, &scopes, &starts)
-            .fetch_all(connection)
-            .await?;
+    let rows = sqlx::query_file_as!(WindowRow, "sql/budget/read_windows.sql", tenant.0, &numbers, &scopes, &starts)
+        .fetch_all(connection)
+        .await?;
     rows.into_iter().map(StoredWindow::try_from).collect()
 }
 
@@ -337,9 +335,8 @@ pub async fn find(
     tenant: TenantId,
     budget_id: &str,
 ) -> Result<Option<StoredBudget>, StoreError> {
-    let row = sqlx::query_file_as!(BudgetRow, "sql/budget/find.sql", tenant.0, budget_id)
-        .fetch_optional(connection)
-        .await?;
+    let row =
+        sqlx::query_file_as!(BudgetRow, "sql/budget/find.sql", tenant.0, budget_id).fetch_optional(connection).await?;
     row.map(StoredBudget::try_from).transpose()
 }
 
@@ -512,9 +509,8 @@ pub async fn scopes(
     keys: &[(i64, Uuid)],
 ) -> Result<Vec<((i64, Uuid), Budget, PerValues)>, StoreError> {
     let (numbers, scopes): (Vec<i64>, Vec<Uuid>) = keys.iter().copied().unzip();
-    let rows = sqlx::query_file!("sql/budget/part_names.sql", tenant.0, &numbers, &scopes)
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query_file!("sql/budget/part_names.sql", tenant.0, &numbers, &scopes).fetch_all(connection).await?;
     rows.into_iter()
         .map(|row| {
             let key = (row.budget_number, row.scope);

@@ -10,6 +10,7 @@ use tollgate_domain::amount::Usd;
 use tollgate_domain::budget::{Budget, Quantities};
 use tollgate_domain::dimensions::{Dimension, DimensionKey, DimensionKind, Dimensions};
 
+use super::dictionary::read_symbols;
 use super::error::StoreError;
 use super::shape::Shape;
 use super::time::to_database;
@@ -95,9 +96,8 @@ pub async fn charged_groups(
         .await?;
     let numbers: BTreeSet<i64> = rows.iter().flat_map(Row::entities).filter_map(|(_, number)| number).collect();
     let numbers: Vec<i64> = numbers.into_iter().collect();
-    let symbols =
-        sqlx::query_file!("sql/dictionary/symbols_by_id.sql", tenant.0, &numbers).fetch_all(connection).await?;
-    let texts: HashMap<i64, String> = symbols.into_iter().map(|symbol| (symbol.symbol_id, symbol.value)).collect();
+    // Past the cache: a budget over many users would wash out what the ledger needs there.
+    let texts = read_symbols(connection, tenant, &numbers).await?;
     rows.into_iter().map(|row| row.group(&texts)).collect()
 }
 

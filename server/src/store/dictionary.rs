@@ -61,7 +61,10 @@ impl Numbers {
     /// # Errors
     /// [`StoreError::Unreadable`] where it did not.
     pub fn symbol(&self, dimension: Dimension, value: &str) -> Result<i64, StoreError> {
-        self.symbols.get(&(dimension.value_space(), value.to_owned())).copied().ok_or(StoreError::Unreadable { what: "symbol" })
+        self.symbols
+            .get(&(dimension.value_space(), value.to_owned()))
+            .copied()
+            .ok_or(StoreError::Unreadable { what: "symbol" })
     }
 
     /// The number of a shape that the batch asked for.
@@ -165,15 +168,9 @@ impl Dictionary {
             }
             let rows = match step {
                 SymbolStep::Find => {
-                    sqlx::query_file_as!(
-                        SymbolRow,
-                        "sql/dictionary/find_symbols.sql",
-                        tenant.0,
-                        &codes,
-                        &values
-                    )
-                    .fetch_all(&mut *connection)
-                    .await?
+                    sqlx::query_file_as!(SymbolRow, "sql/dictionary/find_symbols.sql", tenant.0, &codes, &values)
+                        .fetch_all(&mut *connection)
+                        .await?
                 }
                 SymbolStep::Add => {
                     sqlx::query_file_as!(SymbolRow, "sql/dictionary/add_symbols.sql", tenant.0, &codes, &values)
@@ -200,9 +197,8 @@ impl Dictionary {
         if missing.is_empty() {
             return Ok(found);
         }
-        let rows = sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, &missing)
-            .fetch_all(&mut *connection)
-            .await?;
+        let rows =
+            sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, &missing).fetch_all(&mut *connection).await?;
         found.extend(rows.into_iter().map(|row| (row.digest, row.shape_id)));
         let (digests, contents) = absent(&found, wanted, "shape")?;
         if digests.is_empty() {
@@ -289,13 +285,10 @@ impl Dictionary {
     ) -> Result<HashMap<i64, Arc<str>>, StoreError> {
         let (mut found, missing) = split(&self.symbol_texts, tenant, numbers);
         if !missing.is_empty() {
-            let rows = sqlx::query_file!("sql/dictionary/symbols_by_id.sql", tenant.0, &missing)
-                .fetch_all(connection)
-                .await?;
-            for row in rows {
-                let text: Arc<str> = row.value.into();
-                self.symbol_texts.insert((tenant, row.symbol_id), text.clone());
-                found.insert(row.symbol_id, text);
+            for (number, text) in read_symbols(connection, tenant, &missing).await? {
+                let text: Arc<str> = text.into();
+                self.symbol_texts.insert((tenant, number), text.clone());
+                found.insert(number, text);
             }
         }
         Ok(found)
@@ -313,9 +306,8 @@ impl Dictionary {
     ) -> Result<HashMap<i64, Arc<Shape>>, StoreError> {
         let (mut found, missing) = split(&self.shape_contents, tenant, numbers);
         if !missing.is_empty() {
-            let rows = sqlx::query_file!("sql/dictionary/shapes_by_id.sql", tenant.0, &missing)
-                .fetch_all(connection)
-                .await?;
+            let rows =
+                sqlx::query_file!("sql/dictionary/shapes_by_id.sql", tenant.0, &missing).fetch_all(connection).await?;
             for row in rows {
                 let shape: Arc<Shape> = Arc::new(parsed(row.content, "shape")?);
                 self.shape_contents.insert((tenant, row.shape_id), shape.clone());
@@ -348,6 +340,19 @@ impl Dictionary {
         }
         Ok(found)
     }
+}
+
+/// The texts of these numbers, read from the table.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn read_symbols(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    numbers: &[i64],
+) -> Result<HashMap<i64, String>, StoreError> {
+    let rows = sqlx::query_file!("sql/dictionary/symbols_by_id.sql", tenant.0, numbers).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.symbol_id, row.value)).collect())
 }
 
 #[derive(Clone, Copy)]

@@ -83,9 +83,21 @@ pub async fn claim_external_keys(
     sqlx::query_file!("sql/ledger/add_external_keys.sql", tenant.0, sources, keys, ids)
         .execute(&mut *connection)
         .await?;
-    let rows = sqlx::query_file!("sql/ledger/find_external_keys.sql", tenant.0, sources, keys)
-        .fetch_all(connection)
-        .await?;
+    find_external_keys(connection, tenant, sources, keys).await
+}
+
+/// The event ids behind keys of other systems; unknown keys are left out.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn find_external_keys(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    sources: &[String],
+    keys: &[String],
+) -> Result<Vec<(String, String, Uuid)>, StoreError> {
+    let rows =
+        sqlx::query_file!("sql/ledger/find_external_keys.sql", tenant.0, sources, keys).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| (row.source, row.key, row.event_id)).collect())
 }
 
@@ -98,8 +110,7 @@ pub async fn insert_events(
     tenant: TenantId,
     rows: &[EventRow],
 ) -> Result<HashSet<Uuid>, StoreError> {
-    let inserted =
-        sqlx::query_file!("sql/ledger/insert_events.sql", tenant.0, rows as _).fetch_all(connection).await?;
+    let inserted = sqlx::query_file!("sql/ledger/insert_events.sql", tenant.0, rows as _).fetch_all(connection).await?;
     Ok(inserted.into_iter().map(|row| row.event_id).collect())
 }
 
@@ -158,16 +169,9 @@ pub async fn add_session_usage<'a>(
     let sessions: Vec<i64> = keys.iter().map(|key| key.session).collect();
     let descendants: Vec<bool> = keys.iter().map(|key| key.descendants).collect();
     let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
-    sqlx::query_file!(
-        "sql/ledger/add_session_usage.sql",
-        tenant.0,
-        &sessions,
-        &descendants,
-        &shapes,
-        &measures as _
-    )
-    .execute(connection)
-    .await?;
+    sqlx::query_file!("sql/ledger/add_session_usage.sql", tenant.0, &sessions, &descendants, &shapes, &measures as _)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -212,16 +216,8 @@ pub async fn add_user_rollup<'a>(
     let buckets: Vec<_> = keys.iter().map(|key| to_database(key.bucket)).collect();
     let users: Vec<i64> = keys.iter().map(|key| key.user).collect();
     let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
-    sqlx::query_file!(
-        "sql/ledger/add_user_rollup.sql",
-        tenant.0,
-        &grains,
-        &buckets,
-        &users,
-        &shapes,
-        &measures as _
-    )
-    .execute(connection)
-    .await?;
+    sqlx::query_file!("sql/ledger/add_user_rollup.sql", tenant.0, &grains, &buckets, &users, &shapes, &measures as _)
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -145,9 +145,8 @@ pub async fn lock(
     tenant: TenantId,
     ids: &[Uuid],
 ) -> Result<Vec<Reservation>, StoreError> {
-    let rows = sqlx::query_file_as!(Row, "sql/ledger/lock_reservations.sql", tenant.0, ids)
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query_file_as!(Row, "sql/ledger/lock_reservations.sql", tenant.0, ids).fetch_all(connection).await?;
     rows.into_iter().map(Reservation::try_from).collect()
 }
 
@@ -155,11 +154,7 @@ pub async fn lock(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn add(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    added: &[&Reservation],
-) -> Result<usize, StoreError> {
+pub async fn add(connection: &mut PgConnection, tenant: TenantId, added: &[&Reservation]) -> Result<usize, StoreError> {
     let ids: Vec<Uuid> = added.iter().map(|one| one.id).collect();
     let states: Vec<i16> = added.iter().map(|one| one.state.code()).collect();
     let create_times: Vec<_> = added.iter().map(|one| to_database(one.create_time)).collect();
@@ -225,13 +220,8 @@ pub async fn update(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn get(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    id: Uuid,
-) -> Result<Option<Reservation>, StoreError> {
-    let row =
-        sqlx::query_file_as!(Row, "sql/reservation/get.sql", tenant.0, id).fetch_optional(connection).await?;
+pub async fn get(connection: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Reservation>, StoreError> {
+    let row = sqlx::query_file_as!(Row, "sql/reservation/get.sql", tenant.0, id).fetch_optional(connection).await?;
     row.map(Reservation::try_from).transpose()
 }
 
@@ -258,17 +248,9 @@ pub async fn list(
 ) -> Result<Vec<Reservation>, StoreError> {
     let states: Vec<i16> = filter.states.iter().map(|state| state.code()).collect();
     let budget = filter.budget.map(|number| serde_json::json!([{ "budget": number }]));
-    let rows = sqlx::query_file_as!(
-        Row,
-        "sql/reservation/list.sql",
-        tenant.0,
-        &states,
-        budget,
-        filter.before,
-        limit
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query_file_as!(Row, "sql/reservation/list.sql", tenant.0, &states, budget, filter.before, limit)
+        .fetch_all(connection)
+        .await?;
     rows.into_iter().map(Reservation::try_from).collect()
 }
 

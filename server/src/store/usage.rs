@@ -367,27 +367,6 @@ pub async fn rows(connection: &mut PgConnection, tenant: TenantId, ids: &[Uuid])
     Ok(rows.into_iter().map(|row| row.event).collect())
 }
 
-/// The id behind a key of another system.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn id_of_external_key(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    source: &str,
-    key: &str,
-) -> Result<Option<Uuid>, StoreError> {
-    let rows = sqlx::query_file!(
-        "sql/ledger/find_external_keys.sql",
-        tenant.0,
-        &[source.to_owned()],
-        &[key.to_owned()]
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(rows.map(|row| row.event_id))
-}
-
 /// What a list of events is narrowed to, in numbers of the dictionaries. Newest start first.
 #[derive(Debug, Clone, Default)]
 pub struct ListFilter {
@@ -440,4 +419,3 @@ pub async fn list(
     .await?;
     Ok(rows.into_iter().map(|row| row.event).collect())
 }
-

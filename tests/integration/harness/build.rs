@@ -120,7 +120,6 @@ pub(crate) fn reserve(dimensions: v1::Dimensions, input: i64, max_output: i64) -
 
 /// The event settles this reservation.
 pub(crate) fn settling(mut event: v1::UsageEvent, reservation_id: &str) -> v1::UsageEvent {
-    event.reservation =
-        Some(v1::ReservationUse { reservation_id: reservation_id.to_owned(), keep_open: false });
+    event.reservation = Some(v1::ReservationUse { reservation_id: reservation_id.to_owned(), keep_open: false });
     event
 }

@@ -17,7 +17,7 @@ use crate::folder;
 /// # Errors
 /// If a rule is broken: the message names every finding. If a file cannot be read.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let sources = source::read_all(folder::workspace()?)?;
+    let sources = source::read_all(&folder::workspace()?)?;
     let findings: Vec<String> = [
         text::long_files(&sources),
         text::unfinished_work(&sources),

@@ -108,7 +108,8 @@ fn nested_budgets_must_all_pass() {
 
 #[test]
 fn decision_9_the_severest_rule_that_fires_wins() {
-    let rules = vec![rule("0.5", Action::Alert, &[]), rule("0.8", Action::Throttle, &[]), rule("1", Action::Block, &[])];
+    let rules =
+        vec![rule("0.5", Action::Alert, &[]), rule("0.8", Action::Throttle, &[]), rule("1", Action::Block, &[])];
     let budget = budget("0.1", rules);
     let at = |counter: &str| decided(&call(), &[(&budget, &spent(counter))], false);
     assert_eq!((at("0.01").decision, at("0.01").fired[0]), (Decision::Allowed, None));
@@ -180,10 +181,7 @@ fn a_free_model_passes_an_exhausted_budget_in_dollars_unless_a_fallback_costs() 
 fn invariant_7_an_unpriced_model_is_refused_by_a_hard_budget_in_dollars_unless_told_otherwise() {
     let unknown = [demand("nobody", "no-such-model", 1_000)];
     let mut budget = hard("1");
-    assert_eq!(
-        decided(&unknown, &[(&budget, &spent("0"))], false).decision,
-        Decision::Denied(Refusal::Unpriced)
-    );
+    assert_eq!(decided(&unknown, &[(&budget, &spent("0"))], false).decision, Decision::Denied(Refusal::Unpriced));
     budget.unpriced = Some(Choice::Allow);
     assert_eq!(decided(&unknown, &[(&budget, &spent("0"))], false).decision, Decision::Allowed);
     budget.unpriced = None;

@@ -144,14 +144,17 @@ mod tests {
 
     #[test]
     fn the_rule_places_every_call() {
-        assert_eq!([0, 4, 16, 21, 31, 32].map(|index| plan(index).model.1), [
-            "claude-3-5-sonnet-20241022",
-            "gemini-1.5-flash",
-            "gpt-4o-mini",
-            "gpt-4o",
-            "gpt-4o",
-            "claude-3-5-sonnet-20241022"
-        ]);
+        assert_eq!(
+            [0, 4, 16, 21, 31, 32].map(|index| plan(index).model.1),
+            [
+                "claude-3-5-sonnet-20241022",
+                "gemini-1.5-flash",
+                "gpt-4o-mini",
+                "gpt-4o",
+                "gpt-4o",
+                "claude-3-5-sonnet-20241022"
+            ]
+        );
         let dimensions: v1::Dimensions = plan(32 + 5).dimensions.into();
         assert_eq!(dimensions.root_session_id, "p-workflow-5");
         assert_eq!(dimensions.session_id, "p-workflow-5-researcher");

@@ -119,8 +119,11 @@ impl Demo<'_> {
         if holds.is_ok() && !self.arguments.once {
             self.interrupt.cancelled().await;
         }
+        let pool = running.app.pool.clone();
         running.stop();
         running.stopped().await;
+        // Before a private Postgres stops, so that it has nobody to disconnect.
+        pool.close().await;
         holds
     }
 
@@ -163,7 +166,8 @@ impl Demo<'_> {
     }
 
     fn trace_name(&self) -> String {
-        let credit = || "the Azure LLM inference trace 2023 (conversation; Patel et al., ISCA 2024; CC-BY 4.0)".to_owned();
+        let credit =
+            || "the Azure LLM inference trace 2023 (conversation; Patel et al., ISCA 2024; CC-BY 4.0)".to_owned();
         self.arguments.trace.as_ref().map_or_else(credit, |file| file.display().to_string())
     }
 
@@ -178,7 +182,8 @@ impl Demo<'_> {
         if !self.arguments.no_budgets {
             budgets::create(&client, &running.app.catalog, &self.project, &calls).await?;
         }
-        let hour = Timestamp::now().round(jiff::TimestampRound::new().smallest(Unit::Hour).mode(jiff::RoundMode::Floor))?;
+        let hour =
+            Timestamp::now().round(jiff::TimestampRound::new().smallest(Unit::Hour).mode(jiff::RoundMode::Floor))?;
         let planned = u64::try_from(calls.len()).unwrap_or(u64::MAX);
         let tally = SharedTally::default();
         let mut live = Live::watch(&client, &self.project, hour);
@@ -200,7 +205,8 @@ impl Demo<'_> {
             anyhow::bail!("the stream of totals ended: {failure}");
         }
         let summaries = summaries::ask(&client, &self.project, SystemTime::from(hour)).await?;
-        let audit = audit(&running.app.pool, &running.app.dictionary, TenantId::LOCAL).await.context("the audit failed")?;
+        let audit =
+            audit(&running.app.pool, &running.app.dictionary, TenantId::LOCAL).await.context("the audit failed")?;
         Ok(with_tally(&tally, |tally| {
             self.report(tally, endpoint, planned, summaries, audit, &latest, Timing::new(tally, started, replayed))
         }))

@@ -179,8 +179,11 @@ impl Report {
     fn write_outcomes(&self, output: &mut dyn Write) -> io::Result<()> {
         writeln!(output, "\nrecorded {}", self.recorded.sums)?;
         let Outcomes { refused, downgraded, failed, first_refusal, first_downgrade, first_failure } = &self.outcomes;
-        let lines =
-            [("refused", refused, first_refusal), ("downgraded", downgraded, first_downgrade), ("failed", failed, first_failure)];
+        let lines = [
+            ("refused", refused, first_refusal),
+            ("downgraded", downgraded, first_downgrade),
+            ("failed", failed, first_failure),
+        ];
         for (what, calls, first) in lines {
             if let Some(first) = first {
                 writeln!(output, "{what} {calls} calls, the first one: {first}")?;

@@ -150,8 +150,9 @@ struct Bars {
 impl Bars {
     fn new(calls: u64) -> Self {
         let all = MultiProgress::new();
-        let style = ProgressStyle::with_template("{spinner} {wide_bar:.cyan/blue} {pos}/{len} calls  {elapsed_precise}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template("{spinner} {wide_bar:.cyan/blue} {pos}/{len} calls  {elapsed_precise}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
         let calls = all.add(ProgressBar::new(calls).with_style(style));
         let totals = all.add(text_line());
         Self { all, calls, totals, lines: BTreeMap::new() }
@@ -182,9 +183,9 @@ impl Bars {
     /// The line of this key, made where it is new: agents stand above budgets, both by name.
     fn line(&mut self, key: &str) -> &ProgressBar {
         let before = self.lines.range(..key.to_owned()).next_back().map(|(_, bar)| bar.clone());
-        self.lines.entry(key.to_owned()).or_insert_with(|| {
-            self.all.insert_after(&before.unwrap_or_else(|| self.totals.clone()), text_line())
-        })
+        self.lines
+            .entry(key.to_owned())
+            .or_insert_with(|| self.all.insert_after(&before.unwrap_or_else(|| self.totals.clone()), text_line()))
     }
 
     /// Leaves everything on the screen as it is.

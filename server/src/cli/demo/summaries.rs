@@ -101,11 +101,5 @@ impl RunSummary {
 
 fn cells(group: &str, sums: &Sums) -> [String; 5] {
     let Sums { calls, input_tokens, output_tokens, usd } = sums;
-    [
-        group.to_owned(),
-        grouped(*calls),
-        grouped(*input_tokens),
-        grouped(*output_tokens),
-        usd.normalize().to_string(),
-    ]
+    [group.to_owned(), grouped(*calls), grouped(*input_tokens), grouped(*output_tokens), usd.normalize().to_string()]
 }

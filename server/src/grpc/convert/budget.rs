@@ -1,9 +1,7 @@
 //! Budgets, windows and counters.
 
 use tollgate_domain::amount::Amount;
-use tollgate_domain::budget::{
-    Action, Basis, Budget, BudgetState, Carry, Choice, Mode, OnExpire, Rule, Unit,
-};
+use tollgate_domain::budget::{Action, Basis, Budget, BudgetState, Carry, Choice, Mode, OnExpire, Rule, Unit};
 use tollgate_domain::violation::Violations;
 use tollgate_domain::window::{Window, WindowKind};
 use tollgate_proto::v1;

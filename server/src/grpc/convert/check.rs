@@ -50,7 +50,11 @@ pub fn check(message: v1::CheckBudgetRequest) -> Result<CheckRequest, AppError> 
         (None, Some(_)) => Default::default(),
         (message, _) => required_model(&mut found, "model", message),
     };
-    found.add_if(fallbacks.len() > FALLBACKS_LIMIT, "fallbacks", format!("must have at most {FALLBACKS_LIMIT} entries"));
+    found.add_if(
+        fallbacks.len() > FALLBACKS_LIMIT,
+        "fallbacks",
+        format!("must have at most {FALLBACKS_LIMIT} entries"),
+    );
     let fallbacks = fallbacks
         .into_iter()
         .enumerate()
@@ -105,8 +109,7 @@ fn estimate(found: &mut Violations, path: &str, message: Option<v1::Estimate>) -
         format!("{path}.amount_usd"),
         "must not be negative",
     );
-    let estimate =
-        Estimate { input_tokens, cache_read_tokens, max_output_tokens, choices, calls, units, amount_usd };
+    let estimate = Estimate { input_tokens, cache_read_tokens, max_output_tokens, choices, calls, units, amount_usd };
     match estimate.validated(path) {
         Ok(estimate) => estimate,
         Err(violations) => {
@@ -121,20 +124,15 @@ fn estimate(found: &mut Violations, path: &str, message: Option<v1::Estimate>) -
 /// # Errors
 /// [`AppError::Invalid`] with every violation.
 pub fn extension(message: v1::ExtendReservationRequest) -> Result<ExtendRequest, AppError> {
-    let v1::ExtendReservationRequest {
-        reservation_id,
-        ttl,
-        sequence,
-        running_usage,
-        raise_to,
-        model: model_message,
-    } = message;
+    let v1::ExtendReservationRequest { reservation_id, ttl, sequence, running_usage, raise_to, model: model_message } =
+        message;
     let mut found = Violations::new();
     let id = uuid_v7(&mut found, "reservation_id", &reservation_id);
     let ttl = lead(&mut found, ttl);
     found.add_if(sequence < 1, "sequence", "must be at least 1 and rise with every extension");
     let running = running_usage.and_then(|message| usage(&mut found, "running_usage", message));
-    let model = model_message.map(|message| model(&mut found, "model", message)).filter(|model| !model.model.is_empty());
+    let model =
+        model_message.map(|message| model(&mut found, "model", message)).filter(|model| !model.model.is_empty());
     found.add_if(model.is_some() && raise_to.is_none(), "model", "may be set only with raise_to");
     let raise = raise_to.map(|message| (model, estimate(&mut found, "raise_to", Some(message))));
     let Some(id) = id else { return Err(found.into_result(()).err().unwrap_or_default().into()) };

@@ -150,9 +150,7 @@ fn event_key(found: &mut Violations, path: &str, key: Option<v1::usage_event::Ke
             found.add(format!("{path}.event_id"), "must be set, or external_key");
             None
         }
-        Some(v1::usage_event::Key::EventId(id)) => {
-            uuid_v7(found, &format!("{path}.event_id"), &id).map(EventKey::Id)
-        }
+        Some(v1::usage_event::Key::EventId(id)) => uuid_v7(found, &format!("{path}.event_id"), &id).map(EventKey::Id),
         Some(v1::usage_event::Key::ExternalKey(key)) => external_key(found, &format!("{path}.external_key"), key),
     }
 }
@@ -170,11 +168,7 @@ fn required_text(found: &mut Violations, field: &str, value: String, limit: usiz
     text(found, field, value, limit)
 }
 
-fn reservation_use(
-    found: &mut Violations,
-    path: &str,
-    message: &v1::ReservationUse,
-) -> Option<ReservationUse> {
+fn reservation_use(found: &mut Violations, path: &str, message: &v1::ReservationUse) -> Option<ReservationUse> {
     let v1::ReservationUse { reservation_id, keep_open } = message;
     let reservation_id = uuid_v7(found, &format!("{path}.reservation_id"), reservation_id)?;
     Some(ReservationUse { reservation_id, keep_open: *keep_open })
@@ -302,12 +296,12 @@ pub fn to_record(stored: &StoredEvent) -> v1::UsageRecord {
     }
 }
 
-/// Broken field rules as the items of a batch show them.
+/// Broken field rules as the items of a batch show them: with paths from their event on.
 pub fn to_violations(violations: &[Violation]) -> Vec<v1::FieldViolation> {
     violations
         .iter()
         .map(|Violation { field, description }| v1::FieldViolation {
-            field: field.clone(),
+            field: field.strip_prefix("event.").unwrap_or(field).to_owned(),
             description: description.clone(),
         })
         .collect()

@@ -95,12 +95,8 @@ pub fn request(message: v1::GetSummaryRequest) -> Result<(SummaryRequest, Mask, 
         found.add("top", "must not be negative");
         0
     });
-    let page_size = page_size(
-        &mut found,
-        size,
-        tollgate_domain::summary::PAGE_SIZE,
-        tollgate_domain::summary::PAGE_SIZE_LIMIT,
-    );
+    let page_size =
+        page_size(&mut found, size, tollgate_domain::summary::PAGE_SIZE, tollgate_domain::summary::PAGE_SIZE_LIMIT);
     let (Some(start), Some(end), Some(order_by)) = (start, end, order_by) else {
         return Err(found.into_result(()).err().unwrap_or_default().into());
     };

@@ -15,7 +15,8 @@ const UNITS_LIMIT: usize = 32;
 /// Validated usage.
 pub fn usage(violations: &mut Violations, path: &str, message: v1::TokenUsage) -> Option<TokenUsage> {
     let v1::TokenUsage { total_input_tokens, total_output_tokens, reported_total, parts, quality } = message;
-    let mut total = |name: &str, value: Option<i64>| value.map(|value| count(violations, &format!("{path}.{name}"), value));
+    let mut total =
+        |name: &str, value: Option<i64>| value.map(|value| count(violations, &format!("{path}.{name}"), value));
     let total_input = total("total_input_tokens", total_input_tokens);
     let total_output = total("total_output_tokens", total_output_tokens);
     let reported_total = total("reported_total", reported_total);
