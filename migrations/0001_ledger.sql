@@ -67,6 +67,9 @@ CREATE INDEX usage_event_by_time ON usage_event
 CREATE INDEX usage_event_by_session ON usage_event
     (tenant_id, session_id, date_bin('1 hour', start_time, '2000-01-01 00:00:00+00')) WHERE session_id IS NOT NULL;
 
+-- For what is asked by charge time: a budget that counts back, summaries by charge time.
+CREATE INDEX usage_event_by_charge ON usage_event USING brin (charge_time);
+
 -- What one insert of events carries: a type of its own, so that the table can grow columns under an older server.
 CREATE TYPE usage_event_v1 AS (
     event_id uuid, start_time timestamptz, charge_time timestamptz, record_time timestamptz, end_time timestamptz,

@@ -63,6 +63,9 @@ macro_rules! decimal_quantity {
             /// Nothing.
             pub const ZERO: Self = Self(Decimal::ZERO);
 
+            /// The greatest that can be held.
+            pub const MAX: Self = Self(Decimal::from_parts(268_435_455, 1_042_612_833, 542_101_086, false, SCALE));
+
             /// Takes a decimal that already fits the scale and the size.
             ///
             /// # Errors
@@ -175,6 +178,11 @@ impl Amount {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_greatest_is_what_the_database_holds() {
+        assert_eq!(Amount::MAX.to_string(), "9999999999999999.999999999999");
+    }
 
     #[test]
     fn limit_is_ten_to_the_sixteenth() {

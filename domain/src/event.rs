@@ -296,6 +296,13 @@ mod tests {
         assert_eq!(event().fingerprint(), retry.fingerprint());
     }
 
+    /// A retry may come across an upgrade: whoever changes what goes into the digest raises `FINGERPRINT_VERSION`.
+    #[test]
+    fn decision_7_the_fingerprint_of_version_1_never_changes() {
+        assert_eq!(FINGERPRINT_VERSION, 1);
+        assert_eq!(event().fingerprint().to_string(), "a0af5cf6-fba2-7f70-739c-a372ed2abc25");
+    }
+
     #[test]
     fn decision_7_other_content_is_named() {
         let mut other = event();

@@ -76,7 +76,7 @@ impl Part {
     }
 
     /// Charges `amount` against this hold: the charge is taken out of what is held (or presumed), and, unless more
-    /// attempts follow, the rest is freed.
+    /// attempts follow, the rest is freed. `late`: the reservation has run out.
     ///
     /// # Errors
     /// [`AmountError::TooLarge`].
@@ -85,9 +85,9 @@ impl Part {
         counter: &mut Counter,
         amount: Amount,
         keep_open: bool,
+        late: bool,
         limit: Amount,
     ) -> Result<Charged, AmountError> {
-        let late = !self.presumed.is_zero() || self.held.is_zero();
         let held = if keep_open { self.held.min(amount) } else { self.held };
         counter.free(held)?;
         self.held = self.held.minus(held)?;
@@ -167,16 +167,16 @@ mod tests {
     #[test]
     fn the_last_settle_frees_the_rest() {
         let (mut part, mut counter) = held("10");
-        part.charge(&mut counter, amount("4"), false, amount("100")).unwrap();
+        part.charge(&mut counter, amount("4"), false, false, amount("100")).unwrap();
         assert_eq!((counter.spent, counter.held), (amount("4"), Amount::ZERO));
     }
 
     #[test]
     fn decision_3_one_hold_spans_many_attempts() {
         let (mut part, mut counter) = held("10");
-        part.charge(&mut counter, amount("4"), true, amount("100")).unwrap();
+        part.charge(&mut counter, amount("4"), true, false, amount("100")).unwrap();
         assert_eq!((counter.spent, counter.held), (amount("4"), amount("6")));
-        part.charge(&mut counter, amount("7"), true, amount("100")).unwrap();
+        part.charge(&mut counter, amount("7"), true, false, amount("100")).unwrap();
         assert_eq!((counter.spent, counter.held), (amount("11"), Amount::ZERO));
         part.release(&mut counter).unwrap();
         assert_eq!((part.charged, counter.held), (amount("11"), Amount::ZERO));
@@ -187,7 +187,7 @@ mod tests {
         let (mut part, mut counter) = held("10");
         part.expire(&mut counter, OnExpire::Presume, None).unwrap();
         assert_eq!((counter.held, counter.presumed), (Amount::ZERO, amount("10")));
-        part.charge(&mut counter, amount("4"), false, amount("100")).unwrap();
+        part.charge(&mut counter, amount("4"), false, false, amount("100")).unwrap();
         assert_eq!((counter.spent, counter.presumed), (amount("4"), Amount::ZERO));
     }
 

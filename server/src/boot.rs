@@ -131,7 +131,11 @@ impl Database {
     /// A pool for reads and administration.
     pub fn pool(&self, config: &DatabaseConfig) -> PgPool {
         let timeout = config.statement_timeout.as_millis().to_string();
-        let options = self.pooled.clone().options([("statement_timeout", timeout)]);
+        // Filters that are not given are NULL parameters: only a plan for the values at hand can leave them out.
+        let options = self
+            .pooled
+            .clone()
+            .options([("statement_timeout", timeout.as_str()), ("plan_cache_mode", "force_custom_plan")]);
         connect::pool(options, config.connections, config.acquire_timeout)
     }
 
@@ -194,7 +198,9 @@ pub async fn start(
     let source = DatabaseSource::new(pool.clone(), dictionary.clone());
     let hub = Hub::new(config.live.settings(), source, draining.clone());
     let writers = u32::try_from(config.ledger.writers).unwrap_or(u32::MAX);
-    let ledger_pool = connect::pool(database.pooled.clone(), writers, config.database.acquire_timeout);
+    // The ledger bounds its batches itself; a role's own limits would only break them half way.
+    let unlimited = database.pooled.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+    let ledger_pool = connect::pool(unlimited, writers, config.database.acquire_timeout);
     let ledger = Ledger::start(ledger_pool, dictionary.clone(), hub.clone(), config.ledger.settings());
     let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, catalog);
 

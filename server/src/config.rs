@@ -289,8 +289,12 @@ impl Config {
             return invalid("server.message_bytes", "must be at least 64 KiB");
         }
         for (key, url) in [("database.url", &self.database.url), ("database.direct_url", &self.database.direct_url)] {
+            let usable = |url: &str| {
+                let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+                postgres && url.parse::<sqlx::postgres::PgConnectOptions>().is_ok()
+            };
             if let Some(url) = url
-                && url.expose_secret().parse::<sqlx::postgres::PgConnectOptions>().is_err()
+                && !usable(url.expose_secret())
             {
                 return invalid(key, "must be a URL such as postgres://user:password@host:5432/tollgate");
             }

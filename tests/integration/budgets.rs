@@ -227,7 +227,8 @@ async fn budgets_are_created_read_changed_and_deleted() {
 
     let delete = v1::DeleteBudgetRequest { budget_id: "b".to_owned(), ..Default::default() };
     server.budgets.delete_budget(delete.clone()).await.unwrap();
-    assert_eq!(server.budgets.delete_budget(delete).await.unwrap_err().code(), Code::FailedPrecondition);
+    let again = server.budgets.delete_budget(delete).await.unwrap().into_inner().budget.unwrap();
+    assert_eq!(again.state(), v1::budget::State::Deleted, "deleting again is safe");
     let list = server.budgets.list_budgets(v1::ListBudgetsRequest::default()).await.unwrap().into_inner();
     assert!(list.budgets.is_empty());
     let all = v1::ListBudgetsRequest { show_deleted: true, ..Default::default() };
@@ -296,4 +297,46 @@ async fn last_match_time_shows_a_selector_that_matches() {
         budget.last_match_time
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_limit_as_large_as_can_be_held_stops_nothing() {
+    let mut server = TestServer::start().await;
+    let rules = vec![rule("1.2", v1::Action::Alert), block()];
+    let unlimited = v1::Budget { rules, ..budget("b", "9999999999999999") };
+    server.budgets.create_budget(create(unlimited)).await.unwrap();
+    let answer = server.usage.record_usage(record(event(session("s"), 1_000, 1_000))).await.unwrap().into_inner();
+    assert_eq!(answer.budgets[0].spent, ONE_CALL);
+    assert_eq!(check(&server, reserve(session("s"), 1_000, 1_000)).await.decision(), v1::Decision::Allowed);
+}
+
+#[tokio::test]
+async fn changes_of_different_fields_at_once_all_stand() {
+    let mut server = TestServer::start().await;
+    server.budgets.create_budget(create(budget("b", "1000"))).await.unwrap();
+    let update = |path: &str, budget: v1::Budget| {
+        let mut budgets = server.budgets.clone();
+        let request = v1::UpdateBudgetRequest {
+            budget: Some(v1::Budget { budget_id: "b".to_owned(), ..budget }),
+            update_mask: Some(prost_types::FieldMask { paths: vec![path.to_owned()] }),
+            ..Default::default()
+        };
+        async move { budgets.update_budget(request).await.unwrap() }
+    };
+    for round in 0..10 {
+        let limit = v1::Budget { limit: format!("{}", 10 + round), ..Default::default() };
+        let name = v1::Budget { display_name: format!("round {round}"), ..Default::default() };
+        futures::future::join(update("limit", limit), update("display_name", name)).await;
+        let request = v1::GetBudgetRequest { budget_id: "b".to_owned() };
+        let budget = server.budgets.clone().get_budget(request).await.unwrap().into_inner().budget.unwrap();
+        assert_eq!((budget.limit, budget.display_name), (format!("{}", 10 + round), format!("round {round}")));
+    }
+}
+
+#[tokio::test]
+async fn an_estimate_of_nothing_does_not_pass_an_overspent_budget() {
+    let mut server = TestServer::start().await;
+    server.budgets.create_budget(create(budget("b", "0.01"))).await.unwrap();
+    server.usage.record_usage(record(event(session("s"), 1_000, 1_000))).await.unwrap();
+    assert_eq!(check(&server, reserve(session("s"), 0, 0)).await.decision(), v1::Decision::Denied);
 }

@@ -19,10 +19,13 @@ use crate::harness::refusal::Refusal;
 /// Sets one text of a request.
 type Text<M> = (&'static str, usize, fn(&mut M) -> &mut String);
 
+/// Changes a good request.
+type Change<M> = Box<dyn Fn(&mut M) + Send>;
+
 /// A good request with one change.
 struct Case<M> {
     what: String,
-    change: Box<dyn Fn(&mut M) + Send>,
+    change: Change<M>,
     refusal: Refusal,
 }
 
@@ -57,11 +60,11 @@ fn texts<M: 'static>(path: &str, texts: &[Text<M>]) -> Vec<Case<M>> {
 }
 
 /// Exactly as long as allowed: each is taken.
-fn longest<M: 'static>(texts: &[Text<M>]) -> Vec<(String, Box<dyn Fn(&mut M) + Send>)> {
+fn longest<M: 'static>(texts: &[Text<M>]) -> Vec<(String, Change<M>)> {
     let taken = |(name, limit, text): &Text<M>| {
         let (limit, text) = (*limit, *text);
         let change = move |message: &mut M| *text(message) = "x".repeat(limit);
-        (format!("{name} of {limit} bytes"), Box::new(change) as Box<dyn Fn(&mut M) + Send>)
+        (format!("{name} of {limit} bytes"), Box::new(change) as Change<M>)
     };
     texts.iter().map(taken).collect()
 }
@@ -165,12 +168,20 @@ fn dimensions(path: &str) -> Vec<Case<v1::Dimensions>> {
         }),
         case("17 labels", &[&at("labels")], |one: &mut v1::Dimensions| one.labels = labels(17)),
         case("a label without a key", &[&at("labels")], |one: &mut v1::Dimensions| label(one, "", "value")),
-        case("a label of 257 bytes", &[&at("labels[tier]")], |one: &mut v1::Dimensions| label(one, "tier", &"x".repeat(257))),
-        case("a label with a NUL", &[&at("labels[tier]")], |one: &mut v1::Dimensions| label(one, "tier", "\0")),
-        case("a label's key of 65 bytes", &[&at(&format!("labels key `{}`", "x".repeat(64)))], |one: &mut v1::Dimensions| {
-            label(one, &"x".repeat(65), "value");
+        case("a label of 257 bytes", &[&at("labels[tier]")], |one: &mut v1::Dimensions| {
+            label(one, "tier", &"x".repeat(257));
         }),
-        case("a label's key with a NUL", &[&at("labels key `a\0`")], |one: &mut v1::Dimensions| label(one, "a\0", "value")),
+        case("a label with a NUL", &[&at("labels[tier]")], |one: &mut v1::Dimensions| label(one, "tier", "\0")),
+        case(
+            "a label's key of 65 bytes",
+            &[&at(&format!("labels key `{}`", "x".repeat(64)))],
+            |one: &mut v1::Dimensions| {
+                label(one, &"x".repeat(65), "value");
+            },
+        ),
+        case("a label's key with a NUL", &[&at("labels key `a\0`")], |one: &mut v1::Dimensions| {
+            label(one, "a\0", "value");
+        }),
     ]);
     cases
 }

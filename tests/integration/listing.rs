@@ -72,7 +72,8 @@ fn varied(number: usize) -> v1::UsageEvent {
     dimensions.agent_name = if number % 5 == 4 { String::new() } else { format!("a{}", number % 2) };
     dimensions.workflow_step = (number % 6 != 5).then_some(i32::try_from(number % 6).unwrap());
     if number.is_multiple_of(2) {
-        dimensions.labels = HashMap::from([("tier".to_owned(), if number % 4 == 0 { "gold" } else { "tin" }.to_owned())]);
+        let tier = if number.is_multiple_of(4) { "gold" } else { "tin" };
+        dimensions.labels = HashMap::from([("tier".to_owned(), tier.to_owned())]);
     }
     let mut event = event(dimensions, 1, 1);
     event.start_time = Some(later("2026-05-01T10:00:00Z", i64::try_from(number).unwrap() * 600));
@@ -130,7 +131,9 @@ async fn filters_select_exactly_what_they_say() {
         ("no user or one", filtered(vec![absent(condition(user(), &["u1"]))]), |number| matches!(number % 4, 1 | 3)),
         ("not one user", filtered(vec![not(condition(user(), &["u1"]))]), |number| number % 4 != 1),
         ("any user", filtered(vec![not(absent(condition(user(), &[])))]), |number| number % 4 != 3),
-        ("any user but one", filtered(vec![not(absent(condition(user(), &["u1"])))]), |number| matches!(number % 4, 0 | 2)),
+        ("any user but one", filtered(vec![not(absent(condition(user(), &["u1"])))]), |number| {
+            matches!(number % 4, 0 | 2)
+        }),
         ("not an unknown user", filtered(vec![not(condition(user(), &["u9"]))]), |_| true),
         ("the name of another dimension", of(user(), &["s1"]), |_| false),
         ("one agent", of(key("agent_name"), &["a1"]), |number| number % 5 != 4 && number % 2 == 1),
@@ -145,7 +148,9 @@ async fn filters_select_exactly_what_they_say() {
         ("not one label", filtered(vec![not(condition(label("tier"), &["gold"]))]), |number| number % 4 != 0),
         ("an unknown label", of(label("level"), &["gold"]), |_| false),
         ("the model that answered", models(&["gpt-4o-mini"]), |number| number % 3 == 1),
-        ("the model that was asked, where none is known to have answered", models(&["gpt-4o"]), |number| number % 3 != 1),
+        ("the model that was asked, where none is known to have answered", models(&["gpt-4o"]), |number| {
+            number % 3 != 1
+        }),
         ("two models", models(&["gpt-4o", "gpt-4o-mini"]), |_| true),
         ("the model as a dimension", of(key("model"), &["gpt-4o-mini"]), |number| number % 3 == 1),
         ("the operation", of(key("operation_name"), &["chat"]), |_| true),
@@ -161,7 +166,9 @@ async fn filters_select_exactly_what_they_say() {
         ),
         ("from an instant on", range(Some("2026-05-01T11:00:00Z"), None), |number| number >= 6),
         ("before an instant", range(None, Some("2026-05-01T11:00:00Z")), |number| number < 6),
-        ("between", range(Some("2026-05-01T10:10:00Z"), Some("2026-05-01T13:00:00Z")), |number| (1..18).contains(&number)),
+        ("between", range(Some("2026-05-01T10:10:00Z"), Some("2026-05-01T13:00:00Z")), |number| {
+            (1..18).contains(&number)
+        }),
         ("just after a start", range(Some("2026-05-01T10:10:00.000001Z"), Some("2026-05-01T10:20:00Z")), |_| false),
         ("an empty range", range(Some("2026-05-01T13:00:00Z"), Some("2026-05-01T10:00:00Z")), |_| false),
     ];

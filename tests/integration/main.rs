@@ -1,5 +1,12 @@
 //! The one integration binary: every capability against a real Postgres, over real sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by failing"
+)]
+
 mod budgets;
 mod crash;
 mod field_rules;

@@ -8,9 +8,7 @@ use tollgate_proto::v1::batch_record_usage_response::item::Item;
 use tonic::Code;
 
 use crate::harness::TestServer;
-use crate::harness::build::{
-    budget, create, event, id, model, now, record, reserve, session, settling, tokens, user,
-};
+use crate::harness::build::{budget, create, event, id, model, now, record, reserve, session, settling, tokens, user};
 use crate::harness::refusal::{Refusal, metadata, reason};
 use crate::harness::time::{at, from_wire, id_at, milliseconds, seconds_from_now};
 
@@ -306,8 +304,7 @@ async fn a_retry_storm_of_one_event_over_two_replicas_counts_once() {
     server.budgets.clone().create_budget(create(budget("b", "1000"))).await.unwrap();
     let event = event(session("s1"), 1_000, 1_000);
     let sends = (0..200).map(|number| send(if number % 2 == 0 { &server } else { &replica }, event.clone()));
-    let answers: Vec<v1::RecordUsageResponse> =
-        join_all(sends).await.into_iter().collect::<Result<_, _>>().unwrap();
+    let answers: Vec<v1::RecordUsageResponse> = join_all(sends).await.into_iter().collect::<Result<_, _>>().unwrap();
     let recorded = answers.iter().filter(|answer| answer.result() == v1::RecordResult::Recorded).count();
     assert_eq!(recorded, 1);
     for answer in &answers {
@@ -352,8 +349,7 @@ async fn an_external_key_counts_once_and_finds_its_event() {
     let replica = server.replica().await;
     let sent = externally(event(session("s1"), 1_000, 1_000), external("litellm", "k1"));
     let sends = (0..40).map(|number| send(if number % 2 == 0 { &server } else { &replica }, sent.clone()));
-    let answers: Vec<v1::RecordUsageResponse> =
-        join_all(sends).await.into_iter().collect::<Result<_, _>>().unwrap();
+    let answers: Vec<v1::RecordUsageResponse> = join_all(sends).await.into_iter().collect::<Result<_, _>>().unwrap();
     assert_eq!(answers.iter().filter(|answer| answer.result() == v1::RecordResult::Recorded).count(), 1);
     assert!(answers.iter().all(|answer| answer.event_id == answers[0].event_id));
 
@@ -494,16 +490,13 @@ async fn decision_16_a_reported_cost_never_replaces_an_unpriced_one() {
 }
 
 #[tokio::test]
-async fn a_huge_reported_cost_does_not_keep_later_events_out() {
+async fn the_greatest_reported_costs_do_not_keep_later_events_out() {
     let server = TestServer::start().await;
-    let reported = |amount: &str| {
+    for _ in 0..50 {
         let mut event = event(session("s1"), 1_000, 1_000);
-        (event.reported_cost, event.reported_currency) = (amount.to_owned(), "USD".to_owned());
-        event
-    };
-    send(&server, reported("9999999999999999")).await.unwrap();
-    let answer = send(&server, reported("9999999999999999")).await;
-    assert!(answer.is_ok(), "{answer:?}");
+        (event.reported_cost, event.reported_currency) = ("1000000000".to_owned(), "USD".to_owned());
+        send(&server, event).await.unwrap();
+    }
     send(&server, event(session("s1"), 1_000, 1_000)).await.unwrap();
     server.assert_audit_holds().await;
 }
@@ -549,11 +542,7 @@ async fn every_class_has_its_own_price() {
         totals.parts.iter().map(|part| (part.token_class(), part.tokens)).collect();
     assert_eq!(
         classes,
-        [
-            (v1::TokenClass::CacheRead, 6_000),
-            (v1::TokenClass::CacheWrite, 3_000),
-            (v1::TokenClass::Reasoning, 200),
-        ]
+        [(v1::TokenClass::CacheRead, 6_000), (v1::TokenClass::CacheWrite, 3_000), (v1::TokenClass::Reasoning, 200),]
     );
     server.assert_audit_holds().await;
 }

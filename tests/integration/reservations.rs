@@ -5,7 +5,7 @@ use tollgate_proto::v1;
 use tonic::Code;
 
 use crate::harness::TestServer;
-use crate::harness::build::{budget, create, event, record, reserve, session, settling, tokens};
+use crate::harness::build::{budget, create, event, model, record, reserve, session, settling, tokens};
 use crate::harness::wait::until;
 
 async fn held(server: &TestServer, request: v1::CheckBudgetRequest) -> String {
@@ -288,4 +288,90 @@ async fn reservations_are_listed_by_state_budget_and_dimension() {
         ..Default::default()
     };
     assert_eq!(list(of_session).await.reservations.len(), 2);
+}
+
+#[tokio::test]
+async fn decision_11_an_extension_that_is_retried_gets_the_same_answer() {
+    let mut server = TestServer::start().await;
+    server.budgets.create_budget(create(budget("b", "0.02"))).await.unwrap();
+    let id = held(&server, reserve(session("s"), 1_000, 1_000)).await;
+    let extension = v1::ExtendReservationRequest {
+        reservation_id: id,
+        sequence: 7,
+        running_usage: Some(tokens(1_000, 9_000)),
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        let answer = server.budgets.extend_reservation(extension.clone()).await.unwrap().into_inner();
+        assert_eq!(answer.decision(), v1::Decision::Denied);
+    }
+}
+
+#[tokio::test]
+async fn a_raise_to_a_dearer_model_meets_all_of_its_budgets_and_stays() {
+    let mut server = TestServer::start().await;
+    let of_model = |budget_id: &str, limit: &str, name: &str| v1::Budget {
+        models: vec![model("", name)],
+        ..budget(budget_id, limit)
+    };
+    server.budgets.create_budget(create(of_model("full", "0.001", "claude-3-5-sonnet-20241022"))).await.unwrap();
+    server.budgets.create_budget(create(of_model("open", "1", "gpt-4o"))).await.unwrap();
+    let cheap =
+        v1::CheckBudgetRequest { model: Some(model("openai", "gpt-4o-mini")), ..reserve(session("s"), 1_000, 1_000) };
+    let id = held(&server, cheap).await;
+    let raise = |sequence: i64, to: v1::ModelRef| v1::ExtendReservationRequest {
+        reservation_id: id.clone(),
+        sequence,
+        raise_to: Some(v1::Estimate {
+            input_tokens: Some(1_000),
+            max_output_tokens: Some(1_000),
+            ..Default::default()
+        }),
+        model: Some(to),
+        ..Default::default()
+    };
+    let refused = raise(1, model("anthropic", "claude-3-5-sonnet-20241022"));
+    let refused = server.budgets.extend_reservation(refused).await.unwrap().into_inner();
+    assert_eq!(refused.decision(), v1::Decision::Denied, "its budget was not held, and has no room");
+    let allowed = server.budgets.extend_reservation(raise(2, model("openai", "gpt-4o"))).await.unwrap().into_inner();
+    assert_eq!(allowed.decision(), v1::Decision::Allowed);
+    let stored = reservation(&server, &id).await;
+    assert_eq!(stored.model.unwrap().model, "gpt-4o");
+    let held: Vec<(&str, &str)> =
+        stored.parts.iter().map(|part| (part.budget_id.as_str(), part.held.as_str())).collect();
+    assert_eq!(held, [("open", "0.0125")]);
+    server.assert_audit_holds().await;
+}
+
+#[tokio::test]
+async fn unknown_usage_of_many_attempts_is_charged_what_was_held_once() {
+    let mut server = TestServer::start().await;
+    server.budgets.create_budget(create(budget("b", "10"))).await.unwrap();
+    let unknown = |id: &str, keep_open: bool| {
+        let mut unknown = settling(event(session("s"), 0, 0), id);
+        unknown.reservation.as_mut().unwrap().keep_open = keep_open;
+        unknown.usage = Some(v1::usage_event::Usage::Tokens(v1::TokenUsage {
+            quality: v1::UsageQuality::Unknown.into(),
+            ..Default::default()
+        }));
+        unknown
+    };
+    let mut many = reserve(session("s"), 1_000, 1_000);
+    many.estimate.as_mut().unwrap().calls = 4;
+    let id = held(&server, many).await;
+    let sends = (0..4).map(|number| {
+        let mut usage = server.usage.clone();
+        let event = unknown(&id, number < 3);
+        async move { usage.record_usage(record(event)).await.unwrap() }
+    });
+    futures::future::join_all(sends).await;
+    assert_eq!(state(&server, "b").await.spent, "0.05");
+
+    let mut stated = reserve(session("s"), 0, 0);
+    stated.estimate = Some(v1::Estimate { amount_usd: "5".to_owned(), ..Default::default() });
+    let id = held(&server, stated).await;
+    let answer = server.usage.record_usage(record(unknown(&id, false))).await.unwrap().into_inner();
+    assert_eq!(answer.cost.unwrap().usd, "5");
+    assert_eq!(state(&server, "b").await.spent, "5.05");
+    server.assert_audit_holds().await;
 }

@@ -99,7 +99,9 @@ async fn what_is_under_way_when_the_server_drains_is_finished_or_refused_for_a_r
         bounded("the answers", join_all(sends)).await.into_iter().map(Result::unwrap).collect();
     bounded("the end of the server", running.stopped()).await;
     for refused in answers.iter().filter_map(|answer| answer.as_ref().err()) {
-        assert!(matches!(refused.code(), Code::Unavailable | Code::Unknown | Code::Cancelled), "{refused:?}");
+        // The server's own refusals ask for a retry; others are the connection's, which ended under them.
+        let from_server = !reason(refused).is_empty();
+        assert!(!from_server || refused.code() == Code::Unavailable, "{refused:?}");
     }
     // Sent again with the same ids, each counts once: what was acknowledged is there.
     let replica = server.replica().await;
@@ -124,8 +126,7 @@ async fn the_server_describes_itself_only_where_it_is_told_to() {
     let list = || MessageRequest::ListServices(String::new());
     let quiet = TestServer::start().await;
     assert_eq!(reflect(&quiet, list()).await.unwrap_err().code(), Code::Unimplemented);
-    let config =
-        Config { server: ServerConfig { reflection: true, ..ServerConfig::default() }, ..Config::default() };
+    let config = Config { server: ServerConfig { reflection: true, ..ServerConfig::default() }, ..Config::default() };
     let server = TestServer::configured(&config).await;
     let answer = reflect(&server, list()).await.unwrap().message_response;
     let Some(MessageResponse::ListServicesResponse(listed)) = answer else { panic!("{answer:?}") };
@@ -151,7 +152,10 @@ async fn what_is_defined_and_not_there_yet_says_so() {
         ("ExportUsage", usage.export_usage(v1::ExportUsageRequest::default()).await.err()),
         ("SetBudgetOverride", budgets.set_budget_override(v1::SetBudgetOverrideRequest::default()).await.err()),
         ("ListBudgetOverrides", budgets.list_budget_overrides(v1::ListBudgetOverridesRequest::default()).await.err()),
-        ("DeleteBudgetOverride", budgets.delete_budget_override(v1::DeleteBudgetOverrideRequest::default()).await.err()),
+        (
+            "DeleteBudgetOverride",
+            budgets.delete_budget_override(v1::DeleteBudgetOverrideRequest::default()).await.err(),
+        ),
         ("SetPrice", prices.set_price(v1::SetPriceRequest::default()).await.err()),
         ("ListPrices", prices.list_prices(v1::ListPricesRequest::default()).await.err()),
         ("EndPrice", prices.end_price(v1::EndPriceRequest::default()).await.err()),
@@ -206,11 +210,20 @@ async fn a_configuration_that_makes_no_sense_is_refused_by_its_key() {
         ("TOLLGATE_LEDGER__WRITERS", "0", "ledger"),
         ("DATABASE_URL", "http://user:canary@db.example/", "database.url"),
     ] {
-        let refused = tollgate().arg("serve").env(name, value).output().unwrap();
+        let refused =
+            tollgate().arg("serve").env("TOLLGATE_SERVER__LISTEN", "127.0.0.1:0").env(name, value).output().unwrap();
         let text = String::from_utf8(refused.stderr).unwrap();
         assert!(!refused.status.success() && text.contains(key), "{name}: {text}");
         assert!(!text.contains("canary"), "{text}");
     }
+}
+
+/// A database that loses what it acknowledged, as its owner set it; connections do not ask for anything else.
+async fn forgetful_database() -> (PgConnectOptions, String) {
+    let options = database().await;
+    let name = options.get_database().unwrap().to_owned();
+    administer(&options, &format!("ALTER DATABASE {name} SET synchronous_commit = off")).await;
+    (options.to_url_lossy().as_str().parse().unwrap(), name)
 }
 
 /// A database without a schema.
@@ -246,9 +259,7 @@ async fn replicas_that_start_at_once_on_an_empty_database_share_one_schema() {
 
 #[tokio::test]
 async fn a_database_that_could_lose_what_it_acknowledged_is_refused() {
-    let options = database().await;
-    let name = options.get_database().unwrap();
-    administer(&options, &format!("ALTER DATABASE {name} SET synchronous_commit = off")).await;
+    let (options, name) = forgetful_database().await;
     let start = async || {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let database = Database::given(options.clone());
@@ -266,9 +277,7 @@ async fn a_database_that_could_lose_what_it_acknowledged_is_refused() {
 
 #[tokio::test]
 async fn the_program_refuses_it_too_and_says_why() {
-    let options = database().await;
-    let name = options.get_database().unwrap();
-    administer(&options, &format!("ALTER DATABASE {name} SET synchronous_commit = off")).await;
+    let (options, _) = forgetful_database().await;
     let url = options.to_url_lossy().to_string();
     let refused = tokio::task::spawn_blocking(move || {
         tollgate().arg("serve").env("DATABASE_URL", url).env("TOLLGATE_SERVER__LISTEN", "127.0.0.1:0").output()

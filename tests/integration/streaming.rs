@@ -44,7 +44,7 @@ impl Feed {
 
     /// The next message; versions must rise and totals must never fall.
     async fn next(&mut self) -> Result<v1::StreamUsageResponse, Status> {
-        let message = bounded("the next message", self.stream.message()).await?.expect("streams end with an error");
+        let message = bounded("the next message", self.stream.message()).await?.unwrap();
         self.messages += 1;
         for scope in &message.scopes {
             if let Some(before) = self.known.insert(scope.key.clone(), scope.clone()) {
@@ -122,8 +122,7 @@ async fn the_first_message_is_the_snapshot_and_every_recorded_total_arrives() {
 async fn a_session_is_broken_down_by_agent() {
     let server = TestServer::start().await;
     let breakdown = v1::WatchScope { breakdown: Some(key("agent_name")), ..watch_session("s1") };
-    let narrow =
-        v1::WatchScope { key: "narrow".to_owned(), breakdown_limit: 1, ..breakdown.clone() };
+    let narrow = v1::WatchScope { key: "narrow".to_owned(), breakdown_limit: 1, ..breakdown.clone() };
     let mut feed = Feed::open(&server, vec![breakdown, narrow]).await;
     send(&server, event(by_agent("s1", "planner"), 1_000, 1_000)).await;
     send(&server, event(by_agent("s1", "writer"), 2_000, 2_000)).await;
@@ -156,10 +155,8 @@ async fn a_session_is_broken_down_by_agent() {
 #[tokio::test]
 async fn a_root_session_counts_its_whole_tree_and_a_session_itself_alone() {
     let server = TestServer::start().await;
-    let root = v1::WatchScope {
-        breakdown: Some(key("agent_name")),
-        ..watch("tree", Scope::RootSessionId("root".to_owned()))
-    };
+    let root =
+        v1::WatchScope { breakdown: Some(key("agent_name")), ..watch("tree", Scope::RootSessionId("root".to_owned())) };
     let mut feed = Feed::open(&server, vec![root, watch_session("root"), watch_session("leaf")]).await;
     let below = |session_id: &str, parent: &str| v1::Dimensions {
         parent_session_id: parent.to_owned(),
@@ -347,10 +344,8 @@ async fn a_long_poll_returns_on_a_change_and_else_with_what_is_known() {
     // Whether the change comes before or after the wait began, it is told.
     for (number, recorder) in [&server, &replica].into_iter().enumerate() {
         let known = ask(HashMap::new(), 0).await;
-        let (changed, ()) = tokio::join!(
-            ask(versions(&known), 30_000),
-            send(recorder, event(session("s2"), 1_000, 1_000))
-        );
+        let (changed, ()) =
+            tokio::join!(ask(versions(&known), 30_000), send(recorder, event(session("s2"), 1_000, 1_000)));
         assert_eq!(calls(&changed), [1, i64::try_from(number).unwrap() + 1]);
         assert!(changed.scopes[1].version > known.scopes[1].version);
     }

@@ -72,11 +72,15 @@ fn costs(answer: &v1::GetSummaryResponse) -> Vec<(Vec<Kind>, &str)> {
 
 /// Each row once, and together the total.
 fn assert_rows_make_the_total(answer: &v1::GetSummaryResponse) {
-    let sum = |read: fn(&v1::UsageTotals) -> i64| answer.rows.iter().map(|row| read(totals(&row.measures))).sum::<i64>();
+    let sum =
+        |read: fn(&v1::UsageTotals) -> i64| answer.rows.iter().map(|row| read(totals(&row.measures))).sum::<i64>();
     let total = totals(&answer.total);
     assert_eq!(sum(|totals| totals.attempts), total.attempts);
     assert_eq!(sum(|totals| totals.calls), total.calls);
-    assert_eq!(sum(|totals| totals.tokens.as_ref().unwrap().total_input_tokens), total.tokens.as_ref().unwrap().total_input_tokens);
+    assert_eq!(
+        sum(|totals| totals.tokens.as_ref().unwrap().total_input_tokens),
+        total.tokens.as_ref().unwrap().total_input_tokens
+    );
     let usd = |totals: &v1::UsageTotals| totals.usd.parse::<tollgate_domain::amount::Usd>().unwrap();
     let rows = answer.rows.iter().map(|row| usd(totals(&row.measures)));
     let rows = rows.fold(tollgate_domain::amount::Usd::ZERO, |sum, next| sum.plus(next).unwrap());
@@ -86,11 +90,8 @@ fn assert_rows_make_the_total(answer: &v1::GetSummaryResponse) {
 #[tokio::test]
 async fn a_known_call_is_found_to_the_token_and_the_last_digit_in_every_summary() {
     let server = TestServer::start().await;
-    let known = v1::Dimensions {
-        task_name: "presentation_generate".to_owned(),
-        user_id: "ada".to_owned(),
-        ..session("s1")
-    };
+    let known =
+        v1::Dimensions { task_name: "presentation_generate".to_owned(), user_id: "ada".to_owned(), ..session("s1") };
     let noise = |task: &str, user_id: &str| v1::Dimensions { task_name: task.to_owned(), ..user(user_id) };
     let mut mini = starting(event(noise("summarise", "bob"), 100, 100), "2026-05-04T10:59:59.999999Z");
     mini.request_model = Some(model("openai", "gpt-4o-mini"));
@@ -111,11 +112,8 @@ async fn a_known_call_is_found_to_the_token_and_the_last_digit_in_every_summary(
         let answer = summarise(&server, may(&[dimension])).await;
         assert_eq!(figures(&row_of(&answer, &[value(group)]).measures), expected, "{dimension}");
         assert_rows_make_the_total(&answer);
-        let filter = v1::DimensionMatch {
-            key: Some(key(dimension)),
-            values: vec![group.to_owned()],
-            ..Default::default()
-        };
+        let filter =
+            v1::DimensionMatch { key: Some(key(dimension)), values: vec![group.to_owned()], ..Default::default() };
         let filtered = summarise(&server, v1::GetSummaryRequest { filter: vec![filter], ..may(&["model"]) }).await;
         assert_eq!(figures(&filtered.total), expected, "{dimension}");
         assert_eq!(costs(&filtered), [(vec![value("gpt-4o")], "0.03875")]);
@@ -181,11 +179,7 @@ async fn days_begin_at_local_midnight() {
     };
     assert_eq!(
         days(&summarise(&server, daily("Asia/Kathmandu")).await),
-        [
-            (at("2026-05-09T18:15:00Z"), 1_000),
-            (at("2026-05-10T18:15:00Z"), 6_000),
-            (at("2026-05-11T18:15:00Z"), 8_000),
-        ]
+        [(at("2026-05-09T18:15:00Z"), 1_000), (at("2026-05-10T18:15:00Z"), 6_000), (at("2026-05-11T18:15:00Z"), 8_000),]
     );
     let utc = [(at("2026-05-10T00:00:00Z"), 3_000), (at("2026-05-11T00:00:00Z"), 12_000)];
     assert_eq!(days(&summarise(&server, daily("UTC")).await), utc);
@@ -262,7 +256,12 @@ async fn a_label_filters_and_groups() {
     };
     record_all(
         &server,
-        vec![labelled(Some("gold"), 1_000), labelled(Some("gold"), 1_000), labelled(Some("tin"), 4_000), labelled(None, 400)],
+        vec![
+            labelled(Some("gold"), 1_000),
+            labelled(Some("gold"), 1_000),
+            labelled(Some("tin"), 4_000),
+            labelled(None, 400),
+        ],
     )
     .await;
     let tier = v1::DimensionKey { name: "label".to_owned(), label: "tier".to_owned() };
@@ -303,7 +302,7 @@ async fn decision_16_absent_is_not_other() {
     let top = v1::GetSummaryRequest { top: 3, ..may(&["user_id"]) };
     let answer = summarise(&server, top.clone()).await;
     let mut found = costs(&answer);
-    let other = found.iter().position(|(groups, _)| groups == &[Kind::Other(true)]).expect("the rest");
+    let other = found.iter().position(|(groups, _)| groups == &[Kind::Other(true)]).unwrap();
     assert_eq!(found.remove(other).1, "0.07", "1 + … + 7 thousand tokens");
     assert_eq!(
         found,
@@ -323,7 +322,8 @@ async fn decision_16_absent_is_not_other() {
 #[tokio::test]
 async fn rows_come_in_the_order_asked_for() {
     let server = TestServer::start().await;
-    let of = |user_id: &str, input: i64, output: i64| starting(event(user(user_id), input, output), "2026-05-04T11:07:00Z");
+    let of =
+        |user_id: &str, input: i64, output: i64| starting(event(user(user_id), input, output), "2026-05-04T11:07:00Z");
     record_all(&server, vec![of("a", 9_000, 10), of("b", 10, 3_000), of("c", 100, 100), of("c", 100, 100)]).await;
     for (order_by, expected) in [
         ("", "bac"),
@@ -351,10 +351,10 @@ async fn decision_16_there_are_two_cache_shares() {
     let mut cached = starting(event(session("s1"), 0, 0), "2026-05-04T11:07:00Z");
     let part = v1::TokenPart { token_class: v1::TokenClass::CacheRead.into(), tokens: 6_000, cache_ttl: None };
     cached.usage = Some(v1::usage_event::Usage::Tokens(v1::TokenUsage { parts: vec![part], ..tokens(7_000, 100) }));
-    let plain = starting(event(session("s1"), 1_000, 0), "2026-05-04T11:07:00Z");
+    let plain = || starting(event(session("s1"), 1_000, 0), "2026-05-04T11:07:00Z");
     let empty = summarise(&server, may(&[])).await.total.unwrap();
     assert_eq!((empty.response_cache_hit_share, empty.prompt_cache_read_share), (None, None));
-    record_all(&server, vec![hit, cached, plain.clone(), plain]).await;
+    record_all(&server, vec![hit, cached, plain(), plain()]).await;
     let total = summarise(&server, may(&[])).await.total.unwrap();
     assert_eq!(total.response_cache_hit_share.as_deref(), Some("0.25"), "of calls");
     assert_eq!(total.prompt_cache_read_share.as_deref(), Some("0.666667"), "of input tokens");
@@ -446,7 +446,7 @@ async fn too_many_buckets_are_refused_and_never_slow() {
 async fn decision_1_by_charge_time_a_summary_agrees_with_budgets_and_by_start_time_with_the_calls() {
     let mut server = TestServer::start().await;
     let lasting = v1::Window { kind: v1::window::Kind::Year.into(), time_zone: "UTC".to_owned(), ..Default::default() };
-    let hard = v1::Budget { window: Some(lasting), ..budget("b", "100") };
+    let hard = v1::Budget { window: Some(lasting), count_from: Some(at("2025-01-01T00:00:00Z")), ..budget("b", "100") };
     server.budgets.create_budget(create(hard)).await.unwrap();
     // Settled: charged when it was held, although it says that it ran two years before.
     let check = reserve(session("s1"), 10_000, 10_000);

@@ -149,7 +149,7 @@ pub fn peek_fired(budget: &Budget, counter: &Counter, limit: Amount) -> Result<O
     let committed = counter.committed()?;
     let mut fired = None;
     for rule in &budget.rules {
-        let threshold = threshold(rule, limit)?;
+        let threshold = threshold(rule, limit);
         let value = match rule.basis {
             Basis::Spent => counter.spent,
             Basis::Committed => committed,
@@ -262,7 +262,7 @@ fn fired_by<'a>(entry: &Applied<'a>, counter: &Counter, amount: Amount) -> Resul
     let committed = counter.committed()?.plus(amount)?;
     let mut fired = Vec::new();
     for rule in &entry.budget.rules {
-        let threshold = threshold(rule, entry.limit)?;
+        let threshold = threshold(rule, entry.limit);
         let fires = match rule.basis {
             Basis::Spent => counter.spent >= threshold,
             Basis::Committed => committed > threshold,
@@ -274,21 +274,25 @@ fn fired_by<'a>(entry: &Applied<'a>, counter: &Counter, amount: Amount) -> Resul
     Ok(fired)
 }
 
-fn threshold(rule: &Rule, limit: Amount) -> Result<Amount, AmountError> {
-    let product = rule.at_fraction.decimal().checked_mul(limit.decimal()).ok_or(AmountError::TooLarge)?;
-    Amount::rounded(product)
+/// The amount at which a rule fires; one that cannot be held can never be reached.
+fn threshold(rule: &Rule, limit: Amount) -> Amount {
+    let product = rule.at_fraction.decimal().checked_mul(limit.decimal());
+    product.and_then(|product| Amount::rounded(product).ok()).unwrap_or(Amount::MAX)
 }
 
-/// What the binding rules of a budget leave for one more call.
-fn room(entry: &Applied<'_>) -> Result<Option<Amount>, AmountError> {
-    let (Ok(counter), Mode::Enforced) = (&entry.counter, entry.budget.mode) else {
+/// What the BLOCK rules of a budget that binds leave for one more call; `None` = no bound.
+///
+/// # Errors
+/// [`AmountError::TooLarge`].
+pub fn room(budget: &Budget, counter: &Counter, limit: Amount) -> Result<Option<Amount>, AmountError> {
+    if budget.mode != Mode::Enforced {
         return Ok(None);
-    };
+    }
     let mut room: Option<Amount> = None;
-    for rule in entry.budget.rules.iter().filter(|rule| rule.action == Action::Block) {
+    for rule in budget.rules.iter().filter(|rule| rule.action == Action::Block) {
         let left = match rule.basis {
-            Basis::Committed => threshold(rule, entry.limit)?.minus(counter.committed()?)?,
-            Basis::Spent if counter.spent >= threshold(rule, entry.limit)? => Amount::ZERO,
+            Basis::Committed => threshold(rule, limit).minus(counter.committed()?)?,
+            Basis::Spent if counter.spent >= threshold(rule, limit) => Amount::ZERO,
             Basis::Spent => continue,
         };
         room = Some(room.map_or(left, |room| room.min(left)).max(Amount::ZERO));
@@ -299,7 +303,8 @@ fn room(entry: &Applied<'_>) -> Result<Option<Amount>, AmountError> {
 fn affordable(demands: &[Demand], applied: &[Applied<'_>]) -> Result<Option<u64>, AdmissionError> {
     let mut smallest: Option<u64> = None;
     for entry in applied {
-        let Some(room) = room(entry)? else { continue };
+        let Ok(counter) = &entry.counter else { continue };
+        let Some(room) = room(entry.budget, counter, entry.limit)? else { continue };
         for demand in demands.iter().filter(|demand| entry.budget.counts_model(&demand.model)) {
             if let Some(tokens) = output_within(demand, entry.budget.unit, room)? {
                 smallest = Some(smallest.map_or(tokens, |smallest| smallest.min(tokens)));
@@ -367,7 +372,7 @@ fn outcome(
         let blocks = entry.budget.rules.iter().filter(|rule| rule.action == Action::Block);
         for rule in blocks.filter(|_| entry.budget.mode == Mode::Enforced) {
             let free = entry.budget.unit == Unit::Usd && demands.iter().all(Demand::is_free);
-            never_fits |= !free && hold.is_some_and(|hold| threshold(rule, entry.limit).is_ok_and(|most| hold > most));
+            never_fits |= !free && hold.is_some_and(|hold| hold > threshold(rule, entry.limit));
         }
     }
     let affordable_output_tokens = affordable(demands, applied)?;

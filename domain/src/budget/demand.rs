@@ -79,9 +79,10 @@ impl Demand {
         matches!(self.worst.cost.state, PriceState::Unpriced | PriceState::Partial)
     }
 
-    /// Whether it costs nothing: such a call passes budgets in dollars, exhausted ones too.
+    /// Whether its price is zero: such a call passes budgets in dollars, exhausted ones too. An estimate of nothing on a
+    /// priced model is not free.
     pub fn is_free(&self) -> bool {
-        !self.is_unpriced() && self.worst.cost.usd.is_zero()
+        self.worst.cost.state == PriceState::Free || self.estimate.amount_usd.is_some_and(Usd::is_zero)
     }
 
     /// Its quantities.

@@ -6,7 +6,7 @@ mod definition;
 mod demand;
 mod state;
 
-pub use admission::{AdmissionError, Applied, Decision, Outcome, Refusal, decide, peek_fired};
+pub use admission::{AdmissionError, Applied, Decision, Outcome, Refusal, decide, peek_fired, room};
 pub use counter::{Counter, OverrunCause};
 pub use definition::{Action, Basis, Budget, Carry, Choice, Mode, OnExpire, PerValues, Reach, Rule, Unit};
 pub use demand::{Demand, Quantities};

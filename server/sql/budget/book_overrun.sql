@@ -17,6 +17,7 @@ FROM (
         greatest(spent + held + presumed - greatest(highest_limit, $3) - overrun, 0) AS excess
     FROM budget_window
     WHERE tenant_id = $1 AND budget_number = $2 AND window_end > $4
+        AND (highest_limit < $3 OR spent + held + presumed > greatest(highest_limit, $3) + overrun)
     ORDER BY scope, window_start
     FOR UPDATE
 ) AS changed

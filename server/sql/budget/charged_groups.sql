@@ -32,6 +32,8 @@ FROM (
         CASE WHEN $5::boolean THEN labels END AS labels
     FROM usage_event
     WHERE tenant_id = $1 AND accounting = 1
+        AND charge_time >= ($2::timestamptz[])[1]
+        AND charge_time < ($3::timestamptz[])[cardinality($3::timestamptz[])]
 ) AS charged
 WHERE charged.place > 0 AND charged.charge_time < ($3::timestamptz[])[charged.place]
 GROUP BY
@@ -39,3 +41,4 @@ GROUP BY
     charged.parent_session_id, charged.root_session_id, charged.thread_id, charged.room_id, charged.instance_id,
     charged.workflow_id, charged.panel_id, charged.task_id, charged.workflow_step, charged.panel_position,
     charged.panel_size, charged.labels
+LIMIT $6

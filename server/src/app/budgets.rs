@@ -15,12 +15,15 @@ use super::totals::Scope;
 use super::{App, AppError};
 use crate::ledger::budget_state;
 use crate::store::budgets::{self, NewWindow, StoredBudget, StoredWindow, WindowFilter, WindowKey};
+use crate::store::connect::begin;
 use crate::store::counters::{Needed, charged_groups, dimensions_of};
 use crate::store::{StoreError, ledger};
 use crate::tenant::TenantId;
 
 /// Most counters of one budget that a creation counts back.
 const BACKFILLED_LIMIT: usize = 1_000_000;
+/// Most reads for one page of states.
+const ROUNDS: usize = 20;
 /// Most budget states that one watched scope shows.
 const SHOWN_LIMIT: i64 = 100;
 
@@ -33,10 +36,12 @@ impl App {
     pub async fn create_budget(
         &self,
         tenant: TenantId,
-        budget: Budget,
+        mut budget: Budget,
         request_id: &str,
         validate_only: bool,
     ) -> Result<StoredBudget, AppError> {
+        // Which counters there are must not change when a rule makes the budget hard later.
+        budget.per_absent = Some(budget.effective_per_absent());
         let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         if let Some(known) = budgets::find(&mut transaction, tenant, &budget.budget_id).await? {
@@ -158,13 +163,12 @@ impl App {
         budget_id: &str,
         etag: &str,
         validate_only: bool,
-        change: impl FnOnce(&mut Budget) -> Result<(), AppError>,
+        change: impl FnOnce(&StoredBudget) -> Result<Budget, AppError>,
     ) -> Result<StoredBudget, AppError> {
         let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let mut known = editable(&mut transaction, tenant, budget_id, etag).await?;
-        change(&mut known.budget)?;
-        known.budget.validate("budget")?;
+        known.budget = change(&known)?;
         known.etag = Uuid::now_v7().to_string();
         known.update_time = now;
         budgets::update(&mut transaction, tenant, known.number, &known.budget, &known.etag, now).await?;
@@ -182,6 +186,11 @@ impl App {
     pub async fn delete_budget(&self, tenant: TenantId, budget_id: &str, etag: &str) -> Result<StoredBudget, AppError> {
         let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
+        let found = budgets::find(&mut transaction, tenant, budget_id).await?;
+        if let Some(deleted) = found.filter(|found| found.delete_time.is_some()) {
+            // The same again: perhaps the first answer was lost.
+            return Ok(deleted);
+        }
         let mut known = editable(&mut transaction, tenant, budget_id, etag).await?;
         known.etag = Uuid::now_v7().to_string();
         known.update_time = now;
@@ -225,7 +234,7 @@ impl App {
         };
         let chunk = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut states = Vec::new();
-        loop {
+        for _ in 0..ROUNDS {
             let page = budgets::list_windows(&mut transaction, tenant, &filter, chunk).await?;
             let exhausted = page.len() < limit;
             for stored in page {
@@ -241,6 +250,7 @@ impl App {
                 return Ok(states);
             }
         }
+        Err(AppError::QueryTooWide("name the budget, and values that its counters have".to_owned()))
     }
 
     /// What parts of reservations show of their budgets, by budget number and counter.
@@ -301,8 +311,7 @@ pub async fn states_for_scopes(
     scopes: &[Scope],
     now: Timestamp,
 ) -> Result<Vec<Vec<BudgetState>>, AppError> {
-    let mut transaction =
-        pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(StoreError::from)?;
+    let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let clock = ledger::clock(&mut transaction, tenant).await?;
     let set = budgets::active(&mut transaction, tenant, clock.budgets_version).await?;
     let mut states = Vec::with_capacity(scopes.len());
@@ -318,19 +327,28 @@ pub async fn states_for_scopes(
             states.push(Vec::new());
             continue;
         }
-        let filter = WindowFilter { budgets: chosen, at: now, value: None, after: (0, Uuid::nil()) };
-        let value = key.as_ref().map(|(_, value)| value.clone());
-        let mut found = Vec::new();
-        for filter in [WindowFilter { value, ..filter.clone() }, filter] {
-            // Counters of this value first; then the single counters of budgets that select it.
-            for stored in budgets::list_windows(&mut transaction, tenant, &filter, SHOWN_LIMIT).await? {
-                let Some(active) = set.by_number(stored.key.budget) else { continue };
-                if shows(&active.budget, &stored, key.as_ref()) {
-                    let state = budget_state(active, &stored).map_err(too_large)?;
-                    if !found.contains(&state) {
-                        found.push(state);
-                    }
-                }
+        // Budgets that count by nothing but the scope's key, or by nothing at all, have one counter to show, whose key is
+        // known; the others are searched by the value.
+        let (known, searched): (Vec<i64>, Vec<i64>) = chosen.into_iter().partition(|number| {
+            set.by_number(*number).is_some_and(|active| sole_counter(&active.budget, key.as_ref()).is_some())
+        });
+        let mut keys = Vec::new();
+        for active in known.iter().filter_map(|number| set.by_number(*number)) {
+            let Some(values) = sole_counter(&active.budget, key.as_ref()) else { continue };
+            let start = active.budget.window.bounds(now).map_err(|_| AppError::Internal)?.start;
+            keys.push(WindowKey { budget: active.number, scope: values.digest(), start });
+        }
+        let mut windows = budgets::read_windows(&mut transaction, tenant, keys.into_iter()).await?;
+        if !searched.is_empty() {
+            let value = key.as_ref().map(|(_, value)| value.clone());
+            let filter = WindowFilter { budgets: searched, at: now, value, after: (0, Uuid::nil()) };
+            windows.extend(budgets::list_windows(&mut transaction, tenant, &filter, SHOWN_LIMIT).await?);
+        }
+        let mut found = Vec::with_capacity(windows.len());
+        for stored in windows {
+            let Some(active) = set.by_number(stored.key.budget) else { continue };
+            if shows(&active.budget, &stored, key.as_ref()) {
+                found.push(budget_state(active, &stored).map_err(too_large)?);
             }
         }
         states.push(found);
@@ -346,6 +364,17 @@ fn key_of(scope: &Scope) -> Option<(Dimension, String)> {
         Scope::Agent(value) => Some((Dimension::AgentId, value.clone())),
         Scope::Project(value) => Some((Dimension::ProjectId, value.clone())),
         Scope::Tenant => None,
+    }
+}
+
+/// The values of the only counter that a scope of this key can meet.
+fn sole_counter(budget: &Budget, key: Option<&(Dimension, String)>) -> Option<PerValues> {
+    match (budget.per.as_slice(), key) {
+        ([], _) => Some(PerValues::default()),
+        ([DimensionKey::Dimension(counted)], Some((dimension, value))) if counted == dimension => {
+            Some(PerValues(vec![Some(value.clone())]))
+        }
+        _ => None,
     }
 }
 

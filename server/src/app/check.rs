@@ -20,6 +20,9 @@ use crate::store::reservations::{self, Filter, Reservation};
 use crate::store::{StoreError, budgets};
 use crate::tenant::TenantId;
 
+/// Most reads for one page, where a filter is decided row by row.
+const ROUNDS: usize = 20;
+
 /// A validated check.
 #[derive(Debug, Clone)]
 pub struct CheckRequest {
@@ -183,7 +186,8 @@ impl App {
         found.ok_or_else(|| AppError::NotFound { what: Named::Reservation, id: id.to_string() })
     }
 
-    /// Lists reservations, newest id first: up to `limit` from `before` on that also meet `accepts`.
+    /// Lists reservations, newest id first: up to `limit` from `before` on that also meet `accepts`; says where to go on,
+    /// where there may be more.
     ///
     /// # Errors
     /// [`AppError`].
@@ -195,7 +199,7 @@ impl App {
         before: Option<Uuid>,
         limit: usize,
         accepts: impl Fn(&Reservation) -> bool,
-    ) -> Result<Vec<Reservation>, AppError> {
+    ) -> Result<(Vec<Reservation>, Option<Uuid>), AppError> {
         let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
         let budget = match budget_id {
             None => None,
@@ -206,17 +210,23 @@ impl App {
             }
         };
         let mut filter = Filter { states, budget, before };
-        let mut found = Vec::new();
+        let mut found: Vec<Reservation> = Vec::new();
         let chunk = i64::try_from(limit).unwrap_or(i64::MAX);
-        loop {
+        for _ in 0..ROUNDS {
             let page = reservations::list(&mut connection, tenant, &filter, chunk).await?;
             let exhausted = page.len() < limit;
-            filter.before = page.last().map(|reservation| reservation.id);
+            filter.before = page.last().map(|reservation| reservation.id).or(filter.before);
             found.extend(page.into_iter().filter(|reservation| accepts(reservation)));
-            if exhausted || found.len() >= limit {
+            if found.len() >= limit {
                 found.truncate(limit);
-                return Ok(found);
+                let next = found.last().map(|reservation| reservation.id);
+                return Ok((found, next));
+            }
+            if exhausted {
+                return Ok((found, None));
             }
         }
+        // Few meet the filter: what was found so far is a page, and the next goes on from here.
+        Ok((found, filter.before))
     }
 }

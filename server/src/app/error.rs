@@ -85,7 +85,7 @@ pub enum AppError {
     #[error("the server is shutting down: try another replica, or again in a moment")]
     ShuttingDown,
     /// The database is away. Nothing was acknowledged.
-    #[error("the database cannot be reached: nothing was recorded, try again with the same id")]
+    #[error("the database cannot be reached: try again with the same id")]
     Unavailable,
     /// A defect.
     #[error("internal error")]
@@ -136,6 +136,10 @@ impl From<StoreError> for AppError {
             StoreError::TimedOut(_) => {
                 Self::QueryTooWide("it ran out of time; ask for a shorter range or fewer dimensions".to_owned())
             }
+            StoreError::TooManyRows { .. } => {
+                Self::QueryTooWide("it tells too many values apart; use fewer labels or dimensions".to_owned())
+            }
+            StoreError::Text(_) => Self::invalid("request", "must not contain NUL characters"),
             StoreError::Data(_) | StoreError::Unreadable { .. } | StoreError::Unexpected(_) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "unexpected store error");
                 Self::Internal

@@ -23,6 +23,7 @@ use self::budgets::PartBudget;
 use crate::ledger::Ledger;
 use crate::live::Hub;
 use crate::store::StoreError;
+use crate::store::connect::begin;
 use crate::store::dictionary::Dictionary;
 use crate::tenant::TenantId;
 
@@ -54,6 +55,6 @@ impl App {
 
     /// A read-only transaction that sees one snapshot.
     async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+        begin(&self.pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use tollgate_domain::budget::Budget;
-use tollgate_domain::dimensions::DimensionMatch;
+use tollgate_domain::dimensions::{DimensionMatch, check_text};
 use tollgate_domain::reservation::Part;
 use tollgate_domain::violation::Violations;
 use tollgate_proto::v1;
@@ -24,11 +24,15 @@ use super::status::status;
 use super::tenant_of;
 use crate::app::budgets::PartBudget;
 use crate::app::{App, AppError};
+use crate::store::budgets::StoredBudget;
 use crate::store::reservations::Reservation;
 use crate::tenant::TenantId;
 
 const REASON_BYTES_LIMIT: usize = 256;
 const REQUEST_ID_BYTES_LIMIT: usize = 128;
+const BUDGET_ID_BYTES_LIMIT: usize = 64;
+const VALUE_BYTES_LIMIT: usize = 256;
+const FILTER_LIMIT: usize = 16;
 const PAGE_SIZE: u32 = 100;
 const PAGE_SIZE_LIMIT: u32 = 1_000;
 
@@ -59,6 +63,11 @@ fn named(names: &HashMap<(i64, Uuid), PartBudget>) -> impl Fn(&Part) -> Option<P
     |part| names.get(&(part.budget, part.scope)).cloned()
 }
 
+/// An id or page token that a budget could have; empty = absent. No other text is worth asking the database for.
+fn named_budget(found: &mut Violations, field: &str, id: String) -> Option<String> {
+    text(found, field, id, BUDGET_ID_BYTES_LIMIT)
+}
+
 fn parsed<T>(found: Violations, value: Option<T>) -> Result<T, AppError> {
     match (found.into_result(()), value) {
         (Ok(()), Some(value)) => Ok(value),
@@ -80,7 +89,8 @@ impl BudgetService for BudgetApi {
             let request = check(message)?;
             let answer = self.app.check(tenant, &request).await?;
             let held: Vec<&Reservation> = answer.reservation.iter().collect();
-            let names = self.part_names(tenant, &held).await?;
+            // The hold is made: what only names it must not turn the answer into an error.
+            let names = self.part_names(tenant, &held).await.unwrap_or_default();
             Ok(to_answer(answer, all_budgets, |reservation, now| to_reservation(reservation, now, named(&names))))
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
@@ -93,7 +103,7 @@ impl BudgetService for BudgetApi {
         let tenant = tenant_of(&request);
         let answered = async {
             let answer = self.app.extend(tenant, extension(request.into_inner())?).await?;
-            let names = self.part_names(tenant, &[&answer.reservation]).await?;
+            let names = self.part_names(tenant, &[&answer.reservation]).await.unwrap_or_default();
             let now = Timestamp::now();
             Ok(v1::ExtendReservationResponse {
                 decision: to_decision(&answer.decision).into(),
@@ -115,7 +125,7 @@ impl BudgetService for BudgetApi {
             let id = super::convert::values::uuid_v7(&mut found, "reservation_id", &reservation_id);
             let reason = text(&mut found, "reason", reason, REASON_BYTES_LIMIT).unwrap_or_default();
             let answer = self.app.release(tenant, parsed(found, id)?, reason).await?;
-            let names = self.part_names(tenant, &[&answer.reservation]).await?;
+            let names = self.part_names(tenant, &[&answer.reservation]).await.unwrap_or_default();
             let now = Timestamp::now();
             Ok(v1::ReleaseReservationResponse {
                 reservation: Some(to_reservation(&answer.reservation, now, named(&names))),
@@ -152,6 +162,8 @@ impl BudgetService for BudgetApi {
         let answered = async {
             let mut found = Violations::new();
             let filter: Vec<DimensionMatch> = matches(&mut found, "filter", filter);
+            found.add_if(filter.len() > FILTER_LIMIT, "filter", format!("must have at most {FILTER_LIMIT} entries"));
+            let budget_id = named_budget(&mut found, "budget_id", budget_id);
             let states: Vec<_> =
                 states.into_iter().map(|value| v1::reservation::State::try_from(value).ok().and_then(state)).collect();
             found.add_if(states.contains(&None), "states", "must hold states that this version knows");
@@ -167,14 +179,13 @@ impl BudgetService for BudgetApi {
                     condition.accepts(dimensions.and_then(|dimensions| dimensions.get_key(&condition.key)))
                 })
             };
-            let budget_id = (!budget_id.is_empty()).then_some(budget_id.as_str());
+            let budget_id = budget_id.as_deref();
             let states = states.into_iter().flatten().collect();
-            let found = self.app.reservations(tenant, states, budget_id, before, limit, accepts).await?;
+            let (found, next) = self.app.reservations(tenant, states, budget_id, before, limit, accepts).await?;
             let names = self.part_names(tenant, &found.iter().collect::<Vec<_>>()).await?;
             let now = Timestamp::now();
-            let last = found.last().filter(|_| found.len() == limit);
             Ok(v1::ListReservationsResponse {
-                next_page_token: last.map(|reservation| reservation.id.to_string()).unwrap_or_default(),
+                next_page_token: next.map(|id| id.to_string()).unwrap_or_default(),
                 reservations: found.iter().map(|one| to_reservation(one, now, named(&names))).collect(),
             })
         };
@@ -204,9 +215,14 @@ impl BudgetService for BudgetApi {
     ) -> Result<Response<v1::GetBudgetResponse>, Status> {
         let tenant = tenant_of(&request);
         let v1::GetBudgetRequest { budget_id } = request.into_inner();
-        let answered = self.app.budget(tenant, &budget_id).await;
-        let response = answered.map(|stored| v1::GetBudgetResponse { budget: Some(to_budget(&stored)) });
-        response.map(Response::new).map_err(|error| status(&error))
+        let answered = async {
+            let mut found = Violations::new();
+            let budget_id = named_budget(&mut found, "budget_id", budget_id).unwrap_or_default();
+            parsed(found, Some(()))?;
+            let stored = self.app.budget(tenant, &budget_id).await?;
+            Ok(v1::GetBudgetResponse { budget: Some(to_budget(&stored)) })
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn list_budgets(
@@ -218,6 +234,7 @@ impl BudgetService for BudgetApi {
         let answered = async {
             let mut found = Violations::new();
             let limit = page_size(&mut found, size, PAGE_SIZE, PAGE_SIZE_LIMIT);
+            let page_token = named_budget(&mut found, "page_token", page_token).unwrap_or_default();
             parsed(found, Some(()))?;
             let budgets = self.app.budgets(tenant, &page_token, show_deleted, i64::from(limit)).await?;
             let last = budgets.last().filter(|_| budgets.len() == limit as usize);
@@ -238,13 +255,16 @@ impl BudgetService for BudgetApi {
             request.into_inner();
         let answered = async {
             let Some(message) = message else { return Err(AppError::invalid("budget", "must be set")) };
-            let (id, etag) = (message.budget_id.clone(), message.etag.clone());
+            let etag = message.etag.clone();
+            let mut found = Violations::new();
+            let id = named_budget(&mut found, "budget.budget_id", message.budget_id.clone()).unwrap_or_default();
+            parsed(found, Some(()))?;
             let paths = update_mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
-            let known = self.app.budget(tenant, &id).await?;
-            // What the mask leaves out is taken from the budget as it stands, so that a partial message is valid.
-            let merged = masked(&to_budget(&known), message, paths.as_deref())?;
-            let wanted = budget(Some(merged))?;
-            let change = |stored: &mut Budget| apply(stored, wanted);
+            // What the mask leaves out is taken from the budget as it stands when it is changed.
+            let change = |stored: &StoredBudget| {
+                let wanted = budget(Some(masked(&to_budget(stored), message, paths.as_deref())?))?;
+                changed(&stored.budget, wanted)
+            };
             let stored = self.app.update_budget(tenant, &id, &etag, validate_only, change).await?;
             Ok(v1::UpdateBudgetResponse { budget: Some(to_budget(&stored)) })
         };
@@ -257,9 +277,14 @@ impl BudgetService for BudgetApi {
     ) -> Result<Response<v1::DeleteBudgetResponse>, Status> {
         let tenant = tenant_of(&request);
         let v1::DeleteBudgetRequest { budget_id, etag, request_id: _ } = request.into_inner();
-        let answered = self.app.delete_budget(tenant, &budget_id, &etag).await;
-        let response = answered.map(|stored| v1::DeleteBudgetResponse { budget: Some(to_budget(&stored)) });
-        response.map(Response::new).map_err(|error| status(&error))
+        let answered = async {
+            let mut found = Violations::new();
+            let budget_id = named_budget(&mut found, "budget_id", budget_id).unwrap_or_default();
+            parsed(found, Some(()))?;
+            let stored = self.app.delete_budget(tenant, &budget_id, &etag).await?;
+            Ok(v1::DeleteBudgetResponse { budget: Some(to_budget(&stored)) })
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn set_budget_override(
@@ -294,9 +319,14 @@ impl BudgetService for BudgetApi {
             let mut found = Violations::new();
             let at = timestamp(&mut found, "at", at);
             let limit = page_size(&mut found, size, PAGE_SIZE, PAGE_SIZE_LIMIT) as usize;
+            let budget_id = named_budget(&mut found, "budget_id", budget_id);
+            for (key, value) in &per_values {
+                check_text(&mut found, "per_values".to_owned(), key, VALUE_BYTES_LIMIT);
+                check_text(&mut found, format!("per_values[{key}]"), value, VALUE_BYTES_LIMIT);
+            }
             parsed(found, Some(()))?;
             let after = states_token(&page_token)?;
-            let budget_id = (!budget_id.is_empty()).then_some(budget_id.as_str());
+            let budget_id = budget_id.as_deref();
             let states = self.app.budget_states(tenant, budget_id, &per_values, at, after, limit).await?;
             let now = Timestamp::now();
             let last = states.last().filter(|_| states.len() == limit);
@@ -321,10 +351,9 @@ fn states_token(token: &str) -> Result<(i64, Uuid), AppError> {
 }
 
 /// The fields that an update may name.
-const MUTABLE: [&str; 12] = [
+const MUTABLE: [&str; 11] = [
     "display_name",
     "annotations",
-    "per_absent",
     "limit",
     "rules",
     "mode",
@@ -375,6 +404,7 @@ fn masked(current: &v1::Budget, update: v1::Budget, paths: Option<&[String]>) ->
         merged.selector = selector;
         merged.models = models;
         merged.per = per;
+        merged.per_absent = if per_absent == 0 { merged.per_absent } else { per_absent };
         merged.unit = unit;
         merged.window = window;
         merged.count_from = count_from.or(merged.count_from);
@@ -384,9 +414,6 @@ fn masked(current: &v1::Budget, update: v1::Budget, paths: Option<&[String]>) ->
     }
     if named("annotations") {
         merged.annotations = annotations;
-    }
-    if named("per_absent") {
-        merged.per_absent = per_absent;
     }
     if named("limit") {
         merged.limit = limit;
@@ -418,13 +445,14 @@ fn masked(current: &v1::Budget, update: v1::Budget, paths: Option<&[String]>) ->
     Ok(merged)
 }
 
-/// Takes over what may change; refuses a change of what may not.
-fn apply(stored: &mut Budget, wanted: Budget) -> Result<(), AppError> {
+/// The changed budget; a change of what is fixed is refused.
+fn changed(stored: &Budget, wanted: Budget) -> Result<Budget, AppError> {
     let mut found = Violations::new();
     let fixed = [
         ("budget.selector", stored.selector == wanted.selector),
         ("budget.models", stored.models == wanted.models),
         ("budget.per", stored.per == wanted.per),
+        ("budget.per_absent", stored.effective_per_absent() == wanted.effective_per_absent()),
         ("budget.unit", stored.unit == wanted.unit),
         ("budget.window", stored.window == wanted.window),
     ];
@@ -432,6 +460,5 @@ fn apply(stored: &mut Budget, wanted: Budget) -> Result<(), AppError> {
         found.add_if(!same, field, "cannot be changed: create another budget");
     }
     parsed(found, Some(()))?;
-    *stored = Budget { count_from: stored.count_from, ..wanted };
-    Ok(())
+    Ok(Budget { count_from: stored.count_from, per_absent: stored.per_absent, ..wanted })
 }

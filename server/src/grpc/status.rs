@@ -17,6 +17,9 @@ const DOMAIN: &str = "tollgate";
 /// When to try again while the database is away.
 const DATABASE_RETRY: Duration = Duration::from_millis(500);
 
+/// When to try again, on another replica, while this one drains.
+const DRAIN_RETRY: Duration = Duration::from_millis(100);
+
 /// Code and reason of a failure.
 fn classified(error: &AppError) -> (Code, ErrorReason) {
     match error {
@@ -65,7 +68,7 @@ fn retry_after(error: &AppError) -> Option<Duration> {
     match error {
         AppError::Full { retry_after, .. } => Some(*retry_after),
         AppError::Unavailable => Some(DATABASE_RETRY),
-        AppError::ShuttingDown => Some(Duration::ZERO),
+        AppError::ShuttingDown => Some(DRAIN_RETRY),
         _ => None,
     }
 }

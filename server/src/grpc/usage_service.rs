@@ -81,7 +81,8 @@ impl UsageApi {
         let now = Timestamp::now();
         response.budgets = budgets.iter().map(|state| to_state(state, now)).collect();
         if let Some(reservation) = &reservation {
-            let names = self.app.part_budgets(tenant, reservation.parts.iter()).await?;
+            // The event is recorded: what only shows more of it must not turn the answer into an error.
+            let names = self.app.part_budgets(tenant, reservation.parts.iter()).await.unwrap_or_default();
             let name = |part: &tollgate_domain::reservation::Part| names.get(&(part.budget, part.scope)).cloned();
             response.reservation = Some(to_reservation(reservation, now, name));
         }
@@ -92,8 +93,8 @@ impl UsageApi {
                 breakdown: None,
                 breakdown_limit: 1,
             };
-            let read = read_scopes(&self.app.pool, &self.app.dictionary, tenant, &[query], now).await?;
-            response.session_totals = read.first().map(|reading| to_totals(&reading.totals));
+            let read = read_scopes(&self.app.pool, &self.app.dictionary, tenant, &[query], now).await;
+            response.session_totals = read.ok().and_then(|read| read.first().map(|reading| to_totals(&reading.totals)));
         }
         Ok(response)
     }

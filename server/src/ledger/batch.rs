@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
@@ -22,6 +23,9 @@ use crate::live::Touch;
 use crate::store::budgets::BudgetSet;
 use crate::store::{StoreError, budgets, ledger};
 use crate::tenant::TenantId;
+
+/// Longest time of one batch: well above any wait for a lock, a new budget's counting included.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What a committed batch leaves to do.
 pub(super) struct Done {
@@ -61,9 +65,26 @@ pub(super) struct Scene<'a> {
     pub(super) commands: &'a [Command],
 }
 
-/// Runs the batch. The rows that many batches meet on, the budgets' counters, are locked last.
+/// Runs the batch, within a bounded time: a database whose host is gone without a word must not hold a writer. A
+/// connection on which anything failed is not used again.
 pub(super) async fn run(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Result<Done, BatchError> {
-    let mut transaction = ledger::begin_batch(&shared.pool, tenant).await?;
+    let mut connection = shared.pool.acquire().await.map_err(StoreError::from)?;
+    let ran = tokio::time::timeout(LONGEST, transact(shared, &mut connection, tenant, commands)).await;
+    let done = ran.unwrap_or(Err(StoreError::unanswered().into()));
+    if done.is_err() {
+        connection.close_on_drop();
+    }
+    done
+}
+
+/// The transaction. The rows that many batches meet on, the budgets' counters, are locked last.
+async fn transact(
+    shared: &Shared,
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    commands: &[Command],
+) -> Result<Done, BatchError> {
+    let mut transaction = ledger::begin_batch(connection, tenant).await?;
     let connection: &mut PgConnection = &mut transaction;
     let clock = ledger::clock(connection, tenant).await?;
     let budgets = budgets_at(shared, connection, tenant, clock.budgets_version).await?;

@@ -1,15 +1,17 @@
 //! The events of a batch: which are new, what they add to totals, and how they are charged.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan as _};
 use sqlx::PgConnection;
+use tollgate_domain::amount::{Amount, Usd};
 use tollgate_domain::digest::Digester;
 use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
 use tollgate_domain::event::{Accounting, EventKey, UsageEvent};
 use tollgate_domain::measures::{Charge, Measures};
 use tollgate_domain::notices::Notices;
-use tollgate_domain::price::price;
+use tollgate_domain::price::{LineKind, PriceSheet, Rate, UnitCount, price};
 use tollgate_domain::reservation::State;
 use tollgate_domain::tokens::{TokenUsage, UsageQuality};
 use uuid::Uuid;
@@ -23,6 +25,7 @@ use crate::app::AppError;
 use crate::live::Touch;
 use crate::store::dictionary::{Numbers, Wanted, sheet_digest};
 use crate::store::ledger::{self, GRAIN_DAY, GRAIN_QUARTER, RollupKey, SessionKey};
+use crate::store::reservations::{Context, Reservation};
 use crate::store::shape::Shape;
 use crate::store::usage::{self, NewEvent, StoredEvent};
 
@@ -37,7 +40,7 @@ pub(super) struct Draft<'a> {
     pub(super) targets: Vec<Target>,
     pub(super) notices: Notices,
     shape: Uuid,
-    sheet: Option<Uuid>,
+    sheet: Option<(Uuid, Arc<PriceSheet>)>,
     fate: Fate,
     late_notices: bool,
 }
@@ -94,8 +97,8 @@ impl<'a> Drafts<'a> {
         }
         let shape = Shape::of(&draft.event, &draft.event.dimensions);
         self.wanted.shapes.insert(draft.shape, shape);
-        if let (Some(digest), Some(sheet)) = (draft.sheet, &draft.record.sheet) {
-            self.wanted.sheets.insert(digest, sheet.clone());
+        if let Some((digest, sheet)) = &draft.sheet {
+            self.wanted.sheets.insert(*digest, sheet.clone());
         }
         Ok(())
     }
@@ -124,7 +127,7 @@ impl<'a> Drafts<'a> {
                 event_id: draft.event_id,
                 event: &draft.event,
                 shape_id: numbers.shape(draft.shape)?,
-                price_sheet_id: draft.sheet.map(|digest| numbers.sheet(digest)).transpose()?,
+                price_sheet_id: draft.sheet.as_ref().map(|(digest, _)| numbers.sheet(*digest)).transpose()?,
                 charge: &draft.charge,
                 charge_time: draft.charge_time,
                 record_time: scene.now,
@@ -392,11 +395,14 @@ fn draft<'a>(
     let checked = held.and_then(|reservation| Some((reservation, reservation.context.as_ref()?)));
     let mut event = record.event.clone();
     let mut charge = record.charge.clone();
+    let mut sheet = record.sheet.clone();
     if let Some((reservation, context)) = checked {
         event.dimensions = context.dimensions.clone();
-        if let Some(usage) = fill_unknown(&event, reservation, context) {
-            event.usage = Some(usage);
-            let cost = price(event.usage.as_ref(), &event.units, record.sheet.as_deref())
+        if let Some(known) = fill_unknown(&event, reservation, context) {
+            sheet = known.sheet.or(sheet);
+            event.units.extend(known.units);
+            event.usage = Some(known.usage);
+            let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref())
                 .map_err(|_| BatchError::Command("unknown usage cannot be priced"))?;
             charge = Charge::of(&event, cost);
         }
@@ -408,7 +414,7 @@ fn draft<'a>(
         Accounting::Memo => Vec::new(),
     };
     let shape = Shape::of(&event, &event.dimensions).digest();
-    let sheet = record.sheet.as_deref().map(sheet_digest).transpose()?;
+    let sheet = sheet.map(|sheet| Ok::<_, BatchError>((sheet_digest(&sheet)?, sheet))).transpose()?;
     let notices = notices_before_charging(&targets, held.is_some(), checked.map(|(reservation, _)| reservation), scene);
     Ok(Draft {
         record,
@@ -425,25 +431,71 @@ fn draft<'a>(
     })
 }
 
-/// Usage that nobody knows is charged as the last running usage, else as what was held for.
-fn fill_unknown(
-    event: &UsageEvent,
-    reservation: &crate::store::reservations::Reservation,
-    context: &crate::store::reservations::Context,
-) -> Option<TokenUsage> {
+/// What stands in for usage that nobody knows.
+struct StandIn {
+    usage: TokenUsage,
+    units: Vec<UnitCount>,
+    sheet: Option<Arc<PriceSheet>>,
+}
+
+/// Usage that nobody knows is charged as the last running usage, else as what was held for, less what the reservation's
+/// events were charged before.
+fn fill_unknown(event: &UsageEvent, reservation: &Reservation, context: &Context) -> Option<StandIn> {
     let usage = event.usage.as_ref()?;
     if usage.quality != UsageQuality::Unknown || usage.total_input.is_some() || usage.total_output.is_some() {
         return None;
     }
-    let held = || TokenUsage::reported(context.worst.input_tokens, context.worst.output_tokens);
-    let known = reservation.progress.running.clone().unwrap_or_else(held);
-    Some(TokenUsage { quality: UsageQuality::Unknown, ..known })
+    let progress = &reservation.progress;
+    let running = progress.running.as_ref();
+    let input = running.and_then(|running| running.total_input).unwrap_or(context.worst.input_tokens);
+    let output = running.and_then(|running| running.total_output).unwrap_or(context.worst.output_tokens);
+    let first = progress.charged_input == 0 && progress.charged_output == 0;
+    // Parts belong to the whole call: they say nothing of what is left of it.
+    let parts = running.filter(|_| first).map(|running| running.parts.clone()).unwrap_or_default();
+    let usage = TokenUsage {
+        total_input: Some(input.saturating_sub(progress.charged_input)),
+        total_output: Some(output.saturating_sub(progress.charged_output)),
+        reported_total: None,
+        parts,
+        quality: UsageQuality::Unknown,
+    };
+    let stated = context.estimate.amount_usd.filter(|_| running.is_none());
+    match stated {
+        Some(amount) => Some(stated_amount(amount, progress.charged_usd, &context.model.model, usage)),
+        None => {
+            let units = if first { context.estimate.units.clone() } else { Vec::new() };
+            Some(StandIn { usage, units, sheet: None })
+        }
+    }
+}
+
+/// A hold for an amount that the caller stated is charged as that amount: dollars at a price of one dollar.
+fn stated_amount(amount: Usd, charged: Usd, model: &str, usage: TokenUsage) -> StandIn {
+    const UNIT: &str = "stated_usd";
+    let left = amount.minus(charged).unwrap_or_default().max(Usd::ZERO);
+    let sheet = PriceSheet {
+        catalog_version: String::new(),
+        provider_name: String::new(),
+        model: model.to_owned(),
+        rates: vec![Rate {
+            line: LineKind::Unit(UNIT.to_owned()),
+            usd_per_unit: rust_decimal::Decimal::ONE,
+            price_id: "stated-by-caller".to_owned(),
+        }],
+        max_output_tokens: 0,
+    };
+    let units = vec![UnitCount { unit: UNIT.to_owned(), quantity: Amount::from(left) }];
+    StandIn {
+        usage: TokenUsage { total_input: None, total_output: None, ..usage },
+        units,
+        sheet: Some(Arc::new(sheet)),
+    }
 }
 
 fn notices_before_charging(
     targets: &[Target],
     named: bool,
-    reservation: Option<&crate::store::reservations::Reservation>,
+    reservation: Option<&Reservation>,
     scene: &Scene<'_>,
 ) -> Notices {
     let mut notices = Notices::none();

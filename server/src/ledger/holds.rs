@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tollgate_domain::budget::{
-    Action, Applied, BudgetState, Choice, Counter, Decision, Demand, Mode, Outcome, Quantities, Refusal, decide,
+    Action, Applied, BudgetState, Choice, Counter, Decision, Demand, Mode, Outcome, Refusal, decide,
 };
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::model::ModelRef;
@@ -51,13 +51,18 @@ impl CheckPlan {
 #[derive(Debug)]
 pub(super) struct ReservePlan {
     deciding: Vec<Deciding>,
-    raised: Option<(ModelRef, Estimate, Quantities)>,
+    raised: Option<Demand>,
 }
 
 impl ReservePlan {
     /// The worst case of a raised estimate.
-    pub(super) fn quantities(&self) -> Quantities {
-        self.raised.as_ref().map(|(_, _, quantities)| *quantities).unwrap_or_default()
+    pub(super) fn raised(&self) -> Option<&Demand> {
+        self.raised.as_ref()
+    }
+
+    /// The budgets that decide.
+    pub(super) fn deciding(&self) -> &[Deciding] {
+        &self.deciding
     }
 
     /// Budgets that decide about the check.
@@ -67,10 +72,10 @@ impl ReservePlan {
 
     /// Makes a raised estimate the reservation's own.
     pub(super) fn apply_to(&self, context: &mut Context) {
-        if let Some((model, estimate, worst)) = &self.raised {
-            context.model = model.clone();
-            context.estimate = estimate.clone();
-            context.worst = *worst;
+        if let Some(demand) = &self.raised {
+            context.model = demand.model.clone();
+            context.estimate = demand.estimate.clone();
+            context.worst = demand.quantities();
         }
     }
 }
@@ -93,11 +98,17 @@ pub(super) fn need_counters(
                 plans.insert(index, ReservePlan { deciding, raised: None });
             }
             Command::Extend(extension, _) => {
-                if let Some(plan) = &extension.raise
-                    && let Some(demand) = plan.demands.iter().max_by_key(|demand| demand.worst.cost.usd)
+                let known = reservations.get(extension.id);
+                if let (Some(plan), Some(known)) = (&extension.raise, known)
+                    && let Some(demand) = plan.demands.first()
                 {
-                    let raised = (demand.model.clone(), plan.estimate.clone(), demand.quantities());
-                    plans.insert(index, ReservePlan { deciding: Vec::new(), raised: Some(raised) });
+                    // All budgets of the new model, in the windows in which the reservation was made.
+                    let mut deciding = deciding(&scene.budgets, &plan.dimensions, known.create_time)?;
+                    deciding.retain(|one| one.budget.budget.is_in_force(scene.now));
+                    for target in deciding.iter().filter_map(|one| one.target.as_ref().ok()) {
+                        counters.need(target);
+                    }
+                    plans.insert(index, ReservePlan { deciding, raised: Some(demand.clone()) });
                 }
             }
             Command::Release { .. } | Command::Expire { .. } => {}

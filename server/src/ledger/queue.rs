@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tollgate_domain::tokens::UsageQuality;
 use uuid::Uuid;
 
 use super::command::Command;
@@ -155,8 +156,15 @@ impl Forming {
     }
 }
 
+/// An event whose usage nobody knows is charged what others left: it has to see them committed.
 fn access_of(command: &Command) -> Access {
-    if matches!(command, Command::Record(..)) { Access::Shared } else { Access::Alone }
+    match command {
+        Command::Record(record, _) => {
+            let unknown = record.event.usage.as_ref().is_some_and(|usage| usage.quality == UsageQuality::Unknown);
+            if unknown { Access::Alone } else { Access::Shared }
+        }
+        _ => Access::Alone,
+    }
 }
 
 #[cfg(test)]

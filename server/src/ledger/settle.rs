@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 use tollgate_domain::amount::Amount;
-use tollgate_domain::budget::{BudgetState, Decision, Mode, OnExpire, OverrunCause, Quantities, Refusal};
+use tollgate_domain::budget::{
+    BudgetState, Choice, Decision, Demand, Mode, OnExpire, OverrunCause, Quantities, Refusal, Unit, room,
+};
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
 use tollgate_domain::notices::Notices;
@@ -125,6 +127,7 @@ pub(super) fn settle(
     }
     let mut reservation = used.and_then(|used| reservations.change(used.reservation_id));
     let live = reservation.as_ref().is_some_and(|one| !one.state.is_final());
+    let late = reservation.as_ref().is_some_and(|one| one.state != State::Pending);
     let mut overrun = false;
     let mut charged = Vec::with_capacity(draft.targets.len());
     for target in &draft.targets {
@@ -137,7 +140,7 @@ pub(super) fn settle(
         let (key, excess) = match part {
             Some(part) => {
                 let key = key_of(part);
-                let charged = part.charge(counters.change(&key)?, amount, keep_open, budget.limit)?;
+                let charged = part.charge(counters.change(&key)?, amount, keep_open, late, budget.limit)?;
                 (key, charged.overrun)
             }
             None => {
@@ -152,6 +155,10 @@ pub(super) fn settle(
         draft.notices.add(Notices::OVERRUN);
     }
     if let Some(reservation) = reservation.as_mut() {
+        let progress = &mut reservation.progress;
+        progress.charged_input = progress.charged_input.saturating_add(quantities.input_tokens);
+        progress.charged_output = progress.charged_output.saturating_add(quantities.output_tokens);
+        progress.charged_usd = progress.charged_usd.plus(quantities.usd)?;
         if reservation.progress.event_ids.len() < EVENT_IDS_LIMIT {
             reservation.progress.event_ids.push(draft.event_id);
         }
@@ -223,7 +230,10 @@ pub(super) fn expire(
             let budget = scene.budgets.by_number(part.budget);
             let on_expire = budget.map_or(OnExpire::Release, |active| active.budget.effective_on_expire());
             let running = match (running, budget) {
-                (Some(running), Some(active)) => Some(running.in_unit(active.budget.unit)?),
+                // Running usage says nothing of calls: the call that reported it certainly ran.
+                (Some(running), Some(active)) if !matches!(active.budget.unit, Unit::Calls | Unit::Attempts) => {
+                    Some(running.in_unit(active.budget.unit)?)
+                }
                 _ => None,
             };
             part.expire(counters.change(&key_of(part))?, on_expire, running)?;
@@ -256,7 +266,8 @@ pub(super) fn extend(
         return Err(BatchError::Command("a reservation is missing"));
     };
     let mut decision = Decision::Allowed;
-    if extension.sequence > reservation.sequence {
+    // The last one again is answered again: everything that an extension says is absolute.
+    if extension.sequence >= reservation.sequence {
         reservation.sequence = extension.sequence;
         if let Some(ttl) = extension.ttl {
             let lead = jiff::SignedDuration::try_from(ttl).unwrap_or_default();
@@ -268,8 +279,7 @@ pub(super) fn extend(
             reservation.progress.running = Some(usage.clone());
             reservation.progress.running_quantities = Some(quantities);
         }
-        let raised = plan.map(ReservePlan::quantities);
-        if !raise(reservation, running, raised, scene, counters)? {
+        if !raise(reservation, running, plan, scene, counters)? {
             decision = Decision::Denied(Refusal::BudgetExceeded);
         } else if let (Some(plan), Some(context)) = (plan, reservation.context.as_mut()) {
             plan.apply_to(context);
@@ -292,41 +302,63 @@ fn running_quantities(usage: &TokenUsage, extension: &Extension) -> Result<Quant
     })
 }
 
+/// A hold to raise, or to make where the raised call reaches a budget for the first time.
+struct Raise {
+    key: WindowKey,
+    amount: Amount,
+    limit: Amount,
+}
+
 /// Raises every hold to what the call is now known to need, or none of them where a binding budget refuses.
 fn raise(
     reservation: &mut Reservation,
     running: Option<Quantities>,
-    raised: Option<Quantities>,
+    plan: Option<&ReservePlan>,
     scene: &Scene<'_>,
     counters: &mut Counters,
 ) -> Result<bool, BatchError> {
-    let mut wanted = Vec::with_capacity(reservation.parts.len());
+    let mut wanted = Vec::new();
     for part in &reservation.parts {
         let Some(active) = scene.budgets.by_number(part.budget) else { continue };
-        let mut amount = Amount::ZERO;
         // Both say what the whole call needs: what was charged on the way is no longer to be held.
-        for quantities in running.iter().chain(&raised) {
+        let mut amount = Amount::ZERO;
+        let raised = plan.and_then(ReservePlan::raised).filter(|demand| active.budget.counts_model(&demand.model));
+        for quantities in running.into_iter().chain(raised.map(Demand::quantities)) {
             amount = amount.max(quantities.in_unit(active.budget.unit)?.minus(part.charged)?);
         }
-        let more = amount.minus(part.held)?;
-        if more <= Amount::ZERO {
+        wanted.push((active.clone(), Raise { key: key_of(part), amount, limit: active.budget.limit }, part.held));
+    }
+    for one in plan.map(ReservePlan::deciding).unwrap_or_default() {
+        let (Some(demand), Ok(target)) = (plan.and_then(ReservePlan::raised), &one.target) else { continue };
+        let budget = &one.budget.budget;
+        let refuses_unpriced = budget.unit == Unit::Usd && budget.effective_unpriced() == Choice::Deny;
+        if !budget.counts_model(&demand.model) {
             continue;
         }
-        let stored = counters.get(&key_of(part))?;
-        let binding = active.budget.mode == Mode::Enforced && active.budget.is_hard();
-        if binding && stored.counter.available(active.budget.limit)? < more {
+        if demand.is_unpriced() && refuses_unpriced && budget.mode == Mode::Enforced {
             return Ok(false);
         }
-        wanted.push((part.budget, part.scope, amount));
+        if !reservation.parts.iter().any(|part| part.budget == target.key.budget) {
+            let amount = demand.quantities().in_unit(budget.unit)?;
+            wanted.push((one.budget.clone(), Raise { key: target.key, amount, limit: budget.limit }, Amount::ZERO));
+        }
     }
-    for (budget, scope, amount) in wanted {
-        let parts = reservation.parts.iter_mut();
-        for part in parts.filter(|part| (part.budget, part.scope) == (budget, scope)) {
-            let counter = counters.change(&key_of(part))?;
-            if let Some(active) = scene.budgets.by_number(budget) {
-                counter.note_limit(active.budget.limit);
+    for (active, raise, held) in &wanted {
+        let more = raise.amount.minus(*held)?;
+        let room = room(&active.budget, &counters.get(&raise.key)?.counter, raise.limit)?;
+        if more > Amount::ZERO && room.is_some_and(|room| room < more) {
+            return Ok(false);
+        }
+    }
+    for (_, raise, _) in wanted {
+        let counter = counters.change(&raise.key)?;
+        counter.note_limit(raise.limit);
+        match reservation.parts.iter_mut().find(|part| key_of(part) == raise.key) {
+            Some(part) => part.raise(counter, raise.amount)?,
+            None => {
+                counter.hold(raise.amount)?;
+                reservation.parts.push(Part::new(raise.key.budget, raise.key.scope, raise.key.start, raise.amount));
             }
-            part.raise(counter, amount)?;
         }
     }
     Ok(true)

@@ -62,6 +62,11 @@ async fn commit(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Resu
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
+        if matches!(error, BatchError::Store(StoreError::Unavailable(_))) {
+            // The database may come back with less than it had: nothing that was remembered of it is trusted.
+            shared.dictionary.forget();
+            shared.known_windows.invalidate_all();
+        }
         if !error.may_pass() || Instant::now() >= deadline {
             return Err(error);
         }
@@ -77,18 +82,16 @@ impl BatchError {
     fn may_pass(&self) -> bool {
         match self {
             Self::Raced => true,
-            Self::Store(error) => matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_)),
+            Self::Store(error) => {
+                matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_) | StoreError::TimedOut(_))
+            }
             Self::Amount(_) | Self::Command(_) => false,
         }
     }
 
     /// Whether a part of the batch may succeed where the whole does not.
     fn is_data(&self) -> bool {
-        match self {
-            Self::Raced => false,
-            Self::Store(error) => !matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_)),
-            Self::Amount(_) | Self::Command(_) => true,
-        }
+        matches!(self, Self::Store(StoreError::Data(_) | StoreError::Text(_)) | Self::Amount(_) | Self::Command(_))
     }
 
     fn to_app(&self) -> AppError {
@@ -99,11 +102,18 @@ impl BatchError {
                 tracing::error!(what, "a command cannot be applied");
                 AppError::Internal
             }
+            Self::Store(StoreError::Text(_)) => AppError::invalid("event", "must not contain NUL characters"),
             Self::Store(error @ StoreError::Data(_)) => {
                 tracing::error!(error = error as &dyn std::error::Error, "the database refused a command's data");
                 AppError::Internal
             }
-            Self::Store(StoreError::Contended(_) | StoreError::Unavailable(_)) => AppError::Unavailable,
+            // What this version cannot read, another replica may: the caller tries again.
+            Self::Store(
+                StoreError::Contended(_)
+                | StoreError::Unavailable(_)
+                | StoreError::TimedOut(_)
+                | StoreError::Unreadable { .. },
+            ) => AppError::Unavailable,
             Self::Store(error) => {
                 tracing::error!(error = error as &dyn std::error::Error, "a batch failed");
                 AppError::Internal

@@ -11,6 +11,7 @@ use tollgate_domain::dimensions::Dimension;
 use tollgate_domain::window::Bounds;
 use uuid::Uuid;
 
+use super::connect;
 use super::error::StoreError;
 use super::time::from_database;
 use crate::tenant::TenantId;
@@ -116,7 +117,7 @@ pub struct AuditedCounter {
 /// # Errors
 /// [`StoreError`].
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
-    Ok(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?)
+    connect::begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await
 }
 
 /// Every tenant with its name, by number.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Postgres, Transaction};
 use thiserror::Error;
 
 use super::error::StoreError;
@@ -80,4 +81,15 @@ pub async fn check(pool: &PgPool) -> Result<(), ConnectError> {
 /// [`ConnectError::Migration`].
 pub async fn migrate(pool: &PgPool) -> Result<(), ConnectError> {
     Ok(MIGRATIONS.run(pool).await?)
+}
+
+/// Begins a transaction that survives a cancelled caller: sqlx knows of a transaction only once BEGIN has answered, so a
+/// BEGIN that is dropped half way would leave one open in the pool.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn begin(pool: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
+    Ok(begun.map_err(|_| StoreError::Unavailable(sqlx::Error::WorkerCrashed))??)
 }

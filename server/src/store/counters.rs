@@ -16,6 +16,9 @@ use super::shape::Shape;
 use super::time::to_database;
 use crate::tenant::TenantId;
 
+/// Most groups that are told apart: with labels, there can be as many as events.
+const GROUPS_LIMIT: i64 = 1_000_000;
+
 /// What all enforced events of one window charge that agree in their shape and in the dimensions that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChargedGroup {
@@ -91,9 +94,21 @@ pub async fn charged_groups(
     let (starts, ends): (Vec<_>, Vec<_>) =
         windows.iter().map(|(start, end)| (to_database(*start), to_database(*end))).unzip();
     let codes: Vec<i16> = needed.iter().map(|dimension| dimension.code()).collect();
-    let rows = sqlx::query_file_as!(Row, "sql/budget/charged_groups.sql", tenant.0, &starts, &ends, &codes, labels)
-        .fetch_all(&mut *connection)
-        .await?;
+    let rows = sqlx::query_file_as!(
+        Row,
+        "sql/budget/charged_groups.sql",
+        tenant.0,
+        &starts,
+        &ends,
+        &codes,
+        labels,
+        GROUPS_LIMIT
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if i64::try_from(rows.len()).is_ok_and(|count| count >= GROUPS_LIMIT) {
+        return Err(StoreError::TooManyRows { limit: GROUPS_LIMIT });
+    }
     let numbers: BTreeSet<i64> = rows.iter().flat_map(Row::entities).filter_map(|(_, number)| number).collect();
     let numbers: Vec<i64> = numbers.into_iter().collect();
     // Past the cache: a budget over many users would wash out what the ledger needs there.

@@ -147,6 +147,17 @@ impl Dictionary {
         }
     }
 
+    /// Forgets everything: it is read again.
+    pub fn forget(&self) {
+        let Self { symbols, symbol_texts, shapes, shape_contents, sheets, sheet_contents } = self;
+        symbols.invalidate_all();
+        symbol_texts.invalidate_all();
+        shapes.invalidate_all();
+        shape_contents.invalidate_all();
+        sheets.invalidate_all();
+        sheet_contents.invalidate_all();
+    }
+
     /// Found in memory, else found in the table, else added, else added meanwhile by another writer and found now.
     async fn resolve_symbols(
         &self,

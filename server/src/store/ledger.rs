@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tollgate_domain::measures::Measures;
 use uuid::Uuid;
 
+use super::connect::begin;
 use super::error::StoreError;
 use super::event_row::EventRow;
 use super::measures_row::MeasuresRow;
@@ -23,32 +24,39 @@ pub const GRAIN_DAY: i16 = 2;
 
 /// Starts a batch: from here to its end, the tenant's budgets do not change. Any number of batches run at once.
 ///
+/// The lock is taken in a statement of its own, so that the snapshots of all later ones come after it, and in the round
+/// trip of BEGIN. Where this fails, the connection must be closed: the transaction may be open behind it.
+///
 /// # Errors
 /// [`StoreError`].
-pub async fn begin_batch(pool: &PgPool, tenant: TenantId) -> Result<Transaction<'static, Postgres>, StoreError> {
-    begin_locked(pool, tenant, "pg_advisory_xact_lock_shared").await
+pub async fn begin_batch(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Transaction<'_, Postgres>, StoreError> {
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({BUDGETS_LOCK}, {})",
+        tenant.0
+    );
+    // Nothing but the tenant's number is put into the text.
+    Ok(connection.begin_with(AssertSqlSafe(begin)).await?)
 }
 
 /// Starts a change of the tenant's budgets: it waits for the batches under way and holds off new ones.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`]; [`StoreError::Unavailable`] where the lock is not to be had in time.
 pub async fn begin_budget_change(
     pool: &PgPool,
     tenant: TenantId,
 ) -> Result<Transaction<'static, Postgres>, StoreError> {
-    begin_locked(pool, tenant, "pg_advisory_xact_lock").await
-}
-
-/// The lock is taken in a statement of its own, so that the snapshots of all later ones come after it, and in the round
-/// trip of BEGIN. Both texts are constants of this file but for the tenant's number.
-async fn begin_locked(
-    pool: &PgPool,
-    tenant: TenantId,
-    lock: &'static str,
-) -> Result<Transaction<'static, Postgres>, StoreError> {
-    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {lock}({BUDGETS_LOCK}, {})", tenant.0);
-    Ok(pool.begin_with(AssertSqlSafe(begin)).await?)
+    let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let locked =
+        sqlx::query_file!("sql/ledger/lock_budgets.sql", BUDGETS_LOCK, tenant.0).execute(&mut *transaction).await;
+    match locked.map_err(StoreError::from) {
+        Ok(_) => Ok(transaction),
+        Err(StoreError::TimedOut(error)) => Err(StoreError::Unavailable(error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// What a batch starts from.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
+use tollgate_domain::amount::Usd;
 use tollgate_domain::budget::Quantities;
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::model::ModelRef;
@@ -43,6 +44,12 @@ pub struct Progress {
     /// The same as budgets count it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running_quantities: Option<Quantities>,
+    /// Input tokens that its events were charged for.
+    pub charged_input: u64,
+    /// Output tokens that its events were charged for.
+    pub charged_output: u64,
+    /// What its events were charged.
+    pub charged_usd: Usd,
     /// Its events, the first [`EVENT_IDS_LIMIT`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub event_ids: Vec<Uuid>,
@@ -198,6 +205,7 @@ pub async fn update(
     let expire_times: Vec<_> = changed.iter().map(|one| to_database(one.expire_time)).collect();
     let end_times: Vec<_> = changed.iter().map(|one| one.end_time.map(to_database)).collect();
     let sequences: Vec<i64> = changed.iter().map(|one| one.sequence).collect();
+    let contexts: Vec<_> = changed.iter().map(|one| one.context.as_ref().map(Json)).collect();
     let parts: Vec<_> = changed.iter().map(|one| Json(&one.parts)).collect();
     let progress: Vec<_> = changed.iter().map(|one| Json(&one.progress)).collect();
     sqlx::query_file!(
@@ -208,6 +216,7 @@ pub async fn update(
         &expire_times,
         &end_times as _,
         &sequences,
+        &contexts as _,
         &parts as _,
         &progress as _
     )

@@ -12,6 +12,7 @@ use tollgate_domain::measures::Measures;
 use tollgate_domain::window::Bounds;
 use uuid::Uuid;
 
+use super::connect::begin;
 use super::error::StoreError;
 use super::measures_row::MeasuresRow;
 use super::time::{from_database, to_database};
@@ -36,7 +37,7 @@ pub struct Reading {
 /// # Errors
 /// [`StoreError`].
 pub async fn begin_reading(pool: &PgPool, timeout: Duration) -> Result<Reading, StoreError> {
-    let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
     let timeout = format!("{}ms", timeout.as_millis());
     let row = sqlx::query_file!("sql/summary/snapshot.sql", timeout).fetch_one(&mut *transaction).await?;
     let as_of = from_database(row.now)?;

@@ -39,7 +39,9 @@ async fn a_batch_has_1_to_500_events() {
     let good = v1::BatchRecordUsageRequest { events: vec![event(session("s1"), 1, 1)], ..Default::default() };
     let cases = vec![
         case("no event", &["events"], |batch: &mut v1::BatchRecordUsageRequest| batch.events.clear()),
-        case("501 events", &["events"], |batch: &mut v1::BatchRecordUsageRequest| batch.events = vec![batch.events[0].clone(); 501]),
+        case("501 events", &["events"], |batch: &mut v1::BatchRecordUsageRequest| {
+            batch.events = vec![batch.events[0].clone(); 501];
+        }),
         case("an unknown view", &["view"], |batch: &mut v1::BatchRecordUsageRequest| batch.view = 99),
     ];
     assert_refused(&good, cases, |request| {

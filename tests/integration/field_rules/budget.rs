@@ -17,8 +17,12 @@ async fn every_rule_of_create_budget_is_told_by_its_field_and_nothing_is_created
     let mut cases = within(cases(), |request: &mut v1::CreateBudgetRequest| request.budget.as_mut().unwrap());
     cases.extend([
         case("no budget", &["budget"], |request: &mut v1::CreateBudgetRequest| request.budget = None),
-        case("a request id of 129 bytes", &["request_id"], |request: &mut v1::CreateBudgetRequest| request.request_id = "x".repeat(129)),
-        case("a request id with a NUL", &["request_id"], |request: &mut v1::CreateBudgetRequest| request.request_id = "\0".to_owned()),
+        case("a request id of 129 bytes", &["request_id"], |request: &mut v1::CreateBudgetRequest| {
+            request.request_id = "x".repeat(129);
+        }),
+        case("a request id with a NUL", &["request_id"], |request: &mut v1::CreateBudgetRequest| {
+            request.request_id = "\0".to_owned();
+        }),
     ]);
     assert_refused(&create(budget("b", "1")), cases, |request| {
         let mut budgets = server.budgets.clone();
@@ -45,7 +49,9 @@ async fn a_budget_that_just_meets_the_rules_is_created_and_kept_as_it_is() {
     take("32 notes", &|budget: &mut v1::Budget| budget.annotations = notes(32));
     take("16 conditions", &|budget: &mut v1::Budget| budget.selector = vec![matching(&["u1"]); 16]);
     take("100 models", &|budget: &mut v1::Budget| budget.models = vec![gpt_4o(); 100]);
-    take("three keys", &|budget: &mut v1::Budget| budget.per = vec![key("user_id"), key("session_id"), key("workflow_step")]);
+    take("three keys", &|budget: &mut v1::Budget| {
+        budget.per = vec![key("user_id"), key("session_id"), key("workflow_step")];
+    });
     take("a label", &|budget: &mut v1::Budget| budget.per = vec![label_key(&"x".repeat(64))]);
     take("16 rules", &|budget: &mut v1::Budget| budget.rules = vec![block(); 16]);
     take("the greatest fraction", &|budget: &mut v1::Budget| budget.rules = vec![rule("10", v1::Action::Alert)]);
@@ -150,8 +156,12 @@ fn definition() -> Vec<Case<v1::Budget>> {
         called("an id with a space", "my budget".to_owned()),
         called("an id with a NUL", "\0".to_owned()),
         called("an id beyond ASCII", "é".to_owned()),
-        case("a name of 257 bytes", &["budget.display_name"], |budget: &mut v1::Budget| budget.display_name = "x".repeat(257)),
-        case("a name with a NUL", &["budget.display_name"], |budget: &mut v1::Budget| budget.display_name = "\0".to_owned()),
+        case("a name of 257 bytes", &["budget.display_name"], |budget: &mut v1::Budget| {
+            budget.display_name = "x".repeat(257);
+        }),
+        case("a name with a NUL", &["budget.display_name"], |budget: &mut v1::Budget| {
+            budget.display_name = "\0".to_owned();
+        }),
         case("33 notes", &["budget.annotations"], |budget: &mut v1::Budget| budget.annotations = notes(33)),
         case("a note's key of 65 bytes", &["budget.annotations key"], |budget: &mut v1::Budget| {
             budget.annotations.insert("x".repeat(65), String::new());
@@ -162,9 +172,13 @@ fn definition() -> Vec<Case<v1::Budget>> {
         case("a note with a NUL", &["budget.annotations[owner]"], |budget: &mut v1::Budget| {
             budget.annotations.insert("owner".to_owned(), "\0".to_owned());
         }),
-        case("decision 2: a condition on what is not known at the check", &["budget.selector[0].key"], |budget: &mut v1::Budget| {
-            budget.selector = vec![v1::DimensionMatch { key: Some(key("model")), ..matching(&["gpt-4o"]) }];
-        }),
+        case(
+            "decision 2: a condition on what is not known at the check",
+            &["budget.selector[0].key"],
+            |budget: &mut v1::Budget| {
+                budget.selector = vec![v1::DimensionMatch { key: Some(key("model")), ..matching(&["gpt-4o"]) }];
+            },
+        ),
         case("101 models", &["budget.models"], |budget: &mut v1::Budget| budget.models = vec![gpt_4o(); 101]),
         per("four keys", "budget.per", vec![key("user_id"), key("session_id"), key("task_id"), key("room_id")]),
         per("a key twice", "budget.per[1]", vec![key("user_id"), key("user_id")]),
@@ -173,9 +187,15 @@ fn definition() -> Vec<Case<v1::Budget>> {
         per("a label without its key", "budget.per[0].label", vec![label_key("")]),
         per("a label's key of 65 bytes", "budget.per[0].label", vec![label_key(&"x".repeat(65))]),
         per("a label's key with a NUL", "budget.per[0].label", vec![label_key("\0")]),
-        case("an unknown choice for a missing key", &["budget.per_absent"], |budget: &mut v1::Budget| budget.per_absent = 99),
-        case("an unknown choice for unpriced calls", &["budget.unpriced"], |budget: &mut v1::Budget| budget.unpriced = 99),
-        case("an unknown choice for an absent database", &["budget.unavailable"], |budget: &mut v1::Budget| budget.unavailable = 99),
+        case("an unknown choice for a missing key", &["budget.per_absent"], |budget: &mut v1::Budget| {
+            budget.per_absent = 99;
+        }),
+        case("an unknown choice for unpriced calls", &["budget.unpriced"], |budget: &mut v1::Budget| {
+            budget.unpriced = 99;
+        }),
+        case("an unknown choice for an absent database", &["budget.unavailable"], |budget: &mut v1::Budget| {
+            budget.unavailable = 99;
+        }),
         case("an unknown end of holds", &["budget.on_expire"], |budget: &mut v1::Budget| budget.on_expire = 99),
         case("an unknown mode", &["budget.mode"], |budget: &mut v1::Budget| budget.mode = 99),
         case("an unknown carry", &["budget.carry"], |budget: &mut v1::Budget| budget.carry = 99),
@@ -186,15 +206,23 @@ fn definition() -> Vec<Case<v1::Budget>> {
         limited("a limit that is no number", "ten"),
         limited("a limit of 13 decimals", "0.0000000000001"),
         limited("a limit of 17 digits", "10000000000000000"),
-        case("an impossible start", &["budget.start_time"], |budget: &mut v1::Budget| budget.start_time = super::no_instant()),
-        case("an impossible end", &["budget.end_time"], |budget: &mut v1::Budget| budget.end_time = super::no_instant()),
-        case("an impossible beginning", &["budget.count_from"], |budget: &mut v1::Budget| budget.count_from = super::no_instant()),
+        case("an impossible start", &["budget.start_time"], |budget: &mut v1::Budget| {
+            budget.start_time = super::no_instant();
+        }),
+        case("an impossible end", &["budget.end_time"], |budget: &mut v1::Budget| {
+            budget.end_time = super::no_instant();
+        }),
+        case("an impossible beginning", &["budget.count_from"], |budget: &mut v1::Budget| {
+            budget.count_from = super::no_instant();
+        }),
         case("an end with the start", &["budget.end_time"], |budget: &mut v1::Budget| {
             budget.start_time = Some(at("2030-01-01T00:00:00Z"));
             budget.end_time = budget.start_time;
         }),
-        case("a carry that this version does not have", &[], |budget: &mut v1::Budget| budget.carry = v1::budget::Carry::Rest.into())
-            .because(Code::Unimplemented, "NOT_IMPLEMENTED"),
+        case("a carry that this version does not have", &[], |budget: &mut v1::Budget| {
+            budget.carry = v1::budget::Carry::Rest.into();
+        })
+        .because(Code::Unimplemented, "NOT_IMPLEMENTED"),
         case(
             "many",
             &["budget.budget_id", "budget.selector[0].values", "budget.mode", "budget.rules[0].at_fraction"],

@@ -74,7 +74,9 @@ async fn a_check_that_just_meets_the_rules_is_answered() {
     }
     take("a second", &|check: &mut v1::CheckBudgetRequest| check.ttl = Some(milliseconds(1_000)));
     take("seven days", &|check: &mut v1::CheckBudgetRequest| check.ttl = Some(milliseconds(SEVEN_DAYS)));
-    take("8 fallbacks", &|check: &mut v1::CheckBudgetRequest| check.fallbacks = vec![model("openai", "gpt-4o-mini"); 8]);
+    take("8 fallbacks", &|check: &mut v1::CheckBudgetRequest| {
+        check.fallbacks = vec![model("openai", "gpt-4o-mini"); 8];
+    });
     take("no estimate", &|check: &mut v1::CheckBudgetRequest| check.estimate = None);
     take("no dimensions", &|check: &mut v1::CheckBudgetRequest| check.dimensions = None);
     take("an amount instead of a model", &|check: &mut v1::CheckBudgetRequest| {
@@ -137,9 +139,15 @@ async fn a_reservation_is_named_by_its_id() {
         case("no id", &["reservation_id"], |request: &mut v1::ReleaseReservationRequest| {
             request.reservation_id.clear();
         }),
-        case("an id of version 4", &["reservation_id"], |request: &mut v1::ReleaseReservationRequest| request.reservation_id = VERSION_4.to_owned()),
-        case("a reason of 257 bytes", &["reason"], |request: &mut v1::ReleaseReservationRequest| request.reason = "x".repeat(257)),
-        case("a reason with a NUL", &["reason"], |request: &mut v1::ReleaseReservationRequest| request.reason = "\0".to_owned()),
+        case("an id of version 4", &["reservation_id"], |request: &mut v1::ReleaseReservationRequest| {
+            request.reservation_id = VERSION_4.to_owned();
+        }),
+        case("a reason of 257 bytes", &["reason"], |request: &mut v1::ReleaseReservationRequest| {
+            request.reason = "x".repeat(257);
+        }),
+        case("a reason with a NUL", &["reason"], |request: &mut v1::ReleaseReservationRequest| {
+            request.reason = "\0".to_owned();
+        }),
     ];
     assert_refused(&good, cases, |request| {
         let mut budgets = server.budgets.clone();
@@ -148,7 +156,8 @@ async fn a_reservation_is_named_by_its_id() {
     .await;
     let cases = vec![
         case("no id", &["reservation_id"], |request: &mut v1::GetReservationRequest| request.reservation_id.clear()),
-        case("an unknown one", &[], |_: &mut v1::GetReservationRequest| {}).because(Code::NotFound, "RESERVATION_NOT_FOUND"),
+        case("an unknown one", &[], |_: &mut v1::GetReservationRequest| {})
+            .because(Code::NotFound, "RESERVATION_NOT_FOUND"),
     ];
     assert_refused(&v1::GetReservationRequest { reservation_id: id() }, cases, |request| {
         let mut budgets = server.budgets.clone();
@@ -159,7 +168,9 @@ async fn a_reservation_is_named_by_its_id() {
         case("too large a page", &["page_size"], |request: &mut v1::ListReservationsRequest| request.page_size = 1_001),
         case("an unknown state", &["states"], |request: &mut v1::ListReservationsRequest| request.states = vec![99]),
         case("no state", &["states"], |request: &mut v1::ListReservationsRequest| request.states = vec![0]),
-        case("17 conditions", &["filter"], |request: &mut v1::ListReservationsRequest| request.filter = vec![super::matching(&["u1"]); 17]),
+        case("17 conditions", &["filter"], |request: &mut v1::ListReservationsRequest| {
+            request.filter = vec![super::matching(&["u1"]); 17];
+        }),
         case("no such page", &[], |request: &mut v1::ListReservationsRequest| request.page_token = "next".to_owned())
             .because(Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
     ];
@@ -184,15 +195,23 @@ fn checks() -> Vec<Case<v1::CheckBudgetRequest>> {
     };
     vec![
         case("no id", &["reservation_id"], |check: &mut v1::CheckBudgetRequest| check.reservation_id.clear()),
-        case("no UUID", &["reservation_id"], |check: &mut v1::CheckBudgetRequest| check.reservation_id = "17".to_owned()),
-        case("an id of version 4", &["reservation_id"], |check: &mut v1::CheckBudgetRequest| check.reservation_id = VERSION_4.to_owned()),
-        case("a look with an id", &["reservation_id"], |check: &mut v1::CheckBudgetRequest| check.mode = v1::CheckMode::Peek.into()),
+        case("no UUID", &["reservation_id"], |check: &mut v1::CheckBudgetRequest| {
+            check.reservation_id = "17".to_owned();
+        }),
+        case("an id of version 4", &["reservation_id"], |check: &mut v1::CheckBudgetRequest| {
+            check.reservation_id = VERSION_4.to_owned();
+        }),
+        case("a look with an id", &["reservation_id"], |check: &mut v1::CheckBudgetRequest| {
+            check.mode = v1::CheckMode::Peek.into();
+        }),
         case("headroom without an id", &["reservation_id"], |check: &mut v1::CheckBudgetRequest| {
             check.mode = v1::CheckMode::ReserveHeadroom.into();
             check.reservation_id.clear();
         }),
         case("no model", &["model.model"], |check: &mut v1::CheckBudgetRequest| check.model = None),
-        case("a model without a name", &["model.model"], |check: &mut v1::CheckBudgetRequest| check.model = Some(model("openai", ""))),
+        case("a model without a name", &["model.model"], |check: &mut v1::CheckBudgetRequest| {
+            check.model = Some(model("openai", ""));
+        }),
         case("9 fallbacks", &["fallbacks"], |check: &mut v1::CheckBudgetRequest| check.fallbacks = vec![gpt_4o(); 9]),
         case("a fallback without a name", &["fallbacks[1].model"], |check: &mut v1::CheckBudgetRequest| {
             check.fallbacks = vec![gpt_4o(), model("openai", "")];
@@ -221,7 +240,9 @@ fn estimates(path: &str) -> Vec<Case<v1::Estimate>> {
     let mut cases = vec![
         case("negative input", &[&at("input_tokens")], |one: &mut v1::Estimate| one.input_tokens = Some(-1)),
         case("too much input", &[&at("input_tokens")], |one: &mut v1::Estimate| one.input_tokens = Some(1_000_000_001)),
-        case("a negative cached part", &[&at("cache_read_tokens")], |one: &mut v1::Estimate| one.cache_read_tokens = Some(-1)),
+        case("a negative cached part", &[&at("cache_read_tokens")], |one: &mut v1::Estimate| {
+            one.cache_read_tokens = Some(-1);
+        }),
         case("more cached than read", &[&at("cache_read_tokens")], |one: &mut v1::Estimate| {
             (one.input_tokens, one.cache_read_tokens) = (Some(10), Some(11));
         }),
@@ -229,14 +250,20 @@ fn estimates(path: &str) -> Vec<Case<v1::Estimate>> {
             (one.input_tokens, one.cache_read_tokens) = (None, Some(1));
         }),
         case("negative output", &[&at("max_output_tokens")], |one: &mut v1::Estimate| one.max_output_tokens = Some(-1)),
-        case("too much output", &[&at("max_output_tokens")], |one: &mut v1::Estimate| one.max_output_tokens = Some(i64::MAX)),
+        case("too much output", &[&at("max_output_tokens")], |one: &mut v1::Estimate| {
+            one.max_output_tokens = Some(i64::MAX);
+        }),
         case("negative choices", &[&at("choices")], |one: &mut v1::Estimate| one.choices = -1),
         case("too many choices", &[&at("choices")], |one: &mut v1::Estimate| one.choices = 1_000_001),
         case("negative calls", &[&at("calls")], |one: &mut v1::Estimate| one.calls = -1),
         case("too many calls", &[&at("calls")], |one: &mut v1::Estimate| one.calls = 1_000_001),
         case("a negative amount", &[&at("amount_usd")], |one: &mut v1::Estimate| one.amount_usd = "-1".to_owned()),
-        case("an amount that is no number", &[&at("amount_usd")], |one: &mut v1::Estimate| one.amount_usd = "$1".to_owned()),
-        case("an amount of 13 decimals", &[&at("amount_usd")], |one: &mut v1::Estimate| one.amount_usd = "0.0000000000001".to_owned()),
+        case("an amount that is no number", &[&at("amount_usd")], |one: &mut v1::Estimate| {
+            one.amount_usd = "$1".to_owned();
+        }),
+        case("an amount of 13 decimals", &[&at("amount_usd")], |one: &mut v1::Estimate| {
+            one.amount_usd = "0.0000000000001".to_owned();
+        }),
     ];
     cases.extend(units(&at("units"), |one: &mut v1::Estimate| &mut one.units));
     cases.push(case("two rules", &[&at("calls"), &at("units[0].quantity")], |one: &mut v1::Estimate| {
@@ -252,12 +279,14 @@ fn extensions() -> Vec<Case<v1::ExtendReservationRequest>> {
     };
     let running = |what: &str, field: &str, usage: v1::TokenUsage| {
         case(what, &[field], move |request: &mut v1::ExtendReservationRequest| {
-            request.running_usage = Some(usage.clone())
+            request.running_usage = Some(usage.clone());
         })
     };
     vec![
         case("no id", &["reservation_id"], |request: &mut v1::ExtendReservationRequest| request.reservation_id.clear()),
-        case("an id of version 4", &["reservation_id"], |request: &mut v1::ExtendReservationRequest| request.reservation_id = VERSION_4.to_owned()),
+        case("an id of version 4", &["reservation_id"], |request: &mut v1::ExtendReservationRequest| {
+            request.reservation_id = VERSION_4.to_owned();
+        }),
         case("no sequence", &["sequence"], |request: &mut v1::ExtendReservationRequest| request.sequence = 0),
         case("a negative sequence", &["sequence"], |request: &mut v1::ExtendReservationRequest| request.sequence = -1),
         lasts("less than a second", milliseconds(999)),
@@ -270,7 +299,9 @@ fn extensions() -> Vec<Case<v1::ExtendReservationRequest>> {
             v1::TokenUsage { parts: vec![v1::TokenPart { token_class: 99, ..Default::default() }], ..tokens(1, 1) },
         )
         .because(Code::InvalidArgument, "UNKNOWN_TOKEN_CLASS"),
-        case("a model without an estimate", &["model"], |request: &mut v1::ExtendReservationRequest| request.model = Some(gpt_4o())),
+        case("a model without an estimate", &["model"], |request: &mut v1::ExtendReservationRequest| {
+            request.model = Some(gpt_4o());
+        }),
         case("an unknown reservation", &[], |request: &mut v1::ExtendReservationRequest| request.reservation_id = id())
             .because(Code::NotFound, "RESERVATION_NOT_FOUND"),
     ]

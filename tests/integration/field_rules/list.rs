@@ -18,17 +18,27 @@ async fn every_rule_of_list_usage_is_told_by_its_field() {
         case("101 models", &["models"], |request: &mut v1::ListUsageRequest| {
             request.models = vec!["gpt-4o".to_owned(); 101];
         }),
-        case("no reservation id", &["reservation_id"], |request: &mut v1::ListUsageRequest| request.reservation_id = "r1".to_owned()),
-        case("an impossible start", &["start_time"], |request: &mut v1::ListUsageRequest| request.start_time = super::no_instant()),
-        case("an impossible end", &["end_time"], |request: &mut v1::ListUsageRequest| request.end_time = super::no_instant()),
-        case("no such page", &[], |request: &mut v1::ListUsageRequest| request.page_token = "next".to_owned())
-            .because(Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
-        case("everything", &["page_size", "start_time", "end_time", "reservation_id"], |request: &mut v1::ListUsageRequest| {
-            request.page_size = -1;
-            request.start_time = super::no_instant();
-            request.end_time = super::no_instant();
+        case("no reservation id", &["reservation_id"], |request: &mut v1::ListUsageRequest| {
             request.reservation_id = "r1".to_owned();
         }),
+        case("an impossible start", &["start_time"], |request: &mut v1::ListUsageRequest| {
+            request.start_time = super::no_instant();
+        }),
+        case("an impossible end", &["end_time"], |request: &mut v1::ListUsageRequest| {
+            request.end_time = super::no_instant();
+        }),
+        case("no such page", &[], |request: &mut v1::ListUsageRequest| request.page_token = "next".to_owned())
+            .because(Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
+        case(
+            "everything",
+            &["page_size", "start_time", "end_time", "reservation_id"],
+            |request: &mut v1::ListUsageRequest| {
+                request.page_size = -1;
+                request.start_time = super::no_instant();
+                request.end_time = super::no_instant();
+                request.reservation_id = "r1".to_owned();
+            },
+        ),
     ];
     cases.extend(conditions("filter", |request: &mut v1::ListUsageRequest, filter| request.filter = filter));
     assert_refused(&v1::ListUsageRequest::default(), cases, |request| {

@@ -117,14 +117,21 @@ async fn what_just_meets_the_rules_is_recorded() {
     take("position 0", &|event: &mut v1::UsageEvent| event.dimensions.as_mut().unwrap().panel_position = Some(0));
     take("no tokens at all", &|event: &mut v1::UsageEvent| event.usage = usage(tokens(0, 0)));
     take("the most tokens", &|event: &mut v1::UsageEvent| event.usage = usage(tokens(1_000_000_000, 1_000_000_000)));
-    take("parts that are all of their side", &|event: &mut v1::UsageEvent| event.usage = parts(10, 5, &[(1, 10), (32, 5)]));
+    take("parts that are all of their side", &|event: &mut v1::UsageEvent| {
+        event.usage = parts(10, 5, &[(1, 10), (32, 5)]);
+    });
     take("one class with two times to live", &|event: &mut v1::UsageEvent| {
         event.usage = with_parts(10, 5, vec![part(2, 4, Some(300)), part(2, 4, Some(3_600)), part(2, 2, None)]);
     });
-    take("32 units", &|event: &mut v1::UsageEvent| event.units = (0..32).map(|one| count(&format!("unit_{one}"), "0.5")).collect());
+    take("32 units", &|event: &mut v1::UsageEvent| {
+        event.units = (0..32).map(|one| count(&format!("unit_{one}"), "0.5")).collect();
+    });
     take("a cost of 12 decimals", &|event: &mut v1::UsageEvent| cost(event, "0.000000000001", "EUR"));
+    take("a cost of a billion", &|event: &mut v1::UsageEvent| cost(event, "1000000000", "IDR"));
     take("4 KiB of metadata", &|event: &mut v1::UsageEvent| event.metadata_json = format!("\"{}\"", "x".repeat(4_094)));
-    take("an escaped NUL in metadata", &|event: &mut v1::UsageEvent| event.metadata_json = r#"{"a":"\u0000"}"#.to_owned());
+    take("an escaped NUL in metadata", &|event: &mut v1::UsageEvent| {
+        event.metadata_json = r#"{"a":"\u0000"}"#.to_owned();
+    });
     take("an end with the start", &|event: &mut v1::UsageEvent| event.end_time = event.start_time);
     take("30 days", &|event: &mut v1::UsageEvent| {
         let start = event.start_time.unwrap();
@@ -222,7 +229,9 @@ fn times() -> Vec<Case<v1::UsageEvent>> {
         start("a start after 9998", 253_370_764_800, 0),
         start("too many nanoseconds", 1, 1_000_000_000),
         start("negative nanoseconds", 1, -1),
-        case("an impossible end", &["event.end_time"], |event: &mut v1::UsageEvent| event.end_time = super::no_instant()),
+        case("an impossible end", &["event.end_time"], |event: &mut v1::UsageEvent| {
+            event.end_time = super::no_instant();
+        }),
         case("an end before the start", &["event.end_time"], |event: &mut v1::UsageEvent| {
             let start = event.start_time.unwrap();
             event.end_time = Some(prost_types::Timestamp { seconds: start.seconds - 1, ..start });
@@ -316,12 +325,17 @@ fn others() -> Vec<Case<v1::UsageEvent>> {
         costs("a cost with an exponent", &[amount], "1e-3", "USD"),
         costs("a cost of 13 decimals", &[amount], "0.0000000000001", "USD"),
         costs("a cost of 17 digits", &[amount], "10000000000000000", "USD"),
+        costs("a cost above a billion", &[amount], "1000000000.000000000001", "USD"),
         costs("a cost without a currency", &[currency], "1", ""),
         costs("a currency without a cost", &[currency], "", "USD"),
         costs("a small currency", &[currency], "1", "usd"),
         costs("a long currency", &[currency], "1", "USDT"),
-        case("metadata that is no JSON", &["event.metadata_json"], |event: &mut v1::UsageEvent| event.metadata_json = "{".to_owned()),
-        case("metadata with a NUL", &["event.metadata_json"], |event: &mut v1::UsageEvent| event.metadata_json = "\"\0\"".to_owned()),
+        case("metadata that is no JSON", &["event.metadata_json"], |event: &mut v1::UsageEvent| {
+            event.metadata_json = "{".to_owned();
+        }),
+        case("metadata with a NUL", &["event.metadata_json"], |event: &mut v1::UsageEvent| {
+            event.metadata_json = "\"\0\"".to_owned();
+        }),
         case("4 KiB and a byte of metadata", &["event.metadata_json"], |event: &mut v1::UsageEvent| {
             event.metadata_json = format!("\"{}\"", "x".repeat(4_095));
         }),

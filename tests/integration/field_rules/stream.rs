@@ -58,13 +58,16 @@ fn watch(key: &str) -> v1::WatchScope {
     v1::WatchScope { key: key.to_owned(), scope: Some(Scope::SessionId("s1".to_owned())), ..Default::default() }
 }
 
+/// A scope by the name of its field.
+type NamedScope = (&'static str, fn(String) -> Scope);
+
 fn scopes() -> Vec<Case<Vec<v1::WatchScope>>> {
     let one = |what: &str, field: &str, scope: v1::WatchScope| {
         case(what, &[field], move |scopes: &mut Vec<v1::WatchScope>| *scopes = vec![scope.clone()])
     };
     let of = |scope: Option<Scope>| v1::WatchScope { scope, window: Some(day()), ..watch("own") };
     let named = |what: &str, key: &str| one(what, "scopes[0].key", watch(key));
-    let texts: [(&str, fn(String) -> Scope); 5] = [
+    let texts: [NamedScope; 5] = [
         ("session_id", Scope::SessionId),
         ("root_session_id", Scope::RootSessionId),
         ("user_id", Scope::UserId),
@@ -76,7 +79,9 @@ fn scopes() -> Vec<Case<Vec<v1::WatchScope>>> {
         case("65 scopes", &["scopes"], |scopes: &mut Vec<v1::WatchScope>| {
             *scopes = (0..65).map(|number| watch(&number.to_string())).collect();
         }),
-        case("a key twice", &["scopes[1].key"], |scopes: &mut Vec<v1::WatchScope>| *scopes = vec![watch("own"), watch("own")]),
+        case("a key twice", &["scopes[1].key"], |scopes: &mut Vec<v1::WatchScope>| {
+            *scopes = vec![watch("own"), watch("own")];
+        }),
         named("no key", ""),
         named("a key of 65 bytes", &"x".repeat(65)),
         named("a key with a NUL", "\0"),

@@ -29,16 +29,26 @@ async fn every_rule_of_get_summary_is_told_by_its_field() {
     let mut cases = vec![
         case("no start", &["start_time"], |request: &mut v1::GetSummaryRequest| request.start_time = None),
         case("no end", &["end_time"], |request: &mut v1::GetSummaryRequest| request.end_time = None),
-        case("neither", &["start_time", "end_time"], |request: &mut v1::GetSummaryRequest| (request.start_time, request.end_time) = (None, None)),
-        case("an impossible start", &["start_time"], |request: &mut v1::GetSummaryRequest| request.start_time = super::no_instant()),
-        case("an end with the start", &["end_time"], |request: &mut v1::GetSummaryRequest| request.end_time = request.start_time),
+        case("neither", &["start_time", "end_time"], |request: &mut v1::GetSummaryRequest| {
+            (request.start_time, request.end_time) = (None, None);
+        }),
+        case("an impossible start", &["start_time"], |request: &mut v1::GetSummaryRequest| {
+            request.start_time = super::no_instant();
+        }),
+        case("an end with the start", &["end_time"], |request: &mut v1::GetSummaryRequest| {
+            request.end_time = request.start_time;
+        }),
         case("an end before the start", &["end_time"], |request: &mut v1::GetSummaryRequest| {
             (request.start_time, request.end_time) = (request.end_time, request.start_time);
         }),
-        case("an unknown time zone", &["time_zone"], |request: &mut v1::GetSummaryRequest| request.time_zone = "Katmandu".to_owned()),
+        case("an unknown time zone", &["time_zone"], |request: &mut v1::GetSummaryRequest| {
+            request.time_zone = "Katmandu".to_owned();
+        }),
         case("an unknown time basis", &["time_basis"], |request: &mut v1::GetSummaryRequest| request.time_basis = 99),
         case("an unknown cost basis", &["cost_basis"], |request: &mut v1::GetSummaryRequest| request.cost_basis = 99),
-        case("an unknown granularity", &["granularity"], |request: &mut v1::GetSummaryRequest| request.granularity = 99),
+        case("an unknown granularity", &["granularity"], |request: &mut v1::GetSummaryRequest| {
+            request.granularity = 99;
+        }),
         grouped("three dimensions", "group_by", vec![key("user_id"), key("agent_name"), key("model")]),
         grouped("a dimension twice", "group_by[1]", vec![key("user_id"), key("user_id")]),
         grouped("an unknown dimension", "group_by[0].name", vec![key("users")]),

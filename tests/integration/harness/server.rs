@@ -4,7 +4,6 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tollgate_client::Client;
 use tollgate_proto::v1::budget_service_client::BudgetServiceClient;
 use tollgate_proto::v1::usage_service_client::UsageServiceClient;
 use tollgate_server::app::audit::audit;
@@ -52,11 +51,6 @@ impl TestServer {
             options,
             running: Some(running),
         }
-    }
-
-    /// The Rust client.
-    pub(crate) fn client(&self) -> Client {
-        Client::builder(self.url.clone()).connect_lazy().unwrap()
     }
 
     /// Connections to the database itself.

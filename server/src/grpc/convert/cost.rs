@@ -36,7 +36,7 @@ pub fn to_cost(cost: &Cost) -> v1::Cost {
 fn to_line(line: &CostLine) -> v1::CostLine {
     let CostLine { line, quantity, usd_per_unit, usd, price_id, model } = line;
     v1::CostLine {
-        line: line.name().to_string(),
+        line: line.name(),
         quantity: quantity.to_string(),
         unit_price_usd: usd_per_unit.normalize().to_string(),
         usd: usd.to_string(),

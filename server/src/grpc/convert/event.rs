@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tollgate_domain::amount::{Amount, Usd};
 use tollgate_domain::event::{Accounting, CallOutcome, EventKey, Origin, ReservationUse, UsageEvent};
 use tollgate_domain::violation::{Violation, Violations};
 use tollgate_proto::v1;
@@ -20,6 +21,8 @@ const SOURCE_BYTES_LIMIT: usize = 64;
 const OPERATION_BYTES_LIMIT: usize = 64;
 const ERROR_BYTES_LIMIT: usize = 128;
 const TRACE_BYTES_LIMIT: usize = 64;
+/// Largest cost that one call can be reported with: no sum over calls can overflow by one of them.
+const REPORTED_COST_LIMIT: u32 = 1_000_000_000;
 const METADATA_BYTES_LIMIT: usize = 4 << 10;
 const LONGEST_CALL: Duration = Duration::from_secs(30 * 86_400);
 
@@ -80,11 +83,12 @@ pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, 
     let is_json = |text: &String| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     found.add_if(metadata.as_ref().is_some_and(|text| !is_json(text)), field("metadata_json"), "must be JSON");
     let has_cost = !reported_cost.is_empty();
-    let reported_cost = decimal(&mut found, &field("reported_cost"), &reported_cost);
+    let reported_cost: Option<Usd> = decimal(&mut found, &field("reported_cost"), &reported_cost);
+    found.add_if(reported_cost.is_some_and(Usd::is_negative), field("reported_cost"), "must not be negative");
     found.add_if(
-        reported_cost.is_some_and(tollgate_domain::amount::Usd::is_negative),
+        reported_cost.is_some_and(|cost: Usd| Amount::from(cost) > REPORTED_COST_LIMIT.into()),
         field("reported_cost"),
-        "must not be negative",
+        format!("must be at most {REPORTED_COST_LIMIT}"),
     );
     let reported_currency = currency(&mut found, &field("reported_currency"), reported_currency, has_cost);
     let dimensions = dimensions(&mut found, &field("dimensions"), dimensions_message);

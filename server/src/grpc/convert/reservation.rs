@@ -29,7 +29,15 @@ pub fn to_reservation(
         parts,
         progress,
     } = reservation;
-    let Progress { running, running_quantities: _, event_ids, end_reason } = progress;
+    let Progress {
+        running,
+        running_quantities: _,
+        charged_input: _,
+        charged_output: _,
+        charged_usd: _,
+        event_ids,
+        end_reason,
+    } = progress;
     let pending = *state == State::Pending;
     v1::Reservation {
         reservation_id: id.to_string(),

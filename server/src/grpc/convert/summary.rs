@@ -84,20 +84,17 @@ pub fn request(message: v1::GetSummaryRequest) -> Result<(SummaryRequest, Mask, 
         let known = MEASURES.contains(&path.as_str());
         found.add_if(!known, "measures", format!("`{path}` is no measure: use {}", MEASURES.join(", ")));
     }
-    let order_by = match OrderBy::parse(&order_by, "order_by") {
-        Ok(order_by) => Some(order_by),
-        Err(violation) => {
-            found.extend([violation]);
-            None
-        }
-    };
+    let order_by = OrderBy::parse(&order_by, "order_by").unwrap_or_else(|violation| {
+        found.extend([violation]);
+        OrderBy::default()
+    });
     let top = u32::try_from(top).unwrap_or_else(|_| {
         found.add("top", "must not be negative");
         0
     });
     let page_size =
         page_size(&mut found, size, tollgate_domain::summary::PAGE_SIZE, tollgate_domain::summary::PAGE_SIZE_LIMIT);
-    let (Some(start), Some(end), Some(order_by)) = (start, end, order_by) else {
+    let (Some(start), Some(end)) = (start, end) else {
         return Err(found.into_result(()).err().unwrap_or_default().into());
     };
     let request = SummaryRequest {

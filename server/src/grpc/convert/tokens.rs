@@ -9,6 +9,8 @@ use super::values::{count, decimal, known};
 
 /// Longest name of a unit, in bytes.
 const UNIT_BYTES_LIMIT: usize = 64;
+/// Largest quantity of a unit.
+const QUANTITY_LIMIT: u32 = 1_000_000_000;
 /// Most units of one event.
 const UNITS_LIMIT: usize = 32;
 
@@ -143,7 +145,9 @@ pub fn units(violations: &mut Violations, path: &str, messages: Vec<v1::UnitCoun
         violations.add_if(quantity.is_empty(), format!("{field}.quantity"), "must be set");
         let quantity: tollgate_domain::amount::Amount =
             decimal(violations, &format!("{field}.quantity"), &quantity).unwrap_or_default();
+        let too_many = quantity > QUANTITY_LIMIT.into();
         violations.add_if(quantity.is_negative(), format!("{field}.quantity"), "must not be negative");
+        violations.add_if(too_many, format!("{field}.quantity"), format!("must be at most {QUANTITY_LIMIT}"));
         found.push(UnitCount { unit, quantity });
     }
     found
