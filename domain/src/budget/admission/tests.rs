@@ -171,7 +171,7 @@ fn a_free_model_passes_an_exhausted_budget_in_dollars_unless_a_fallback_costs() 
     let budget = hard("1");
     let free = demand("ollama", "llama3", 1_000);
     let exhausted = spent("2");
-    assert_eq!(decided(&[free.clone()], &[(&budget, &exhausted)], false).decision, Decision::Allowed);
+    assert_eq!(decided(std::slice::from_ref(&free), &[(&budget, &exhausted)], false).decision, Decision::Allowed);
     let with_fallback = [free, demand("openai", "gpt-4o", 1_000)];
     let outcome = decided(&with_fallback, &[(&budget, &exhausted)], false);
     assert_eq!(outcome.decision, Decision::Denied(Refusal::BudgetExceeded));
