@@ -270,6 +270,7 @@ impl Lifetime {
         let mut server = tokio::spawn(server);
         tokio::select! {
             () = self.stop.cancelled() => {}
+            () = self.ledger.writer_ended() => tracing::error!("a ledger writer failed: stopping, to be started anew"),
             ended = &mut server => {
                 tracing::error!(?ended, "the listener ended unexpectedly");
             }

@@ -272,7 +272,8 @@ pub struct Budget {
     #[prost(message, repeated, tag = "6")]
     pub per: ::prost::alloc::vec::Vec<DimensionKey>,
     /// What a call that lacks one of the keys of `per` means: DENY refuses it with the reason PER_KEY_MISSING, ALLOW counts it
-    /// in one shared counter for absent. Unset means DENY for a hard budget, else ALLOW.
+    /// in one shared counter for absent. Unset means DENY for a budget that is created hard, else ALLOW. Immutable: which
+    /// counters there are does not change with the rules.
     #[prost(enumeration = "Choice", tag = "7")]
     pub per_absent: i32,
     /// What is counted. Required, immutable.
@@ -865,7 +866,7 @@ pub struct UnitCount {
     /// open set of at most 64 bytes.
     #[prost(string, tag = "1")]
     pub unit: ::prost::alloc::string::String,
-    /// How many, as a decimal string of at least 0 with at most 12 decimals. Required.
+    /// How many, as a decimal string of 0 to 1,000,000,000 with at most 12 decimals. Required.
     #[prost(string, tag = "2")]
     pub quantity: ::prost::alloc::string::String,
 }
@@ -949,7 +950,7 @@ pub struct UsageEvent {
     /// The reservation that pays. Unset charges the matching budgets directly and is counted as not reserved.
     #[prost(message, optional, tag = "20")]
     pub reservation: ::core::option::Option<ReservationUse>,
-    /// A cost that the provider or a gateway reported, as a decimal string. It is kept beside the computed cost and never
+    /// A cost that the provider or a gateway reported, as a decimal string of 0 to 1,000,000,000. It is kept beside the computed cost and never
     /// replaces an unpriced one silently.
     #[prost(string, tag = "21")]
     pub reported_cost: ::prost::alloc::string::String,
@@ -1124,7 +1125,8 @@ pub enum UsageQuality {
     Counted = 2,
     /// The caller estimated them; they are marked as estimated wherever they are shown.
     Estimated = 3,
-    /// Nothing is known. With a reservation its last running usage is charged, or else what it held.
+    /// Nothing is known. With a reservation its last running usage is charged, or else what it held for, less what its earlier
+    /// events were charged. Leave both totals unset.
     Unknown = 4,
 }
 impl UsageQuality {
@@ -3239,8 +3241,9 @@ pub enum CheckMode {
     Peek = 1,
     /// Holds the worst case of the estimate in every matching budget, or in none.
     Reserve = 2,
-    /// Admits the call while any headroom is left, and holds the worst case or, if that is more than is available, what is
-    /// available. For callers that cannot bound their output; it can overrun, by less than one call per caller.
+    /// Like RESERVE, but a call whose worst case does not fit is cut to the largest output that does: what is held is the
+    /// worst case at `affordable_output_tokens`, which the caller must set as its `max_tokens`. Refused where not even the
+    /// input and one token of output fit.
     ReserveHeadroom = 3,
 }
 impl CheckMode {
@@ -3716,6 +3719,7 @@ pub mod budget_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Deletes a budget: it neither counts nor decides from now on, and its history stays readable.
+        /// Its id stays taken. Safe to repeat.
         pub async fn delete_budget(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteBudgetRequest>,
@@ -3845,6 +3849,7 @@ pub mod budget_service_server {
             request: tonic::Request<super::UpdateBudgetRequest>,
         ) -> std::result::Result<tonic::Response<super::UpdateBudgetResponse>, tonic::Status>;
         /// Deletes a budget: it neither counts nor decides from now on, and its history stays readable.
+        /// Its id stays taken. Safe to repeat.
         async fn delete_budget(
             &self,
             request: tonic::Request<super::DeleteBudgetRequest>,

@@ -22,6 +22,8 @@ use crate::tenant::TenantId;
 
 /// Most counters of one budget that a creation counts back.
 const BACKFILLED_LIMIT: usize = 1_000_000;
+/// Most active budgets of a tenant: every call is compared with each of them.
+const BUDGETS_LIMIT: usize = 1_000;
 /// Most reads for one page of states.
 const ROUNDS: usize = 20;
 /// Most budget states that one watched scope shows.
@@ -56,6 +58,11 @@ impl App {
                 known if known.delete_time.is_some() => Err(AppError::BudgetDeleted(budget.budget_id)),
                 _ => Err(AppError::BudgetExists(budget.budget_id)),
             };
+        }
+        let active = budgets::active(&mut transaction, tenant, 0).await?.budgets.len();
+        if active >= BUDGETS_LIMIT {
+            let advice = format!("there are {BUDGETS_LIMIT} already: delete some, or let one count `per` value");
+            return Err(AppError::invalid("budget", advice));
         }
         let window = budget.window.bounds(now).map_err(|_| AppError::Internal)?;
         let counted_from = budget.count_from.unwrap_or(window.start);

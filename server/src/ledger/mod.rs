@@ -88,6 +88,7 @@ pub struct Ledger {
     shared: Arc<Shared>,
     queue: queue::Queue,
     tasks: TaskTracker,
+    failed: CancellationToken,
 }
 
 impl Ledger {
@@ -104,11 +105,18 @@ impl Ledger {
         });
         let (queue, intake) = queue::bounded(settings.queue_items, settings.queue_bytes);
         let tasks = TaskTracker::new();
+        let failed = CancellationToken::new();
         for _ in 0..settings.writers.max(1) {
-            tasks.spawn(writer::run(shared.clone(), intake.clone()));
+            // Cancelled also where the writer panics: nobody would take what waits.
+            let fails = failed.clone().drop_guard();
+            let writer = writer::run(shared.clone(), intake.clone());
+            tasks.spawn(async move {
+                writer.await;
+                drop(fails);
+            });
         }
         tasks.close();
-        Self { shared, queue, tasks }
+        Self { shared, queue, tasks, failed }
     }
 
     /// Records one event.
@@ -168,6 +176,11 @@ impl Ledger {
     /// The tenant's active budgets as last seen, for reads that decide nothing.
     pub async fn last_known_budgets(&self, tenant: TenantId) -> Option<Arc<BudgetSet>> {
         self.shared.budgets.read().await.get(&tenant).cloned()
+    }
+
+    /// Waits until a writer has ended: after [`Self::drain`], or because of a defect.
+    pub async fn writer_ended(&self) {
+        self.failed.cancelled().await;
     }
 
     /// When the selectors of budgets matched last, since this was asked before.
