@@ -963,10 +963,10 @@ pub struct UsageEvent {
     /// How the event came to be recorded. Unset means LIVE.
     #[prost(enumeration = "Origin", tag = "24")]
     pub origin: i32,
-    /// The trace to which the call belongs, as 32 lower-case hexadecimal digits.
+    /// The trace to which the call belongs: W3C has 32 lower-case hexadecimal digits. At most 64 bytes.
     #[prost(string, tag = "25")]
     pub trace_id: ::prost::alloc::string::String,
-    /// The span of the call, as 16 lower-case hexadecimal digits.
+    /// The span of the call: W3C has 16 lower-case hexadecimal digits. At most 64 bytes.
     #[prost(string, tag = "26")]
     pub span_id: ::prost::alloc::string::String,
     /// Anything else the caller wants to keep, as JSON text of at most 4 KiB. It is not indexed and not compared.
@@ -4392,7 +4392,7 @@ pub enum ErrorReason {
     EventTooFarAhead = 4,
     /// NOT_FOUND: there is no such event.
     EventNotFound = 5,
-    /// FAILED_PRECONDITION: the reservation was made before with other content. The metadata `fields` names what differs.
+    /// FAILED_PRECONDITION: the reservation was made before for another check.
     ReservationIdReused = 6,
     /// NOT_FOUND: there is no such reservation.
     ReservationNotFound = 7,
@@ -4423,7 +4423,7 @@ pub enum ErrorReason {
     TooManyStreams = 19,
     /// INVALID_ARGUMENT: the token class is newer than this replica. Nothing was recorded, since it would be billed wrongly.
     UnknownTokenClass = 20,
-    /// INTERNAL: a fault of Tollgate. The metadata `error_id` finds it in the server's log.
+    /// INTERNAL: a fault of Tollgate. Its cause is in the server's log.
     Internal = 21,
     /// UNAUTHENTICATED: the credential is missing, unknown, expired or revoked.
     Unauthenticated = 22,
@@ -5359,7 +5359,8 @@ pub struct GetSummaryRequest {
     /// `total_input_tokens` or `total_output_tokens`. Unset means `usd desc`.
     #[prost(string, tag = "11")]
     pub order_by: ::prost::alloc::string::String,
-    /// The most groups shown on their own; the rest is folded into `other`. At most 1000; 0 means 100.
+    /// The most groups shown on their own, by the order measure over the whole range; the rest is folded into `other`. At most
+    /// 1000; 0 shows them all.
     #[prost(int32, tag = "12")]
     pub top: i32,
     /// The most rows of one page: at most 1000; 0 means 100.

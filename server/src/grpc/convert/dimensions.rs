@@ -86,7 +86,9 @@ pub fn dimensions(violations: &mut Violations, path: &str, message: Option<v1::D
     ];
     for (dimension, value) in positions {
         if let Some(value) = value {
-            violations.add_if(value < 0, format!("{path}.{}", dimension.name()), "must not be negative");
+            let least = i32::from(dimension == Dimension::PanelSize);
+            let field = format!("{path}.{}", dimension.name());
+            violations.add_if(value < least, field, format!("must be at least {least}"));
             dimensions.set(dimension, value.to_string());
         }
     }
