@@ -3,7 +3,7 @@
 FROM rust:1.95-bookworm AS builder
 WORKDIR /build
 COPY . .
-RUN cargo build --release --locked --bin tollgate
+RUN cargo build --profile dist --locked --bin tollgate
 
 FROM debian:bookworm-slim
 # Postgres is for the private database of a server that is given no DATABASE_URL; Debian's own cluster is not wanted.
@@ -15,7 +15,7 @@ RUN apt-get update \
     && groupadd --system --gid 4747 tollgate \
     && useradd --system --uid 4747 --gid tollgate --home-dir /var/lib/tollgate --shell /usr/sbin/nologin tollgate \
     && install --directory --owner tollgate --group tollgate --mode 0700 /var/lib/tollgate
-COPY --from=builder /build/target/release/tollgate /usr/local/bin/tollgate
+COPY --from=builder /build/target/dist/tollgate /usr/local/bin/tollgate
 COPY LICENSE /usr/share/doc/tollgate/LICENSE
 
 USER tollgate
