@@ -201,7 +201,7 @@ pub async fn start(
     // The ledger bounds its batches itself; a role's own limits would only break them half way.
     let unlimited = database.pooled.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let ledger_pool = connect::pool(unlimited, writers, config.database.acquire_timeout);
-    let ledger = Ledger::start(ledger_pool, dictionary.clone(), hub.clone(), config.ledger.settings());
+    let ledger = Ledger::start(ledger_pool.clone(), dictionary.clone(), hub.clone(), config.ledger.settings());
     let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, catalog);
 
     let background = TaskTracker::new();
@@ -231,7 +231,8 @@ pub async fn start(
     set_health(&health, true).await;
     tracing::info!(%address, "serving");
 
-    let lifetime = Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health };
+    let pools = [ledger_pool, pool];
+    let lifetime = Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health, pools };
     let serving = tokio::spawn(lifetime.serve(config.server.clone(), listener, routes));
     Ok(Running { address, app, stop, serving })
 }
@@ -248,7 +249,8 @@ async fn set_health(health: &HealthReporter, serving: bool) {
     }
 }
 
-/// What ends with the server, in this order: health, streams, calls under way, the ledger's queue, background tasks.
+/// What ends with the server, in this order: health, streams, calls under way, the ledger's queue, background tasks,
+/// connections.
 struct Lifetime {
     stop: CancellationToken,
     draining: CancellationToken,
@@ -256,6 +258,7 @@ struct Lifetime {
     background: TaskTracker,
     ledger: Ledger,
     health: HealthReporter,
+    pools: [PgPool; 2],
 }
 
 impl Lifetime {
@@ -302,6 +305,13 @@ impl Lifetime {
         tokio::select! {
             () = self.background.wait() => {}
             () = deadline.cancelled() => tracing::warn!("background tasks did not end in time"),
+        }
+        for pool in &self.pools {
+            // Every connection is back before a private Postgres is stopped under it.
+            tokio::select! {
+                () = pool.close() => {}
+                () = deadline.cancelled() => {}
+            }
         }
         timer.abort();
         tracing::info!("stopped");

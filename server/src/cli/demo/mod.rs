@@ -119,11 +119,8 @@ impl Demo<'_> {
         if holds.is_ok() && !self.arguments.once {
             self.interrupt.cancelled().await;
         }
-        let pool = running.app.pool.clone();
         running.stop();
         running.stopped().await;
-        // Before a private Postgres stops, so that it has nobody to disconnect.
-        pool.close().await;
         holds
     }
 
