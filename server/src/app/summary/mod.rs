@@ -1,7 +1,7 @@
 //! GetSummary: where the tokens and the money went.
 //!
 //! A summary is read in one snapshot: whole days and whole quarters of an hour from rollups, the edges and whatever the
-//! rollups do not hold from single events ([`reader`]). It is exact in every time zone, and refused rather than slow.
+//! rollups do not hold from single events (`reader`). It is exact in every time zone, and refused rather than slow.
 
 mod cells;
 mod class_cost;
