@@ -1,7 +1,6 @@
 //! Starts the server and stops it: the listener and the signal to stop are passed in.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgPool};
@@ -191,7 +190,7 @@ pub async fn start(
     let address =
         listener.local_addr().map_err(|source| BootError::Listen { address: config.server.listen, source })?;
     database.prepare(config).await?;
-    let catalog = Arc::new(Catalog::builtin()?);
+    let catalog = Catalog::builtin()?;
     let pool = database.pool(&config.database);
     let dictionary = Dictionary::default();
     let draining = CancellationToken::new();
