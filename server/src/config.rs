@@ -30,6 +30,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Live totals.
     pub live: LiveConfig,
+    /// Metrics.
+    pub metrics: MetricsConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -195,6 +197,15 @@ impl LiveConfig {
             ..HubSettings::default()
         }
     }
+}
+
+/// Metrics, for Prometheus.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// Address of `GET /metrics`, for example `127.0.0.1:9474`; absent = not served. It tells counts of the whole service
+    /// and nothing about tenants, and asks nobody for a credential.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Logs, to standard error.
