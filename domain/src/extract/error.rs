@@ -42,8 +42,8 @@ pub enum ExtractError {
         found: String,
     },
     /// Something that should be a JSON object is no valid one.
-    #[error("malformed JSON: send the answer as it was received")]
-    Malformed(#[source] serde_json::Error),
+    #[error("malformed JSON, send the answer as it was received: {0}")]
+    Malformed(serde_json::Error),
     /// The text ends within its first object.
     #[error("the answer ends before its JSON does: send all of it")]
     CutOff,

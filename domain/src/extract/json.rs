@@ -1,7 +1,9 @@
 //! JSON objects whose values stay text until somebody asks for them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{ExtractError, quoted};
@@ -10,6 +12,9 @@ use crate::amount::{Amount, Usd};
 
 /// Longest identifier or model name that is kept; longer ones are left out.
 const TEXT_BYTES_LIMIT: usize = 256;
+
+/// Most fields of an object that is looked into.
+const FIELDS_LIMIT: usize = 1024;
 
 /// A count and where it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +35,7 @@ pub(super) struct Object<'a> {
 impl<'a> Object<'a> {
     /// Reads the object at `path` from its text.
     pub(super) fn parse(path: impl Into<String>, text: &'a str) -> Result<Self, serde_json::Error> {
-        let mut fields: BTreeMap<String, &'a RawValue> = serde_json::from_str(text)?;
+        let Fields(mut fields) = serde_json::from_str(text)?;
         fields.retain(|_, value| value.get() != "null");
         Ok(Self { path: path.into(), fields })
     }
@@ -171,5 +176,35 @@ impl<'a> Object<'a> {
         self.fields
             .get(key)
             .is_some_and(|raw| raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()))
+    }
+}
+
+/// The fields of an object, no more than a provider would send.
+struct Fields<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry()? {
+                    fields.insert(key, value);
+                    if fields.len() > FIELDS_LIMIT {
+                        return Err(A::Error::custom(format_args!("an object has more than {FIELDS_LIMIT} fields")));
+                    }
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }

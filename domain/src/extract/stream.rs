@@ -8,7 +8,7 @@ use super::gathered::Gathered;
 use super::json::Object;
 
 /// Reads the usage of one call while its stream passes by, in pieces cut anywhere. It keeps the event that is arriving
-/// and the usage that was seen last, never the answer itself.
+/// and the object that carried usage last, never the stream.
 ///
 /// A stream that breaks off keeps what its complete events said. After an error nothing sensible follows: drop it.
 #[derive(Debug)]

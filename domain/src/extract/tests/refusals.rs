@@ -94,9 +94,19 @@ fn what_is_no_answer_is_refused() {
         refusal("openai.chat", r#"{"usage":{"prompt_tokens":1}"#),
         "the answer ends before its JSON does: send all of it"
     );
-    for text in ["{]", r#"{"a":}"#, r#"{"usage":{"prompt_tokens":01}}"#, "data: {\"a\" 1}\n\n", r#"{"a":"\x"}"#] {
-        assert_eq!(refusal("openai.chat", text), "malformed JSON: send the answer as it was received", "{text}");
+    for (text, reason) in [
+        ("{]", "key must be a string at line 1 column 2"),
+        (r#"{"a":}"#, "expected value at line 1 column 6"),
+        (r#"{"usage":{"prompt_tokens":01}}"#, "invalid number at line 1 column 28"),
+        ("data: {\"a\" 1}\n\n", "expected `:` at line 1 column 6"),
+        (r#"{"a":"\x"}"#, "invalid escape at line 1 column 8"),
+    ] {
+        let expected = format!("malformed JSON, send the answer as it was received: {reason}");
+        assert_eq!(refusal("openai.chat", text), expected, "{text}");
     }
+    let fields: String = (0..1025).map(|number| format!("\"{number}\":1,")).collect();
+    let many = format!("{{{fields}\"usage\":{{}}}}");
+    assert!(refusal("openai.chat", &many).contains("an object has more than 1024 fields"));
     assert_eq!(refusal("openai.chat", r#"{"usage":7}"#), "`usage` must be an object");
     let iterations = r#"{"usage":{"input_tokens":1,"iterations":[{},7]}}"#;
     assert_eq!(refusal("anthropic", iterations), "`usage.iterations[1]` must be an object");
