@@ -335,7 +335,7 @@ async fn figures_are_exact_on_both_sides() {
         *spend,
         json!({
             "name": "budget_spend",
-            "rule": "events in scope, by charge time = spent of every counter",
+            "rule": "events in scope as corrected, by charge time = spent of every counter",
             "rows": 3,
             "drifting": 1,
             "figures": [

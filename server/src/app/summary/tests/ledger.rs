@@ -241,17 +241,21 @@ pub(crate) async fn record(pool: &PgPool, dictionary: &Dictionary, tenant: Tenan
         for (grain, length) in [(GRAIN_QUARTER, 900), (GRAIN_DAY, 86_400)] {
             let second = event.start_time.as_second();
             let bucket = Timestamp::from_second(second - second.rem_euclid(length)).unwrap();
-            let key = RollupKey { grain, bucket, user: 0, shape };
+            let key = RollupKey { grain, bucket, user: 0, shape, adjustment: false };
             usage.entry(key).or_default().add(&measures).unwrap();
             if let Some(user) = symbol(Dimension::UserId) {
                 users.entry(RollupKey { user, ..key }).or_default().add(&measures).unwrap();
             }
         }
         let Some(session) = symbol(Dimension::SessionId) else { continue };
-        sessions.entry(SessionKey { session, descendants: false, shape }).or_default().add(&measures).unwrap();
+        sessions
+            .entry(SessionKey { session, descendants: false, shape, adjustment: false })
+            .or_default()
+            .add(&measures)
+            .unwrap();
         let root = numbers.symbol(Dimension::SessionId, event.dimensions.root_session().unwrap()).unwrap();
         if root != session {
-            let key = SessionKey { session: root, descendants: true, shape };
+            let key = SessionKey { session: root, descendants: true, shape, adjustment: false };
             sessions.entry(key).or_default().add(&measures).unwrap();
         }
     }
