@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use tollgate_domain::amount::Usd;
 
 use super::ledger::correct;
+use super::scopes::{month, query, request, scopes};
 use super::*;
+use crate::app::totals::{Scope, ScopeQuery, read_scopes};
 
 /// Every third event corrected at random: cancelled, or into another one of the same id.
 fn corrected(first: &[Known], seed: u64) -> Vec<(Known, Option<Known>)> {
@@ -109,6 +111,42 @@ async fn summaries_rank_groups_by_the_cost_that_is_asked_for() {
             let wanted: Vec<_> = rows.iter().take(2).map(|row| (row.groups.clone(), row.measures.usd)).collect();
             assert_eq!(own, wanted, "{dimension:?} {cost_basis:?}");
         }
+    }
+    database.stop().await;
+}
+
+#[tokio::test]
+async fn summaries_of_scopes_follow_corrections() {
+    let database = Database::start().await;
+    let dictionary = Dictionary::default();
+    let first = events(26, 1_500);
+    record(&database.pool, &dictionary, TENANT, &first).await;
+    let corrections = corrected(&first, 27);
+    let now: Timestamp = "2024-03-20T12:34:56Z".parse().unwrap();
+    let queries: Vec<ScopeQuery> = scopes()
+        .into_iter()
+        .flat_map(|(scope, _)| {
+            let lifetime = matches!(scope, Scope::Session(_) | Scope::RootSession(_))
+                .then(|| query(scope.clone(), None, Some(key(Dimension::Model))));
+            lifetime.into_iter().chain([query(scope, Some(month()), Some(key(Dimension::CustomerId)))])
+        })
+        .collect();
+    let before = read_scopes(&database.pool, &dictionary, TENANT, &queries, now).await.unwrap();
+    correct(&database.pool, &dictionary, TENANT, &corrections).await;
+    let current = current(&first, &corrections);
+    let after = read_scopes(&database.pool, &dictionary, TENANT, &queries, now).await.unwrap();
+    for ((query, before), mut after) in queries.iter().zip(before).zip(after) {
+        let (scope, key) = scopes().into_iter().find(|(scope, _)| *scope == query.scope).unwrap();
+        let range = query.window.as_ref().map(|window| window.bounds(now).unwrap());
+        let (_, mut total) = expected(&current, &request(&scope, key, range.unwrap_or(all())));
+        let mut parts = Measures::default();
+        after.parts.iter().for_each(|(_, measures)| parts.add(measures).unwrap());
+        for measures in [&mut total.measures, &mut after.totals, &mut parts] {
+            without_what_a_difference_cannot_tell(measures);
+        }
+        assert_eq!(after.totals, total.measures, "{query:?}");
+        assert_eq!(parts, total.measures, "{query:?}");
+        assert!(after.version > before.version, "{query:?}");
     }
     database.stop().await;
 }
