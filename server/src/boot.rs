@@ -228,7 +228,7 @@ pub async fn start(
     routes = routes
         .add_service(UsageServiceServer::new(UsageApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(BudgetServiceServer::new(BudgetApi::new(app.clone())).max_decoding_message_size(limit))
-        .add_service(PriceServiceServer::new(PriceApi).max_decoding_message_size(limit))
+        .add_service(PriceServiceServer::new(PriceApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(AlertServiceServer::new(AlertApi).max_decoding_message_size(limit))
         .add_service(AdminServiceServer::new(AdminApi).max_decoding_message_size(limit));
     if config.server.reflection {

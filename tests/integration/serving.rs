@@ -148,7 +148,6 @@ async fn what_is_defined_and_not_there_yet_says_so() {
     let mut alerts = AlertServiceClient::new(channel.clone());
     let mut admin = AdminServiceClient::new(channel);
     let answers: Vec<(&str, Option<Status>)> = vec![
-        ("AmendUsage", usage.amend_usage(v1::AmendUsageRequest::default()).await.err()),
         ("ExportUsage", usage.export_usage(v1::ExportUsageRequest::default()).await.err()),
         ("SetBudgetOverride", budgets.set_budget_override(v1::SetBudgetOverrideRequest::default()).await.err()),
         ("ListBudgetOverrides", budgets.list_budget_overrides(v1::ListBudgetOverridesRequest::default()).await.err()),
@@ -160,7 +159,6 @@ async fn what_is_defined_and_not_there_yet_says_so() {
         ("ListPrices", prices.list_prices(v1::ListPricesRequest::default()).await.err()),
         ("EndPrice", prices.end_price(v1::EndPriceRequest::default()).await.err()),
         ("EstimateCost", prices.estimate_cost(v1::EstimateCostRequest::default()).await.err()),
-        ("RepriceUsage", prices.reprice_usage(v1::RepriceUsageRequest::default()).await.err()),
         ("ListAlerts", alerts.list_alerts(v1::ListAlertsRequest::default()).await.err()),
         ("StreamAlerts", alerts.stream_alerts(v1::StreamAlertsRequest::default()).await.err()),
         ("AcknowledgeAlert", alerts.acknowledge_alert(v1::AcknowledgeAlertRequest::default()).await.err()),

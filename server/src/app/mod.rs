@@ -1,10 +1,12 @@
 //! The use cases, one file each.
 
+pub mod amend;
 pub mod audit;
 pub mod budgets;
 pub mod check;
 pub mod error;
 pub mod record;
+pub mod reprice;
 pub mod stream;
 pub mod summary;
 pub mod totals;

@@ -1,9 +1,11 @@
 //! RecordUsage: price, enqueue, answer.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
-use tollgate_domain::price::{PriceError, price};
+use tollgate_domain::price::{PriceError, PriceSheet, price};
 
 use super::{App, AppError};
 use crate::ledger::{Record, RecordAnswer};
@@ -31,14 +33,20 @@ impl App {
         self.ledger.enqueue_record(tenant, self.priced(event)?)
     }
 
-    fn priced(&self, event: UsageEvent) -> Result<Record, AppError> {
+    /// The event with the prices known now.
+    pub(super) fn priced(&self, event: UsageEvent) -> Result<Record, AppError> {
         let fingerprint = event.fingerprint();
+        let (sheet, charge) = self.price_now(&event)?;
+        Ok(Record { event, fingerprint, sheet, charge })
+    }
+
+    /// What an event is charged by the prices that are known now for the time at which it started.
+    pub(super) fn price_now(&self, event: &UsageEvent) -> Result<(Option<Arc<PriceSheet>>, Charge), AppError> {
         let sheet = self.catalog.find(event.model(), event.start_time);
         let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref()).map_err(|error| match error {
             PriceError::TooLarge => AppError::invalid("event", "its cost is above what can be held"),
             PriceError::Negative => AppError::invalid("event.units", "must not be negative"),
         })?;
-        let charge = Charge::of(&event, cost);
-        Ok(Record { event, fingerprint, sheet, charge })
+        Ok((sheet, Charge::of(event, cost)))
     }
 }

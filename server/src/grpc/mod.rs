@@ -3,6 +3,7 @@
 mod budget_service;
 pub mod convert;
 mod planned;
+mod reprice;
 pub mod status;
 mod usage_service;
 

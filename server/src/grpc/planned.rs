@@ -8,8 +8,9 @@ use tollgate_proto::v1::alert_service_server::AlertService;
 use tollgate_proto::v1::price_service_server::PriceService;
 use tonic::{Request, Response, Status};
 
+use super::reprice::reprice_usage;
 use super::status::status;
-use crate::app::AppError;
+use crate::app::{App, AppError};
 
 /// The answer of a planned RPC.
 pub(super) fn planned(name: &'static str) -> Status {
@@ -17,8 +18,17 @@ pub(super) fn planned(name: &'static str) -> Status {
 }
 
 /// Prices.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PriceApi;
+#[derive(Debug, Clone)]
+pub struct PriceApi {
+    app: App,
+}
+
+impl PriceApi {
+    /// Serves the use cases of `app`.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+}
 
 #[tonic::async_trait]
 impl PriceService for PriceApi {
@@ -52,9 +62,9 @@ impl PriceService for PriceApi {
 
     async fn reprice_usage(
         &self,
-        _request: Request<v1::RepriceUsageRequest>,
+        request: Request<v1::RepriceUsageRequest>,
     ) -> Result<Response<v1::RepriceUsageResponse>, Status> {
-        Err(planned("PriceService.RepriceUsage"))
+        reprice_usage(&self.app, request).await
     }
 }
 

@@ -45,6 +45,8 @@ fn classified(error: &AppError) -> (Code, ErrorReason) {
         AppError::BudgetDeleted(_) => (Code::FailedPrecondition, ErrorReason::BudgetDeleted),
         AppError::RequestIdReused(_) => (Code::FailedPrecondition, ErrorReason::RequestIdReused),
         AppError::EtagMismatch(_) => (Code::Aborted, ErrorReason::EtagMismatch),
+        AppError::RevisionMismatch { .. } => (Code::Aborted, ErrorReason::RevisionMismatch),
+        AppError::EventCancelled(_) => (Code::FailedPrecondition, ErrorReason::EventCancelled),
         AppError::QueryTooWide(_) => (Code::FailedPrecondition, ErrorReason::QueryTooWide),
         AppError::PageTokenInvalid => (Code::InvalidArgument, ErrorReason::PageTokenInvalid),
         AppError::NotImplemented(_) => (Code::Unimplemented, ErrorReason::NotImplemented),
@@ -78,6 +80,7 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
     let named = match error {
         AppError::EventIdReused { fields, .. } => Some(("fields", fields.join(","))),
         AppError::EventTooOld { oldest } => Some(("oldest", oldest.clone())),
+        AppError::RevisionMismatch { revision, .. } => Some(("revision", revision.to_string())),
         AppError::ReservationEnded { state, .. } => Some(("state", (*state).to_owned())),
         _ => None,
     };
