@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from price_catalog.prices import Price
-from price_catalog.rules import Rule
+# One rule on a name and one price, as the format has them.
+Rule = dict[str, Any]
+Price = dict[str, Any]
 
 FORMAT = 1
 

@@ -1,28 +1,48 @@
-"""Writes the catalog from upstream's prices."""
+"""Makes the catalog: upstream's prices, then our corrections, then limits of output."""
 
-from collections import Counter
+import tomllib
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from price_catalog import catalog_file, upstream
+from price_catalog import corrections, identities, limits, litellm, upstream
 from price_catalog.catalog_file import Catalog
-
-HERE = Path(__file__).resolve().parents[3] / "domain" / "catalog"
-FILE = HERE / "catalog.jsonl"
+from price_catalog.corrections import Correction
 
 
-def catalog(noise) -> Catalog:
-    return Catalog("2026-11-22", [upstream.source()], 8192, upstream.providers(noise))
+class Undecided(Exception):
+    """Models without a price that no correction explains."""
 
 
-def main() -> None:
-    cleaned: list[str] = []
-    made = catalog(lambda name, old, new: cleaned.append(f"{name}: {old} is {new}"))
-    ids = Counter(price["id"] for p in made.providers for m in p.models for price in m.prices)
-    print([i for i, n in ids.items() if n > 1])
-    print("\n".join(cleaned))
-    FILE.write_text(catalog_file.text(made), encoding="utf-8")
+def catalog(folder: Path, committed: Catalog | None, cleaned: Callable[[str, Decimal, Decimal], None]) -> Catalog:
+    """The catalog that the folder's settings and corrections and the installed upstream give."""
+    settings = tomllib.loads((folder / "catalog.toml").read_text(encoding="utf-8"))
+    made = Catalog(
+        version=settings["version"],
+        sources=[upstream.source(), litellm.source()],
+        default_max_output_tokens=settings["default_max_output_tokens"],
+        providers=upstream.providers(cleaned),
+    )
+    rows = corrections.load(folder / "corrections")
+    # Limits first: those that a correction states win.
+    limits.add(made, litellm.entries())
+    corrections.apply(made, rows)
+    _refuse_undecided(made, rows)
+    identities.revise(made, committed)
+    return made
 
 
-if __name__ == "__main__":
-    main()
+def _refuse_undecided(made: Catalog, rows: list[Correction]) -> None:
+    decided = {
+        (row.provider, name) for row in rows if row.action == "leave unpriced" for name in row.details["models"]
+    }
+    found = [
+        f"{provider.name}/{model.name}"
+        for provider in made.providers
+        for model in provider.models
+        if not model.prices and (provider.name, model.name) not in decided
+    ]
+    if found:
+        raise Undecided(
+            f"say in the corrections whether these are free or unpriced: {', '.join(found)}"
+        )

@@ -1,13 +1,12 @@
 """The prices of one upstream model, written as prices of the catalog."""
 
 from datetime import date
-from typing import Any
 
 from genai_prices import types as upstream
 
+from price_catalog.catalog_file import Price
+from price_catalog.identities import identity
 from price_catalog.rates import Noise, rates
-
-Price = dict[str, Any]
 
 # What a caller's context becomes: the tier that the call was billed under.
 TIERED_CONTEXTS = ("processing", "service_tier", "speed")
@@ -74,19 +73,3 @@ def _price(
 
 def _midnight(day: date) -> str:
     return f"{day.isoformat()}T00:00:00Z"
-
-
-def identity(name: str, price: Price) -> str:
-    """The name of a price: model, then what makes it apply."""
-    parts = [name]
-    if "from" in price:
-        start = price["from"]
-        parts.append("@" + start.removesuffix("T00:00:00Z"))
-    if "daily" in price:
-        span = price["daily"]
-        parts.append(f"#daily={span['from']}-{span['to']}".replace(":", ""))
-    if "tier" in price:
-        parts.append(f"#{price['tier']}")
-    if "region" in price:
-        parts.append(f"#region={price['region']}")
-    return "".join(parts)

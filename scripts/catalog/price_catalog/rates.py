@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
 
 from genai_prices import types as upstream
 
 from price_catalog.decimals import text, without_float_noise
+from price_catalog.lines import Rate, Rates, in_order
 
-Rate = str | dict[str, Any]
-Rates = dict[str, Rate]
-
-TOKEN_LINES = {
+TOKEN_KEYS = {
     "input_mtok": "input",
     "output_mtok": "output",
     "cache_read_mtok": "cache_read",
@@ -33,7 +30,7 @@ TOKEN_LINES = {
 }
 
 # Line and how many units the price is for.
-UNIT_LINES = {
+UNIT_KEYS = {
     "web_searches_kcount": ("web_search", 1000),
     "social_searches_kcount": ("social_search", 1000),
     "storage_searches_kcount": ("storage_search", 1000),
@@ -50,9 +47,6 @@ UNIT_LINES = {
     "input_gpixels": ("pixel", 1_000_000_000),
 }
 
-# The order of lines in the file.
-LINES = (*TOKEN_LINES.values(), *(line for line, _ in UNIT_LINES.values()))
-
 Noise = Callable[[str, Decimal, Decimal], None]
 
 
@@ -66,12 +60,6 @@ def rates(prices: upstream.ModelPrice, noise: Noise) -> Rates:
     return in_order(found)
 
 
-def in_order(found: Rates) -> Rates:
-    """Known lines first, in the order of the format; others behind, by name."""
-    position = {line: index for index, line in enumerate(LINES)}
-    return {line: found[line] for line in sorted(found, key=lambda line: (position.get(line, len(LINES)), line))}
-
-
 def _lines(prices: upstream.ModelPrice, noise: Noise) -> Iterator[tuple[str, Rate]]:
     for key, price in prices.__dict__.items():
         if price is None:
@@ -83,10 +71,10 @@ def _lines(prices: upstream.ModelPrice, noise: Noise) -> Iterator[tuple[str, Rat
                 noise(key, value, cleaned)
             return text(cleaned)
 
-        if key in TOKEN_LINES:
-            yield TOKEN_LINES[key], _rate(price, figure)
-        elif key in UNIT_LINES:
-            line, per = UNIT_LINES[key]
+        if key in TOKEN_KEYS:
+            yield TOKEN_KEYS[key], _rate(price, figure)
+        elif key in UNIT_KEYS:
+            line, per = UNIT_KEYS[key]
             rate = _rate(price, figure)
             yield line, {**(rate if isinstance(rate, dict) else {"usd": rate}), "per": per}
         else:

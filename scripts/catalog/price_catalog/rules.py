@@ -5,7 +5,7 @@ from typing import Any
 
 from genai_prices import types as upstream
 
-Rule = dict[str, Any]
+from price_catalog.catalog_file import Rule
 
 DATE_SUFFIXES = (r"-\d{8}", r"[-@]\d{8}", r"-\d{4}-\d{2}-\d{2}")
 

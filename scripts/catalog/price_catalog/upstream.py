@@ -6,8 +6,8 @@ from importlib.metadata import version
 from genai_prices import types as upstream
 from genai_prices.data import providers as upstream_providers
 
-from price_catalog.catalog_file import Model, Provider
-from price_catalog.prices import Price, prices
+from price_catalog.catalog_file import Model, Price, Provider
+from price_catalog.prices import prices
 from price_catalog.rates import Noise
 from price_catalog.rules import rules
 

@@ -1,0 +1,30 @@
+"""The largest answer of each model, where litellm knows it."""
+
+from price_catalog import pricer
+from price_catalog.catalog_file import Catalog
+from price_catalog.litellm import Entry
+
+# litellm gives embeddings and the like a limit that is no limit of output.
+MODES_WITH_OUTPUT = frozenset({"chat", "completion", "responses"})
+SMALLEST_SENSIBLE = 256
+
+
+def add(catalog: Catalog, entries: tuple[Entry, ...]) -> None:
+    """Gives each model the limit of litellm's entry of its very name, else the smallest of all ids that mean it."""
+    exact: dict[tuple[str, str], int] = {}
+    smallest: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        limit = entry.facts.get("max_output_tokens")
+        if entry.facts.get("mode") not in MODES_WITH_OUTPUT or not isinstance(limit, int) or limit < SMALLEST_SENSIBLE:
+            continue
+        found = pricer.find(catalog, catalog.provider(entry.provider), entry.model)
+        if found is None or found.through_fallback:
+            continue
+        key = (found.provider.name, found.model.name)
+        smallest[key] = min(limit, smallest.get(key, limit))
+        if entry.model.lower() == found.model.name.lower():
+            exact[key] = min(limit, exact.get(key, limit))
+    for provider in catalog.providers:
+        for model in provider.models:
+            key = (provider.name, model.name)
+            model.max_output_tokens = exact.get(key, smallest.get(key))

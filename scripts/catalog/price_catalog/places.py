@@ -1,0 +1,7 @@
+"""Where the files of the catalog are."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[3] / "domain" / "catalog"
+FILE = FOLDER / "catalog.jsonl"
+DECISIONS = FOLDER / "decisions.csv"
