@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from price_catalog import litellm_rates, pricer
+from price_catalog import litellm_rates, pricer, settings
 from price_catalog.catalog_file import Catalog
 from price_catalog.lines import Rates
 from price_catalog.litellm import Entry
@@ -28,7 +28,7 @@ class Difference:
 
 def instant(catalog: Catalog) -> datetime:
     """The instant at which the two are compared: noon of the catalog's own day, so that a run always says the same."""
-    return datetime.fromisoformat(f"{catalog.version}T12:00:00+00:00")
+    return datetime.fromisoformat(f"{settings.day_of(catalog.version)}T12:00:00+00:00")
 
 
 def differences(catalog: Catalog, entries: tuple[Entry, ...]) -> tuple[int, list[Difference]]:

@@ -1,26 +1,26 @@
 """Makes the catalog: upstream's prices, then our corrections, then limits of output."""
 
-import tomllib
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from price_catalog import corrections, identities, limits, litellm, upstream
+from price_catalog import corrections, identities, limits, litellm, settings, upstream
 from price_catalog.catalog_file import Catalog
 from price_catalog.corrections import Correction
+from price_catalog.errors import CatalogError
 
 
-class Undecided(Exception):
+class Undecided(CatalogError):
     """Models without a price that no correction explains."""
 
 
 def catalog(folder: Path, committed: Catalog | None, cleaned: Callable[[str, Decimal, Decimal], None]) -> Catalog:
     """The catalog that the folder's settings and corrections and the installed upstream give."""
-    settings = tomllib.loads((folder / "catalog.toml").read_text(encoding="utf-8"))
+    about = settings.read(folder / "catalog.toml")
     made = Catalog(
-        version=settings["version"],
+        version=about.version,
         sources=[upstream.source(), litellm.source()],
-        default_max_output_tokens=settings["default_max_output_tokens"],
+        default_max_output_tokens=about.default_max_output_tokens,
         providers=upstream.providers(cleaned),
     )
     rows = corrections.load(folder / "corrections")

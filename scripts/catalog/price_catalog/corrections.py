@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from price_catalog.catalog_file import Catalog, Model, Price, Provider
+from price_catalog.errors import CatalogError
 from price_catalog.identities import identity
 from price_catalog.lines import Rates, in_order
 
 FREE: Rates = {"input": "0", "output": "0"}
 
 
-class BadCorrection(Exception):
+class BadCorrection(CatalogError):
     """A correction that cannot be applied, or that changes nothing any more."""
 
 

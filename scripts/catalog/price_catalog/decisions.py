@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from price_catalog.comparison import Difference
+from price_catalog.errors import CatalogError
 
 COLUMNS = ("provider", "model", "line", "ours", "litellm", "verdict", "reason")
 VERDICTS = ("ours", "litellm", "same", "both", "unclear", "neither")
 
 
-class BadDecision(Exception):
+class BadDecision(CatalogError):
     """A decision that cannot be read."""
 
 

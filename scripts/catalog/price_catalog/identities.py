@@ -3,12 +3,13 @@
 from collections import Counter
 
 from price_catalog.catalog_file import Catalog, Price
+from price_catalog.errors import CatalogError
 
 # Between the name of a price and the number of its revision, where upstream changed the figures of a name.
 REVISION = "~"
 
 
-class DuplicateIdentity(Exception):
+class DuplicateIdentity(CatalogError):
     """Two prices would have the same name."""
 
 

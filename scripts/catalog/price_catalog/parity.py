@@ -56,8 +56,10 @@ def _judge(
         outcome.equal += 1
         return
     line = f"{sample.provider} {sample.model} {sample.at:%Y-%m-%dT%H:%M:%SZ} {sample.context}: ours {ours}, upstream's {theirs}"
-    reasons = [WIDER] if their_model is None and found is not None and _matched_by_date(found, sample) else []
-    reasons += [row.id for row in corrections if _touches(row, sample, found, their_model)]
+    if their_model is None and found is not None and _matched_by_date(found, sample):
+        reasons = [WIDER]
+    else:
+        reasons = [row.id for row in corrections if _touches(row, sample, found, their_model)]
     for reason in reasons:
         outcome.explained[reason] += 1
         outcome.examples.setdefault(reason, line)
@@ -80,14 +82,20 @@ def _ours(catalog: Catalog, sample: Sample) -> tuple[Decimal | None, Found | Non
     found = pricer.find(catalog, provider, sample.model) if provider else None
     if found is None:
         return None, None
+    tier, region = _selection(sample)
+    lines = pricer.cost(found, sample.at, sample.usage, tier, region)
+    return (None if lines is None else sum(lines.values(), Decimal(0))), found
+
+
+def _selection(sample: Sample) -> tuple[str | None, str | None]:
+    """Tier and region of a call, as the conversion names them."""
     tier, region = None, None
     for key, value in sample.context.items():
         if key == "route":
             region = value.removeprefix("mistral/")
         else:
             tier = f"search_{value}" if key == "search_type" else value
-    lines = pricer.cost(found, sample.at, sample.usage, tier, region)
-    return (None if lines is None else sum(lines.values(), Decimal(0))), found
+    return tier, region
 
 
 def _same(ours: Decimal | None, theirs: Decimal | None, lines: int) -> bool:
@@ -102,10 +110,26 @@ def _matched_by_date(found: Found, sample: Sample) -> bool:
 
 
 def _touches(row: Correction, sample: Sample, found: Found | None, their_model: str | None) -> bool:
-    """Whether a correction changed the model that either side found."""
+    """Whether a correction changed the model that either side found, and for a call like this one."""
+    if not _concerns(row, _selection(sample)[0]):
+        return False
     named = [each["name"] if isinstance(each, dict) else each for each in row.details.get("models", [])]
     ending = row.details.get("models_ending")
     if found is not None and found.provider.name == row.provider:
         if found.model.name in named or (ending and found.model.name.endswith(ending)):
             return True
     return row.provider == sample.provider and their_model is not None and their_model in named
+
+
+def _concerns(row: Correction, tier: str | None) -> bool:
+    """Whether a correction speaks of calls of a tier: one of other tiers or of regions explains nothing about them."""
+    match row.action:
+        case "change prices":
+            return any(
+                "region" not in price and price.get("tier") in (None, tier) for price in row.details["prices"]
+            )
+        case "set rates":
+            return row.details.get("tier") in (None, tier)
+        case "limit output" | "add aliases":
+            return False
+    return True

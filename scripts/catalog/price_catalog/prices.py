@@ -5,6 +5,7 @@ from datetime import date
 from genai_prices import types as upstream
 
 from price_catalog.catalog_file import Price
+from price_catalog.errors import CatalogError
 from price_catalog.identities import identity
 from price_catalog.rates import Noise, rates
 
@@ -13,7 +14,7 @@ TIERED_CONTEXTS = ("processing", "service_tier", "speed")
 REGIONS = {"mistral/eu": "eu"}
 
 
-class UnknownPriceShape(Exception):
+class UnknownPriceShape(CatalogError):
     """Upstream makes a price depend on something that has no translation yet: add it here."""
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from genai_prices import types as upstream
 
 from price_catalog.decimals import text, without_float_noise
+from price_catalog.errors import CatalogError
 from price_catalog.lines import Rate, Rates, in_order
 
 TOKEN_KEYS = {
@@ -50,7 +51,7 @@ UNIT_KEYS = {
 Noise = Callable[[str, Decimal, Decimal], None]
 
 
-class UnknownPriceKey(Exception):
+class UnknownPriceKey(CatalogError):
     """Upstream prices something that has no cost line yet: add it here."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from genai_prices import types as upstream
 
 from price_catalog.catalog_file import Rule
+from price_catalog.errors import CatalogError
 
 DATE_SUFFIXES = (r"-\d{8}", r"[-@]\d{8}", r"-\d{4}-\d{2}-\d{2}")
 
@@ -35,7 +36,7 @@ TRANSLATED: dict[str, Rule] = {
 }
 
 
-class UnknownRule(Exception):
+class UnknownRule(CatalogError):
     """Upstream uses a rule that has no translation yet: add it here."""
 
 

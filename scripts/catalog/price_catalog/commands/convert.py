@@ -5,9 +5,14 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 
-from price_catalog import catalog_file, changes, convert
+from price_catalog import catalog_file, changes, convert, settings
 from price_catalog.catalog_file import Catalog
-from price_catalog.places import FILE, FOLDER
+from price_catalog.errors import CatalogError
+from price_catalog.places import FILE, FOLDER, SETTINGS
+
+
+DIFFERENT = 1
+FAILED = 2
 
 
 def main() -> int:
@@ -23,14 +28,22 @@ def main() -> int:
         cleaned.append(f"{name}: {old} is taken for {new}")
 
     committed = catalog_file.read(FILE) if FILE.exists() else None
-    made = convert.catalog(FOLDER, committed, note)
+    try:
+        made = convert.catalog(FOLDER, committed, note)
+    except CatalogError as error:
+        print(f"no catalog: {error}", file=sys.stderr)
+        return FAILED
     text = catalog_file.text(made)
     same = FILE.exists() and FILE.read_text(encoding="utf-8") == text
     print("\n".join(_report(made, committed, cleaned if options.cleaned else [], len(cleaned))))
     if options.check and not same:
         print("domain/catalog/catalog.jsonl is not what the conversion gives: run scripts/catalog/convert")
-        return 1
+        return DIFFERENT
     if not same:
+        if committed and committed.version == made.version:
+            made.version = settings.raise_version(SETTINGS)
+            print(f"the catalog is now version {made.version}")
+            text = catalog_file.text(made)
         FILE.write_text(text, encoding="utf-8")
     return 0
 
