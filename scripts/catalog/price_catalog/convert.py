@@ -24,9 +24,8 @@ def catalog(folder: Path, committed: Catalog | None, cleaned: Callable[[str, Dec
         providers=upstream.providers(cleaned),
     )
     rows = corrections.load(folder / "corrections")
-    # Limits first: those that a correction states win.
-    limits.add(made, litellm.entries())
     corrections.apply(made, rows)
+    limits.add(made, litellm.entries())
     _refuse_undecided(made, rows)
     identities.revise(made, committed)
     return made
