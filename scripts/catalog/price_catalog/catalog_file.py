@@ -52,21 +52,27 @@ PRICE_KEYS = ("id", "from", "until", "daily", "tier", "region", "rates", "multip
 
 def text(catalog: Catalog) -> str:
     """The whole file."""
-    lines: list[dict[str, Any]] = [{
-        "catalog": {
-            "format": FORMAT,
-            "version": catalog.version,
-            "sources": catalog.sources,
-            "default_max_output_tokens": catalog.default_max_output_tokens,
+    lines: list[dict[str, Any]] = [
+        {
+            "catalog": {
+                "format": FORMAT,
+                "version": catalog.version,
+                "sources": catalog.sources,
+                "default_max_output_tokens": catalog.default_max_output_tokens,
+            }
         }
-    }]
+    ]
     for provider in catalog.providers:
-        lines.append(_without_empty({
-            "provider": provider.name,
-            "aliases": provider.aliases,
-            "owns": provider.owns,
-            "fallback": provider.fallback,
-        }))
+        lines.append(
+            _without_empty(
+                {
+                    "provider": provider.name,
+                    "aliases": provider.aliases,
+                    "owns": provider.owns,
+                    "fallback": provider.fallback,
+                }
+            )
+        )
         lines.extend(_model(provider.name, model) for model in provider.models)
     return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
 
@@ -94,7 +100,7 @@ def read(path: Path) -> Catalog:
                 Model(line["model"], line["match"], line["prices"], line.get("max_output_tokens"))
             )
         else:
-            catalog.providers.append(Provider(
-                line["provider"], line.get("aliases", []), line.get("owns", []), line.get("fallback", [])
-            ))
+            catalog.providers.append(
+                Provider(line["provider"], line.get("aliases", []), line.get("owns", []), line.get("fallback", []))
+            )
     return catalog

@@ -8,7 +8,10 @@ from price_catalog.catalog_file import Catalog, Model, Price, Provider, Rule
 def describe(before: Catalog, after: Catalog) -> list[str]:
     """One line for each change, by provider."""
     lines: list[str] = []
-    head = [("version", before.version, after.version), ("sources", before.sources, after.sources)]
+    head: list[tuple[str, object, object]] = [
+        ("version", before.version, after.version),
+        ("sources", before.sources, after.sources),
+    ]
     head += [("default_max_output_tokens", before.default_max_output_tokens, after.default_max_output_tokens)]
     lines += [f"{what}: {old} becomes {new}" for what, old, new in head if old != new]
     old_providers = {provider.name: provider for provider in before.providers}

@@ -63,9 +63,7 @@ def _tiers(entry: Entry, model: Found, at: datetime, standard: Rates) -> Iterato
         yield from _lines(entry, f"{tier} ", applied[0], theirs, changed & set(theirs))
 
 
-def _lines(
-    entry: Entry, label: str, ours: Rates, theirs: Rates, only: set[str] | None = None
-) -> Iterator[Difference]:
+def _lines(entry: Entry, label: str, ours: Rates, theirs: Rates, only: set[str] | None = None) -> Iterator[Difference]:
     lines = [line for line in litellm_rates.KEYS.values() if line in ours or line in theirs]
     for line in lines if only is None else [line for line in lines if line in only]:
         for step in [0, *_steps(ours, theirs, line)]:
@@ -77,7 +75,7 @@ def _lines(
 
 
 def _steps(ours: Rates, theirs: Rates, line: str) -> list[int]:
-    """Where either changes its rate, to the thousand: a step at 199,999 tokens and one at 200,000 are compared as one."""
+    """Where either changes its rate, to the thousand: steps at 199,999 and at 200,000 tokens are one."""
     steps = set()
     for rates in (ours, theirs):
         rate = _rate(rates, line)

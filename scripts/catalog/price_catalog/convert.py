@@ -32,9 +32,7 @@ def catalog(folder: Path, committed: Catalog | None, cleaned: Callable[[str, Dec
 
 
 def _refuse_undecided(made: Catalog, rows: list[Correction]) -> None:
-    decided = {
-        (row.provider, name) for row in rows if row.action == "leave unpriced" for name in row.details["models"]
-    }
+    decided = {(row.provider, name) for row in rows if row.action == "leave unpriced" for name in row.details["models"]}
     found = [
         f"{provider.name}/{model.name}"
         for provider in made.providers
@@ -42,6 +40,4 @@ def _refuse_undecided(made: Catalog, rows: list[Correction]) -> None:
         if not model.prices and (provider.name, model.name) not in decided
     ]
     if found:
-        raise Undecided(
-            f"say in the corrections whether these are free or unpriced: {', '.join(found)}"
-        )
+        raise Undecided(f"say in the corrections whether these are free or unpriced: {', '.join(found)}")

@@ -168,14 +168,6 @@ def _set_rates(catalog: Catalog, correction: Correction) -> None:
             raise correction.fail(f"upstream has these rates of {model.name} now")
 
 
-def _drop_tiers(catalog: Catalog, correction: Correction) -> None:
-    for model in _models(catalog, correction):
-        kept = [price for price in model.prices if price.get("tier") not in correction.details["tiers"]]
-        if len(kept) == len(model.prices):
-            raise correction.fail(f"upstream has no such tier of {model.name} any more")
-        model.prices = kept
-
-
 def _free(catalog: Catalog, correction: Correction) -> None:
     provider = _provider(catalog, correction)
     for model in _models(catalog, correction):
@@ -202,7 +194,6 @@ ACTIONS: dict[str, Callable[[Catalog, Correction], None]] = {
     "add models": _add_models,
     "change prices": _change_prices,
     "set rates": _set_rates,
-    "drop tiers": _drop_tiers,
     "free": _free,
     "leave unpriced": _leave_unpriced,
     "limit output": _limit_output,

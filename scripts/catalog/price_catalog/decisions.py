@@ -43,7 +43,9 @@ def write(path: Path, decisions: list[Decision]) -> None:
     with path.open("w", newline="", encoding="utf-8") as rows:
         lines = csv.writer(rows, lineterminator="\n")
         lines.writerow(COLUMNS)
-        for decision in sorted(decisions, key=lambda each: (each.difference.provider, each.difference.model, each.difference.line)):
+        for decision in sorted(
+            decisions, key=lambda each: (each.difference.provider, each.difference.model, each.difference.line)
+        ):
             each = decision.difference
             lines.writerow(
                 (each.provider, each.model, each.line, each.ours, each.litellms, decision.verdict, decision.reason)

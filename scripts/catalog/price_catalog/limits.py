@@ -12,7 +12,7 @@ LARGEST_OF_WHOLE_CONTEXT = 8192
 
 
 def add(catalog: Catalog, entries: tuple[Entry, ...]) -> None:
-    """Gives a model without a limit that of litellm's entry of its very name, else the smallest of all ids that mean it."""
+    """Gives a model without a limit that of litellm's entry of its name, else the smallest of all its ids."""
     exact: dict[tuple[str, str], int] = {}
     smallest: dict[tuple[str, str], int] = {}
     for entry in entries:

@@ -1,7 +1,6 @@
 """What litellm knows of models: its table of prices and limits, cut out of the pinned wheel."""
 
 import json
-import tomllib
 import zipfile
 from dataclasses import dataclass
 from decimal import Decimal

@@ -55,7 +55,8 @@ def _judge(
     if _same(ours, theirs, len(sample.usage)):
         outcome.equal += 1
         return
-    line = f"{sample.provider} {sample.model} {sample.at:%Y-%m-%dT%H:%M:%SZ} {sample.context}: ours {ours}, upstream's {theirs}"
+    call = f"{sample.provider} {sample.model} {sample.at:%Y-%m-%dT%H:%M:%SZ} {sample.context}"
+    line = f"{call}: ours {ours}, upstream's {theirs}"
     if their_model is None and found is not None and _matched_by_date(found, sample):
         reasons = [WIDER]
     else:
@@ -115,9 +116,12 @@ def _touches(row: Correction, sample: Sample, found: Found | None, their_model: 
         return False
     named = [each["name"] if isinstance(each, dict) else each for each in row.details.get("models", [])]
     ending = row.details.get("models_ending")
-    if found is not None and found.provider.name == row.provider:
-        if found.model.name in named or (ending and found.model.name.endswith(ending)):
-            return True
+    if (
+        found is not None
+        and found.provider.name == row.provider
+        and (found.model.name in named or (ending and found.model.name.endswith(ending)))
+    ):
+        return True
     return row.provider == sample.provider and their_model is not None and their_model in named
 
 
@@ -125,9 +129,7 @@ def _concerns(row: Correction, tier: str | None) -> bool:
     """Whether a correction speaks of calls of a tier: one of other tiers or of regions explains nothing about them."""
     match row.action:
         case "change prices":
-            return any(
-                "region" not in price and price.get("tier") in (None, tier) for price in row.details["prices"]
-            )
+            return any("region" not in price and price.get("tier") in (None, tier) for price in row.details["prices"])
         case "set rates":
             return row.details.get("tier") in (None, tier)
         case "limit output" | "add aliases":

@@ -1,4 +1,4 @@
-"""Prices a call with the catalog file, by the rules of the format: the reference that the tests hold against upstream."""
+"""Prices a call by the rules of the format: the reference that is held against upstream."""
 
 import re
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def matches(rule: Rule, text: str) -> bool:
     ((kind, value),) = rule.items()
     match kind:
         case "equals":
-            return text == value
+            return bool(text == value)
         case "prefix":
             return text.startswith(value)
         case "suffix":

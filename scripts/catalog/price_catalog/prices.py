@@ -21,11 +21,7 @@ class UnknownPriceShape(CatalogError):
 def prices(provider: str, model: upstream.ModelInfo, noise: Noise) -> list[Price]:
     """Standard prices in upstream's order (the last in force wins), then the variants in theirs (the first wins)."""
     name = f"{provider}/{model.id}"
-    conditional = (
-        model.prices
-        if isinstance(model.prices, list)
-        else [upstream.ConditionalPrice(prices=model.prices)]
-    )
+    conditional = model.prices if isinstance(model.prices, list) else [upstream.ConditionalPrice(prices=model.prices)]
     found = [_price(name, each.constraint, {}, each.prices, noise) for each in conditional]
     for variant in model.price_variants or []:
         patch = _price(name, variant.constraint, _selection(variant.when), variant.prices, noise)

@@ -12,8 +12,16 @@ DATE_SUFFIXES = (r"-\d{8}", r"[-@]\d{8}", r"-\d{4}-\d{2}-\d{2}")
 
 # Regular expressions with no general shape, each translated by hand.
 MISTRAL_FAMILIES = (
-    "mistral", "codestral", "devstral", "magistral", "ministral", "mixtral", "pixtral", "voxtral",
-    "open-mistral", "open-mixtral",
+    "mistral",
+    "codestral",
+    "devstral",
+    "magistral",
+    "ministral",
+    "mixtral",
+    "pixtral",
+    "voxtral",
+    "open-mistral",
+    "open-mixtral",
 )
 TRANSLATED: dict[str, Rule] = {
     # A slash after the first character means somebody else's name for the model.
@@ -26,12 +34,20 @@ TRANSLATED: dict[str, Rule] = {
     r"^(?!.*-[tT][tT][sS](?:$|-))": {"not": {"any": [{"suffix": "-tts"}, {"contains": "-tts-"}]}},
     r"^o[134]": {"any": [{"prefix": "o1"}, {"prefix": "o3"}, {"prefix": "o4"}]},
     r"^(typesafe/)?jev-1\.13(-\d{8})?$": {
-        "any": [{"equals": "jev-1.13"}, {"dated": "jev-1.13"},
-                {"equals": "typesafe/jev-1.13"}, {"dated": "typesafe/jev-1.13"}]
+        "any": [
+            {"equals": "jev-1.13"},
+            {"dated": "jev-1.13"},
+            {"equals": "typesafe/jev-1.13"},
+            {"dated": "typesafe/jev-1.13"},
+        ]
     },
     r"^(typesafe/)?jev-1\.14(-\d{8})?$": {
-        "any": [{"equals": "jev-1.14"}, {"dated": "jev-1.14"},
-                {"equals": "typesafe/jev-1.14"}, {"dated": "typesafe/jev-1.14"}]
+        "any": [
+            {"equals": "jev-1.14"},
+            {"dated": "jev-1.14"},
+            {"equals": "typesafe/jev-1.14"},
+            {"dated": "typesafe/jev-1.14"},
+        ]
     },
 }
 

@@ -62,7 +62,12 @@ def _ids(rule: Rule) -> Iterator[str]:
         case "suffix":
             yield from (value, f"x/{value}")
         case "contains":
-            yield from (value, f"x.{value}", f"{value}-v1:0", f"arn:aws:bedrock:us-east-1:123:inference-profile/{value}-v1:0")
+            yield from (
+                value,
+                f"x.{value}",
+                f"{value}-v1:0",
+                f"arn:aws:bedrock:us-east-1:123:inference-profile/{value}-v1:0",
+            )
         case "dated":
             yield from (f"{value}-20260102", f"{value}-2026-01-02")
         case "digit_after":
@@ -103,7 +108,9 @@ def _usage(model: upstream.ModelInfo, chance: random.Random) -> Usage:
     lines = {*COMMON_LINES, *(TOKEN_KEYS[key] for key in priced if key in TOKEN_KEYS)}
     usage = {line: Decimal(chance.randrange(0, 20_000)) for line in sorted(lines) if chance.random() < 0.7}
     usage |= {
-        UNIT_KEYS[key][0]: Decimal(chance.randrange(0, 50)) for key in sorted(priced) if key in UNIT_KEYS and key != "requests_kcount"
+        UNIT_KEYS[key][0]: Decimal(chance.randrange(0, 50))
+        for key in sorted(priced)
+        if key in UNIT_KEYS and key != "requests_kcount"
     }
     if "audio_second" in usage and "audio_second_in" in usage:
         # A recording is counted on one of the two.

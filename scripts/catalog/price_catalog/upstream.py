@@ -1,6 +1,5 @@
 """All of upstream's providers, written as providers of the catalog."""
 
-from decimal import Decimal
 from importlib.metadata import version
 
 from genai_prices import types as upstream
@@ -46,7 +45,3 @@ def _model(provider: str, model: upstream.ModelInfo, noise: Noise) -> Model:
 def _with_minimum(price: Price) -> None:
     for line in ("audio_second", "audio_second_in"):
         price["rates"][line]["minimum"] = GROQ_SHORTEST_RECORDING_SECONDS
-
-
-def ignore(_name: str, _old: Decimal, _new: Decimal) -> None:
-    """Hears of cleaned figures and says nothing."""

@@ -10,7 +10,9 @@ from price_catalog.corrections import BadCorrection, Correction
 
 def catalog() -> Catalog:
     """A catalog of one model."""
-    return Catalog("v", [], 1, [Provider("p", models=[Model("m", [], [{"id": "p/m", "rates": {"input": "1", "output": "2"}}])])])
+    return Catalog(
+        "v", [], 1, [Provider("p", models=[Model("m", [], [{"id": "p/m", "rates": {"input": "1", "output": "2"}}])])]
+    )
 
 
 def correction(action: str, **details: object) -> Correction:
@@ -30,15 +32,22 @@ class Corrections(unittest.TestCase):
 
     def test_a_price_before_upstreams_gives_upstreams_a_start(self) -> None:
         made = catalog()
-        corrections.apply(made, [
-            correction("change prices", place="first", upstream_from="2025-01-01T00:00:00Z", prices=[{"rates": {"input": "9"}}]),
-        ])
+        corrections.apply(
+            made,
+            [
+                correction(
+                    "change prices",
+                    place="first",
+                    upstream_from="2025-01-01T00:00:00Z",
+                    prices=[{"rates": {"input": "9"}}],
+                ),
+            ],
+        )
         self.assertEqual([price["id"] for price in made.providers[0].models[0].prices], ["p/m", "p/m@2025-01-01"])
 
     def test_what_changes_nothing_is_refused(self) -> None:
         for stale in (
             correction("set rates", rates={"input": "1"}),
-            correction("drop tiers", tiers=["batch"]),
             correction("free"),
             correction("leave unpriced"),
             correction("add models", models=[{"name": "m", "match": []}]),

@@ -4,13 +4,13 @@ import unittest
 from datetime import date
 from decimal import Decimal
 
-from price_catalog.catalog_file import Catalog, Model, Provider
+from price_catalog.catalog_file import Catalog, Model, Price, Provider
 from price_catalog.decimals import text, without_float_noise
 from price_catalog.identities import DuplicateIdentity, identity, revise
 from price_catalog.settings import next_version
 
 
-def catalog(*prices: dict) -> Catalog:
+def catalog(*prices: Price) -> Catalog:
     """A catalog of one model."""
     return Catalog("2026-01-01", [], 1, [Provider("p", models=[Model("m", [], list(prices))])])
 
@@ -24,8 +24,10 @@ class Figures(unittest.TestCase):
 
     def test_float_noise_goes_and_honest_digits_stay(self) -> None:
         for value, expected in (
-            ("0.18000000000000002", "0.18"), ("0.13999999999999999", "0.14"),
-            ("0.08333333333333334", "0.0833333333333"), ("0.00362543", "0.00362543"),
+            ("0.18000000000000002", "0.18"),
+            ("0.13999999999999999", "0.14"),
+            ("0.08333333333333334", "0.0833333333333"),
+            ("0.00362543", "0.00362543"),
         ):
             self.assertEqual(without_float_noise(Decimal(value)), Decimal(expected))
 
@@ -34,7 +36,12 @@ class Names(unittest.TestCase):
     """Identities of prices."""
 
     def test_a_name_says_what_makes_the_price_apply(self) -> None:
-        price = {"from": "2026-01-01T00:00:00Z", "daily": {"from": "01:00", "to": "04:00"}, "tier": "batch", "region": "eu"}
+        price = {
+            "from": "2026-01-01T00:00:00Z",
+            "daily": {"from": "01:00", "to": "04:00"},
+            "tier": "batch",
+            "region": "eu",
+        }
         self.assertEqual(identity("p/m", price), "p/m@2026-01-01#daily=0100-0400#batch#region=eu")
         self.assertEqual(identity("p/m", {"from": "2026-01-01T16:00:00Z"}), "p/m@2026-01-01T16:00:00Z")
 
@@ -53,6 +60,8 @@ class Names(unittest.TestCase):
     def test_versions_of_one_day_are_counted(self) -> None:
         day = date(2026, 11, 22)
         for version, expected in (
-            ("2026-11-21", "2026-11-22"), ("2026-11-22", "2026-11-22.2"), ("2026-11-22.9", "2026-11-22.10"),
+            ("2026-11-21", "2026-11-22"),
+            ("2026-11-22", "2026-11-22.2"),
+            ("2026-11-22.9", "2026-11-22.10"),
         ):
             self.assertEqual(next_version(version, day), expected)

@@ -10,7 +10,9 @@ from price_catalog.places import FILE
 CATALOG = catalog_file.read(FILE)
 
 
-def total(provider: str | None, model: str, at: str, tier: str | None = None, region: str | None = None, **usage: int) -> Decimal | None:
+def total(
+    provider: str | None, model: str, at: str, tier: str | None = None, region: str | None = None, **usage: int
+) -> Decimal | None:
     """USD of a call; nothing where it has no price."""
     owner = pricer.find_provider(CATALOG, provider, model)
     found = pricer.find(CATALOG, owner, model) if owner else None
@@ -57,7 +59,9 @@ class Prices(unittest.TestCase):
 
     def test_the_old_names_of_deepseek_follow_its_models(self) -> None:
         for at, usd in (
-            ("2025-09-05T15:59:59Z", "2.19"), ("2025-09-05T17:00:00Z", "1.68"), ("2025-09-29T00:00:00Z", "0.42"),
+            ("2025-09-05T15:59:59Z", "2.19"),
+            ("2025-09-05T17:00:00Z", "1.68"),
+            ("2025-09-29T00:00:00Z", "0.42"),
         ):
             self.assertEqual(total("deepseek", "deepseek-reasoner", at, output=1_000_000), Decimal(usd))
 
@@ -89,9 +93,18 @@ class Prices(unittest.TestCase):
 
     def test_names_of_providers(self) -> None:
         for name, provider in (
-            ("azure.ai.openai", "azure"), ("azure.ai.inference", "azure"), ("aws.bedrock", "aws"), ("gcp.gen_ai", "google"),
-            ("gcp.vertex_ai", "google"), ("x_ai", "x-ai"), ("mistral_ai", "mistral"), ("bedrock_converse", "aws"),
-            ("together_ai", "together"), ("fireworks_ai", "fireworks"), ("moonshot", "moonshotai"), ("LM-Studio", "lmstudio"),
+            ("azure.ai.openai", "azure"),
+            ("azure.ai.inference", "azure"),
+            ("aws.bedrock", "aws"),
+            ("gcp.gen_ai", "google"),
+            ("gcp.vertex_ai", "google"),
+            ("x_ai", "x-ai"),
+            ("mistral_ai", "mistral"),
+            ("bedrock_converse", "aws"),
+            ("together_ai", "together"),
+            ("fireworks_ai", "fireworks"),
+            ("moonshot", "moonshotai"),
+            ("LM-Studio", "lmstudio"),
         ):
             with self.subTest(name=name):
                 found = pricer.find_provider(CATALOG, name, "")

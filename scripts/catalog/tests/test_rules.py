@@ -14,10 +14,25 @@ class Rules(unittest.TestCase):
 
     def test_regular_expressions_of_upstream_hold_for_the_same_names(self) -> None:
         names = [
-            "mistral-large-latest", "mistralai/mistral-large", "labs-devstral-small", "open-mixtral-8x7b", "o1", "o3-pro",
-            "o2", "gemini-2.5-pro", "gemini-2.5-pro-tts", "gemini-2.5-pro-tts-x", "gemini-2.5-pro-ttsx", "jev-1.13",
-            "typesafe/jev-1.14-20260102", "gpt-6-sol-2026-01-02", "claude-opus-5@20260102", "gemini-3.5-flash-001",
-            "gemini-3.5-flash-lite", "composer-2.5[fast=true]", "composer-2x5[fast=true]",
+            "mistral-large-latest",
+            "mistralai/mistral-large",
+            "labs-devstral-small",
+            "open-mixtral-8x7b",
+            "o1",
+            "o3-pro",
+            "o2",
+            "gemini-2.5-pro",
+            "gemini-2.5-pro-tts",
+            "gemini-2.5-pro-tts-x",
+            "gemini-2.5-pro-ttsx",
+            "jev-1.13",
+            "typesafe/jev-1.14-20260102",
+            "gpt-6-sol-2026-01-02",
+            "claude-opus-5@20260102",
+            "gemini-3.5-flash-001",
+            "gemini-3.5-flash-lite",
+            "composer-2.5[fast=true]",
+            "composer-2x5[fast=true]",
         ]
         for pattern in sorted(_patterns()):
             clause = upstream.ClauseRegex(pattern)

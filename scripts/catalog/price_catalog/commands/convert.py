@@ -10,7 +10,6 @@ from price_catalog.catalog_file import Catalog
 from price_catalog.errors import CatalogError
 from price_catalog.places import FILE, FOLDER, SETTINGS
 
-
 DIFFERENT = 1
 FAILED = 2
 
@@ -55,7 +54,7 @@ def _report(made: Catalog, committed: Catalog | None, cleaned: list[str], noisy:
     prices = [price for model in models for price in model.prices]
     ours = sum("reason" in price for price in prices)
     yield (
-        f"{len(made.providers)} providers, {len(models)} models, {len(prices)} prices, {ours} of them from corrections; "
+        f"{len(made.providers)} providers, {len(models)} models, {len(prices)} prices, {ours} from corrections; "
         f"{noisy} figures freed of float noise"
     )
 

@@ -6,17 +6,24 @@ from collections import Counter
 
 from price_catalog import catalog_file, comparison, decisions, litellm
 from price_catalog.comparison import Difference
+from price_catalog.errors import CatalogError
 from price_catalog.places import DECISIONS, FILE
 
 
 def main() -> int:
     """Compares, and fails on a difference that nobody decided."""
     arguments = argparse.ArgumentParser(prog="scripts/catalog/cross_check")
-    arguments.add_argument("--drop-stale", action="store_true", help="take decisions that fit no difference out of the file")
+    arguments.add_argument(
+        "--drop-stale", action="store_true", help="take decisions that fit no difference out of the file"
+    )
     options = arguments.parse_args()
 
     pairs, found = comparison.differences(catalog_file.read(FILE), litellm.entries())
-    decided = decisions.read(DECISIONS)
+    try:
+        decided = decisions.read(DECISIONS)
+    except CatalogError as error:
+        print(f"no comparison: {error}", file=sys.stderr)
+        return 1
     known = {decision.difference for decision in decided}
     undecided = [difference for difference in found if difference not in known]
     stale = [decision for decision in decided if decision.difference not in set(found)]
@@ -27,10 +34,11 @@ def main() -> int:
         print(f"stale: {_line(decision.difference)} ({decision.verdict}: {decision.reason})")
     for difference in undecided:
         print(f"undecided: {_line(difference)}")
+    kept = len(decided) - len(stale)
     verdicts = Counter(decision.verdict for decision in decided if decision not in stale)
     print(
         f"{pairs} ids that litellm knows too, {len(found)} differences, {len(undecided)} undecided; "
-        f"{len(decided) - len(stale)} decisions ({', '.join(f'{count} {verdict}' for verdict, count in sorted(verdicts.items()))}), "
+        f"{kept} decisions ({', '.join(f'{count} {verdict}' for verdict, count in sorted(verdicts.items()))}), "
         f"{len(stale)} stale"
     )
     if undecided:
