@@ -35,12 +35,18 @@ class Outcome:
 
 
 def compare(catalog: Catalog, corrections: list[Correction], seed: int) -> Outcome:
-    """Prices samples of every model of upstream both ways."""
+    """Prices samples of every model of upstream both ways, also through the providers that fall back on its own."""
     chance = random.Random(seed)
     snapshot = DataSnapshot(upstream_providers, from_auto_update=False)
     outcome = Outcome()
     for provider in upstream_providers:
-        for model in provider.models:
+        fallen_back_on = [
+            model
+            for other in upstream_providers
+            if other.id in (provider.fallback_model_providers or [])
+            for model in other.models
+        ]
+        for model in provider.models + fallen_back_on:
             for sample in samples.of_model(provider, model, chance):
                 _judge(catalog, corrections, snapshot, sample, outcome)
     return outcome
