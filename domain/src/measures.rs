@@ -93,6 +93,10 @@ pub struct Measures {
     pub errors: i64,
     /// Attempts that no price, or only part of one, was known for.
     pub unpriced: i64,
+    /// Of them, those of which part had a price.
+    pub partial: i64,
+    /// Attempts whose price was zero.
+    pub free: i64,
     /// Attempts whose counts are estimates.
     pub estimated: i64,
     /// Attempts that a response cache answered.
@@ -167,6 +171,8 @@ impl Measures {
             attempts: 1,
             errors: i64::from(event.outcome.is_error()),
             unpriced: i64::from(incomplete),
+            partial: i64::from(charge.cost.state == PriceState::Partial),
+            free: i64::from(charge.cost.state == PriceState::Free),
             estimated: i64::from(estimated),
             response_cache_hits: i64::from(event.response_cache_hit),
             input_tokens: used.and_then(|usage| usage.total_input).map_or(0, tokens),
@@ -192,6 +198,8 @@ impl Measures {
         self.attempts = count(self.attempts, other.attempts)?;
         self.errors = count(self.errors, other.errors)?;
         self.unpriced = count(self.unpriced, other.unpriced)?;
+        self.partial = count(self.partial, other.partial)?;
+        self.free = count(self.free, other.free)?;
         self.estimated = count(self.estimated, other.estimated)?;
         self.response_cache_hits = count(self.response_cache_hits, other.response_cache_hits)?;
         self.input_tokens = count(self.input_tokens, other.input_tokens)?;
@@ -228,6 +236,8 @@ impl Measures {
             attempts: -self.attempts,
             errors: -self.errors,
             unpriced: -self.unpriced,
+            partial: -self.partial,
+            free: -self.free,
             estimated: -self.estimated,
             response_cache_hits: -self.response_cache_hits,
             input_tokens: -self.input_tokens,

@@ -350,6 +350,10 @@ struct MeasuresFields {
     attempts: i64,
     errors: i64,
     unpriced: i64,
+    #[serde(default)]
+    partial: i64,
+    #[serde(default)]
+    free: i64,
     estimated: i64,
     response_cache_hits: i64,
     input_tokens: i64,

@@ -24,10 +24,7 @@ fn output() -> TokenUsage {
 /// Tokens of one class.
 fn part(class: TokenClass, tokens: u64, cache_ttl_seconds: Option<u32>) -> TokenUsage {
     let (input, output) = if class.side() == Side::Input { (tokens, 0) } else { (0, tokens) };
-    TokenUsage {
-        parts: vec![TokenPart { class, tokens, cache_ttl_seconds }],
-        ..TokenUsage::reported(input, output)
-    }
+    TokenUsage { parts: vec![TokenPart { class, tokens, cache_ttl_seconds }], ..TokenUsage::reported(input, output) }
 }
 
 fn cost(model: &ModelRef, time: &str, usage: &TokenUsage, units: &[UnitCount]) -> Cost {
@@ -140,7 +137,11 @@ fn invariant_7_a_model_whose_price_is_missing_is_not_free() {
     assert_eq!(state("cerebras", "qwen-3-coder-480b"), PriceState::Unpriced, "listed upstream without any price");
     assert_eq!(state("openrouter", "google/gemma-3-27b-it:free"), PriceState::Free);
     assert_eq!(state("openai", "gpt-17"), PriceState::Unpriced);
-    assert_eq!(state("ollama", "llama3.2"), PriceState::Unpriced, "what runs at home is free only if the server says so");
+    assert_eq!(
+        state("ollama", "llama3.2"),
+        PriceState::Unpriced,
+        "what runs at home is free only if the server says so"
+    );
 }
 
 #[test]

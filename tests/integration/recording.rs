@@ -471,6 +471,7 @@ async fn unpriced_is_not_free_and_partial_is_a_lower_bound() {
     }
     let last = send(&server, event(session("s1"), 0, 0)).await.unwrap().session_totals.unwrap();
     assert_eq!((last.attempts, last.unpriced, last.usd.as_str()), (5, 2, "0.0125"));
+    assert_eq!((last.partial, last.free), (1, 1), "all four states are told apart");
     server.assert_audit_holds().await;
 }
 

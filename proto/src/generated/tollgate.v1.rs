@@ -1324,6 +1324,12 @@ pub struct UsageTotals {
     /// The latest `start_time`. Unset when there are no events.
     #[prost(message, optional, tag = "10")]
     pub last_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Of the `unpriced` events, those whose price state is PARTIAL: some of what they used had a price.
+    #[prost(int64, tag = "11")]
+    pub partial: i64,
+    /// Events whose price state is FREE: a price of zero is a price.
+    #[prost(int64, tag = "12")]
+    pub free: i64,
 }
 /// A set of events whose running totals are wanted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

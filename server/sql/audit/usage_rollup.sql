@@ -40,7 +40,9 @@ WITH ledger AS (
             ))::numeric(28,12),
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
             min(event.start_time),
-            max(event.start_time)
+            max(event.start_time),
+            coalesce(sum(event.sign) FILTER (WHERE event.price_state = 3), 0)::bigint,
+            coalesce(sum(event.sign) FILTER (WHERE event.price_state = 2), 0)::bigint
         )::measures AS sums
     FROM (
         SELECT
@@ -75,7 +77,7 @@ WITH ledger AS (
             total.reasoning_tokens, total.audio_out_tokens, total.image_out_tokens, total.video_out_tokens,
             total.citation_tokens, total.usd, total.memo_usd, total.saved_usd, total.reported_usd,
             total.reported_own_usd, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-            NULL, NULL, NULL, NULL, total.first_time, total.last_time
+            NULL, NULL, NULL, NULL, total.first_time, total.last_time, total.partial, total.free
         )::measures AS sums
     FROM usage_rollup AS total
     WHERE total.tenant_id = $1 AND total.grain = $2

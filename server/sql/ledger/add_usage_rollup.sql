@@ -7,7 +7,7 @@ INSERT INTO usage_rollup (
     audio_out_tokens, image_out_tokens, video_out_tokens, citation_tokens, usd, memo_usd, saved_usd, reported_usd,
     reported_own_usd, text_in_usd, text_out_usd, cache_read_usd, cache_write_usd, audio_in_usd, image_in_usd,
     video_in_usd, cache_read_audio_usd, cache_read_image_usd, cache_read_video_usd, tool_in_usd, reasoning_usd,
-    audio_out_usd, image_out_usd, video_out_usd, citation_usd, units_usd, first_time, last_time
+    audio_out_usd, image_out_usd, video_out_usd, citation_usd, units_usd, first_time, last_time, partial, free
 )
 SELECT
     $1, delta.grain, delta.bucket, delta.shape_id, delta.adjustment,
@@ -20,7 +20,8 @@ SELECT
     delta.text_out_usd, delta.cache_read_usd, delta.cache_write_usd, delta.audio_in_usd, delta.image_in_usd,
     delta.video_in_usd, delta.cache_read_audio_usd, delta.cache_read_image_usd, delta.cache_read_video_usd,
     delta.tool_in_usd, delta.reasoning_usd, delta.audio_out_usd, delta.image_out_usd, delta.video_out_usd,
-    delta.citation_usd, delta.units_usd, delta.first_time, delta.last_time
+    delta.citation_usd, delta.units_usd, delta.first_time, delta.last_time, delta.partial,
+    delta.free
 FROM unnest($2::smallint[], $3::timestamptz[], $4::bigint[], $5::boolean[], $6::measures[])
     AS delta (
         grain, bucket, shape_id, adjustment,
@@ -31,7 +32,7 @@ FROM unnest($2::smallint[], $3::timestamptz[], $4::bigint[], $5::boolean[], $6::
         saved_usd, reported_usd, reported_own_usd, text_in_usd, text_out_usd, cache_read_usd, cache_write_usd,
         audio_in_usd, image_in_usd, video_in_usd, cache_read_audio_usd, cache_read_image_usd, cache_read_video_usd,
         tool_in_usd, reasoning_usd, audio_out_usd, image_out_usd, video_out_usd, citation_usd, units_usd,
-        first_time, last_time
+        first_time, last_time, partial, free
     )
 ON CONFLICT (tenant_id, grain, bucket, shape_id, adjustment) DO UPDATE SET
     calls = usage_rollup.calls + excluded.calls,
@@ -80,4 +81,6 @@ ON CONFLICT (tenant_id, grain, bucket, shape_id, adjustment) DO UPDATE SET
     units_usd = coalesce(usage_rollup.units_usd + excluded.units_usd, usage_rollup.units_usd, excluded.units_usd),
     first_time = least(usage_rollup.first_time, excluded.first_time),
     last_time = greatest(usage_rollup.last_time, excluded.last_time),
+    partial = usage_rollup.partial + excluded.partial,
+    free = usage_rollup.free + excluded.free,
     version = usage_rollup.version + 1

@@ -10,7 +10,7 @@ SELECT
     event.cache_read_audio_tokens, event.cache_read_image_tokens, event.cache_read_video_tokens,
     event.tool_in_tokens, event.reasoning_tokens, event.audio_out_tokens, event.image_out_tokens,
     event.video_out_tokens, event.citation_tokens, event.attempt AS "attempt!", event.outcome IN (4, 5) AS "failed!",
-    event.price_state IN (3, 4) AS "unpriced!",
+    event.price_state,
     coalesce(event.quality IN (3, 4), false) AS "estimated!", event.accounting = 2 AS "memo!",
     event.response_cache_hit AS "response_cache_hit!", event.usd AS "usd!", event.saved_usd,
     CASE WHEN coalesce(event.reported_currency, 'USD') = 'USD' THEN event.reported_cost END AS reported_usd,

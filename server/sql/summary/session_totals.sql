@@ -13,7 +13,7 @@ SELECT
         total.text_out_usd, total.cache_read_usd, total.cache_write_usd, total.audio_in_usd, total.image_in_usd,
         total.video_in_usd, total.cache_read_audio_usd, total.cache_read_image_usd, total.cache_read_video_usd,
         total.tool_in_usd, total.reasoning_usd, total.audio_out_usd, total.image_out_usd, total.video_out_usd,
-        total.citation_usd, total.units_usd, total.first_time, total.last_time
+        total.citation_usd, total.units_usd, total.first_time, total.last_time, total.partial, total.free
     )::measures AS "measures!: MeasuresRow"
 FROM unnest($2::bigint[], $3::boolean[], $4::integer[]) AS asked (session_id, descendants, position)
 JOIN session_usage AS total ON total.tenant_id = $1 AND total.session_id = asked.session_id

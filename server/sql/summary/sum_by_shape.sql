@@ -29,7 +29,8 @@ SELECT
         sum(rollup.reasoning_usd)::numeric(28,12), sum(rollup.audio_out_usd)::numeric(28,12),
         sum(rollup.image_out_usd)::numeric(28,12), sum(rollup.video_out_usd)::numeric(28,12),
         sum(rollup.citation_usd)::numeric(28,12), sum(rollup.units_usd)::numeric(28,12), min(rollup.first_time),
-        max(rollup.last_time)
+        max(rollup.last_time), coalesce(sum(rollup.partial), 0)::bigint,
+        coalesce(sum(rollup.free), 0)::bigint
     )::measures AS "measures!: MeasuresRow"
 FROM unnest($2::timestamptz[], $3::timestamptz[], $4::smallint[], $5::integer[])
     AS segment (since, until, grain, output)

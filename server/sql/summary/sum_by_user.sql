@@ -30,7 +30,8 @@ SELECT
         sum(counted.reasoning_usd)::numeric(28,12), sum(counted.audio_out_usd)::numeric(28,12),
         sum(counted.image_out_usd)::numeric(28,12), sum(counted.video_out_usd)::numeric(28,12),
         sum(counted.citation_usd)::numeric(28,12), sum(counted.units_usd)::numeric(28,12), min(counted.first_time),
-        max(counted.last_time)
+        max(counted.last_time), coalesce(sum(counted.partial), 0)::bigint,
+        coalesce(sum(counted.free), 0)::bigint
     )::measures AS "measures!: MeasuresRow"
 FROM (
     SELECT

@@ -309,8 +309,8 @@ pub struct SummedEvent {
     pub attempt: i16,
     /// The outcome is ERROR or ABSORBED.
     pub failed: bool,
-    /// The price state is PARTIAL or UNPRICED.
-    pub unpriced: bool,
+    /// How far it could be priced, as [`super::usage::state_of`] reads it.
+    pub price_state: i16,
     /// The quality is ESTIMATED or UNKNOWN.
     pub estimated: bool,
     /// The accounting is MEMO.

@@ -73,6 +73,12 @@ fn state_code(state: PriceState) -> i16 {
     }
 }
 
+/// The price state of a stored code; `None` where a newer version wrote it.
+pub fn state_of(code: i16) -> Option<PriceState> {
+    let states = [PriceState::Priced, PriceState::Free, PriceState::Partial, PriceState::Unpriced];
+    states.into_iter().find(|state| state_code(*state) == code)
+}
+
 fn quality_code(quality: UsageQuality) -> i16 {
     match quality {
         UsageQuality::Reported => 1,

@@ -14,26 +14,10 @@ use crate::harness::build::{model, reserve, settling};
 use crate::harness::refusal::{Refusal, reason};
 
 /// Input and output cost a dollar per million tokens, for gpt-4o from 4 May on, and for a model that nobody knew.
-const NEW_PRICES: &str = r#"
-version = "tests"
-[[provider]]
-name = "openai"
-[[provider.model]]
-name = "gpt-4o"
-match = [{ equals = "gpt-4o" }]
-[[provider.model.price]]
-id = "gpt-4o/old"
-per_million_tokens = { input = "2.5", output = "10" }
-[[provider.model.price]]
-id = "gpt-4o/new"
-from = "2026-05-04T00:00:00Z"
-per_million_tokens = { input = "1", output = "1" }
-[[provider.model]]
-name = "brand-new"
-match = [{ equals = "brand-new" }]
-[[provider.model.price]]
-id = "brand-new"
-per_million_tokens = { input = "1", output = "1" }
+const NEW_PRICES: &str = r#"{"catalog":{"format":1,"version":"tests"}}
+{"provider":"openai"}
+{"provider":"openai","model":"gpt-4o","match":[{"equals":"gpt-4o"}],"prices":[{"id":"gpt-4o/old","rates":{"input":"2.5","output":"10"}},{"id":"gpt-4o/new","from":"2026-05-04T00:00:00Z","rates":{"input":"1","output":"1"}}]}
+{"provider":"openai","model":"brand-new","match":[{"equals":"brand-new"}],"prices":[{"id":"brand-new","rates":{"input":"1","output":"1"}}]}
 "#;
 
 /// The prices of a server, as if they were known to it now.
@@ -176,7 +160,8 @@ async fn invariant_7_what_was_unpriced_is_priced_when_a_price_arrives() {
 #[tokio::test]
 async fn a_price_that_is_known_no_more_takes_nothing_back() {
     let server = with_budgets(Vec::new()).await;
-    let prices = knowing(&server, "version = \"empty\"\n[[provider]]\nname = \"openai\"\n");
+    let empty = "{\"catalog\":{\"format\":1,\"version\":\"empty\"}}\n{\"provider\":\"openai\"}";
+    let prices = knowing(&server, empty);
     send(&server, &by_ada()).await;
     assert_eq!(outcome(&reprice(&prices, may()).await), (1, 0, 0, "0", false));
 }

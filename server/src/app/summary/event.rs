@@ -3,12 +3,14 @@
 use tollgate_domain::amount::Usd;
 use tollgate_domain::dimensions::{Dimension, DimensionKey, DimensionKind};
 use tollgate_domain::measures::Measures;
+use tollgate_domain::price::PriceState;
 use tollgate_domain::tokens::TokenClass;
 
 use super::key::Part;
 use crate::store::StoreError;
 use crate::store::summaries::SummedEvent;
 use crate::store::time::from_database;
+use crate::store::usage::state_of;
 
 /// Stands for a value that is absent: numbers of the database begin at 1.
 pub(super) const NO_NUMBER: i64 = 0;
@@ -98,11 +100,15 @@ pub(super) fn measures(event: &SummedEvent) -> Result<Measures, StoreError> {
     let usd = money(event.usd)?;
     let reported_usd = event.reported_usd.map(money).transpose()?;
     let start = from_database(event.start_time)?;
+    let state = state_of(event.price_state).ok_or(StoreError::Unreadable { what: "event" })?;
+    let is = |wanted: &[PriceState]| i64::from(wanted.contains(&state));
     Ok(Measures {
         calls: i64::from(event.attempt <= 1),
         attempts: 1,
         errors: i64::from(event.failed),
-        unpriced: i64::from(event.unpriced),
+        unpriced: is(&[PriceState::Unpriced, PriceState::Partial]),
+        partial: is(&[PriceState::Partial]),
+        free: is(&[PriceState::Free]),
         estimated: i64::from(event.estimated),
         response_cache_hits: i64::from(hit),
         input_tokens: event.input_tokens.filter(|_| !hit).unwrap_or(0),

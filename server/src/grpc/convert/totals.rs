@@ -30,6 +30,8 @@ pub fn to_totals(measures: &Measures) -> v1::UsageTotals {
         attempts: measures.attempts,
         errors: measures.errors,
         unpriced: measures.unpriced,
+        partial: measures.partial,
+        free: measures.free,
         estimated: measures.estimated,
         tokens: Some(v1::TokenTotals {
             total_input_tokens: measures.input_tokens,
