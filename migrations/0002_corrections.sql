@@ -21,7 +21,9 @@ CREATE INDEX usage_adjustment_by_time ON usage_adjustment
     (tenant_id, date_bin('1 hour', start_time, '2000-01-01 00:00:00+00'));
 CREATE INDEX usage_adjustment_by_session ON usage_adjustment
     (tenant_id, session_id, date_bin('1 hour', start_time, '2000-01-01 00:00:00+00')) WHERE session_id IS NOT NULL;
-CREATE INDEX usage_adjustment_by_charge ON usage_adjustment USING brin (charge_time);
+-- Legs are appended long after they were charged: a summary of ranges of blocks would find all of them everywhere.
+CREATE INDEX usage_adjustment_by_charge ON usage_adjustment
+    (tenant_id, date_bin('1 hour', charge_time, '2000-01-01 00:00:00+00'));
 
 -- Requests that corrected something, with their first answers: the same one again gets the same answer.
 CREATE TABLE adjustment_request (

@@ -5715,10 +5715,11 @@ pub mod batch_record_usage_response {
 /// Corrects an event. The first row stands; the change is appended, and totals and budgets follow in the same transaction.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AmendUsageRequest {
-    /// The identity of the amendment, minted by the caller: the same one again returns the first result. Required. A UUID.
+    /// The identity of the amendment, minted by the caller: the same one again returns the first result; with other content it
+    /// is refused with the reason REQUEST_ID_REUSED. Required. A UUID.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// The event that is corrected. Required.
+    /// The event that is corrected. Required. An unknown one is answered with NOT_FOUND and the reason EVENT_NOT_FOUND.
     #[prost(string, tag = "2")]
     pub event_id: ::prost::alloc::string::String,
     /// The revision that the caller saw, at least 1. Another current revision refuses the amendment with ABORTED and the reason

@@ -1,54 +1,82 @@
--- Corrections event by event: revisions without a gap; a reversing leg is exactly the facts of the revision before, and is
--- there wherever there were facts. Facts are all columns but those that only a leg has.
-WITH revision AS (
+-- Corrections event by event: revisions have no gap; a reversing leg is exactly the facts of the revision before, and is
+-- there wherever there were facts. The first row is what revision 1 added.
+WITH leg AS (
     SELECT
-        leg.event_id, leg.revision,
-        max(CASE WHEN leg.sign = -1 THEN facts.content::text END) AS reversed,
-        max(CASE WHEN leg.sign = 1 THEN facts.content::text END) AS added
-    FROM usage_adjustment AS leg
-    CROSS JOIN LATERAL (
-        SELECT jsonb_strip_nulls(
-            to_jsonb(leg) - ARRAY['revision', 'sign', 'kind', 'request_id', 'reason', 'adjust_time']
-        ) AS content
-    ) AS facts
-    WHERE leg.tenant_id = $1
-    GROUP BY leg.event_id, leg.revision
+        event.event_id, 1::bigint AS revision, 1::smallint AS sign,
+        ROW(
+            event.event_id, event.start_time, event.charge_time, event.record_time, event.end_time,
+            event.time_to_first_token_us, event.shape_id, event.price_sheet_id, event.user_id, event.customer_id,
+            event.session_id, event.parent_session_id, event.root_session_id, event.thread_id, event.room_id,
+            event.instance_id, event.workflow_id, event.panel_id, event.task_id, event.input_tokens,
+            event.output_tokens, event.reported_total, event.cache_read_tokens, event.cache_write_tokens,
+            event.audio_in_tokens, event.image_in_tokens, event.video_in_tokens, event.cache_read_audio_tokens,
+            event.cache_read_image_tokens, event.cache_read_video_tokens, event.tool_in_tokens, event.reasoning_tokens,
+            event.audio_out_tokens, event.image_out_tokens, event.video_out_tokens, event.citation_tokens,
+            event.fingerprint, event.reservation_id, event.workflow_step, event.panel_position, event.panel_size,
+            event.fingerprint_version, event.attempt, event.outcome, event.price_state, event.quality,
+            event.accounting, event.origin, event.notices, event.response_cache_hit, event.keep_open, event.usd,
+            event.saved_usd, event.reported_cost, event.reported_currency, event.cache_write_ttls, event.units,
+            event.labels, event.call_id, event.response_id, event.batch_id, event.error_type, event.trace_id,
+            event.span_id, event.external_source, event.external_key, event.metadata
+        )::usage_event_v1 AS facts
+    FROM usage_event AS event
+    WHERE event.tenant_id = $1
+        AND event.event_id IN (SELECT event_id FROM usage_adjustment WHERE tenant_id = $1)
+    UNION ALL
+    SELECT
+        event.event_id, event.revision, event.sign,
+        ROW(
+            event.event_id, event.start_time, event.charge_time, event.record_time, event.end_time,
+            event.time_to_first_token_us, event.shape_id, event.price_sheet_id, event.user_id, event.customer_id,
+            event.session_id, event.parent_session_id, event.root_session_id, event.thread_id, event.room_id,
+            event.instance_id, event.workflow_id, event.panel_id, event.task_id, event.input_tokens,
+            event.output_tokens, event.reported_total, event.cache_read_tokens, event.cache_write_tokens,
+            event.audio_in_tokens, event.image_in_tokens, event.video_in_tokens, event.cache_read_audio_tokens,
+            event.cache_read_image_tokens, event.cache_read_video_tokens, event.tool_in_tokens, event.reasoning_tokens,
+            event.audio_out_tokens, event.image_out_tokens, event.video_out_tokens, event.citation_tokens,
+            event.fingerprint, event.reservation_id, event.workflow_step, event.panel_position, event.panel_size,
+            event.fingerprint_version, event.attempt, event.outcome, event.price_state, event.quality,
+            event.accounting, event.origin, event.notices, event.response_cache_hit, event.keep_open, event.usd,
+            event.saved_usd, event.reported_cost, event.reported_currency, event.cache_write_ttls, event.units,
+            event.labels, event.call_id, event.response_id, event.batch_id, event.error_type, event.trace_id,
+            event.span_id, event.external_source, event.external_key, event.metadata
+        )::usage_event_v1 AS facts
+    FROM usage_adjustment AS event
+    WHERE event.tenant_id = $1
+), revision AS (
+    SELECT event_id, revision, lag(revision, 1, 0::bigint) OVER (PARTITION BY event_id ORDER BY revision) AS before
+    FROM (SELECT DISTINCT event_id, revision FROM leg) AS numbered
 ), compared AS (
     SELECT
-        revision.event_id, revision.revision, revision.reversed,
-        lag(revision.revision, 1, 1::bigint) OVER steps AS revision_before,
-        CASE
-            WHEN row_number() OVER steps = 1 THEN jsonb_strip_nulls(to_jsonb(event))::text
-            ELSE lag(revision.added) OVER steps
-        END AS facts_before
+        revision.event_id, revision.revision, revision.before, added.facts AS facts_before, reversed.facts AS reversed,
+        revision.revision <> revision.before + 1 AS leaves_gap,
+        added.facts IS DISTINCT FROM reversed.facts AS differs
     FROM revision
-    LEFT JOIN usage_event AS event ON event.tenant_id = $1 AND event.event_id = revision.event_id
-    WINDOW steps AS (PARTITION BY revision.event_id ORDER BY revision.revision)
-), drifting AS (
-    SELECT * FROM compared
-    WHERE revision <> revision_before + 1 OR reversed IS DISTINCT FROM facts_before
+    LEFT JOIN leg AS added ON added.event_id = revision.event_id
+        AND added.revision = revision.revision - 1 AND added.sign = 1
+    LEFT JOIN leg AS reversed ON reversed.event_id = revision.event_id
+        AND reversed.revision = revision.revision AND reversed.sign = -1
+    WHERE revision.revision > 1
 )
 SELECT
-    (SELECT count(*) FROM compared) AS "rows!",
-    (SELECT count(*) FROM drifting) AS "drifting!",
+    count(*) AS "rows!",
+    count(*) FILTER (WHERE leaves_gap OR differs) AS "drifting!",
     (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
-            'id', format('event %s, revision %s', example.event_id, example.revision),
+            'id', format('event %s, revision %s', drifting.event_id, drifting.revision),
             'differences',
-            CASE WHEN example.revision <> example.revision_before + 1 THEN jsonb_build_array(jsonb_build_object(
-                'figure', 'revision', 'ledger', (example.revision_before + 1)::text, 'stored', example.revision::text
+            CASE WHEN drifting.leaves_gap THEN jsonb_build_array(jsonb_build_object(
+                'figure', 'revision', 'ledger', (drifting.before + 1)::text, 'stored', drifting.revision::text
             )) ELSE '[]' END
-            || CASE
-                WHEN example.reversed IS DISTINCT FROM example.facts_before THEN coalesce((
-                    SELECT jsonb_agg(jsonb_build_object(
-                        'figure', key, 'ledger', ours.value #>> '{}', 'stored', theirs.value #>> '{}'
-                    ) ORDER BY key)
-                    FROM jsonb_each(coalesce(example.facts_before, '{}')::jsonb) AS ours (key, value)
-                    FULL JOIN jsonb_each(coalesce(example.reversed, '{}')::jsonb) AS theirs (key, value) USING (key)
-                    WHERE ours.value IS DISTINCT FROM theirs.value
-                ), '[]')
-                ELSE '[]'
-            END
+            || (
+                SELECT coalesce(jsonb_agg(jsonb_build_object(
+                    'figure', key, 'ledger', ours.value #>> '{}', 'stored', theirs.value #>> '{}'
+                ) ORDER BY key), '[]')
+                FROM jsonb_each(coalesce(to_jsonb(drifting.facts_before), '{}')) AS ours (key, value)
+                FULL JOIN jsonb_each(coalesce(to_jsonb(drifting.reversed), '{}')) AS theirs (key, value) USING (key)
+                WHERE nullif(ours.value, 'null') IS DISTINCT FROM nullif(theirs.value, 'null')
+            )
         )), '[]')
-        FROM (SELECT * FROM drifting ORDER BY event_id, revision LIMIT 5) AS example
+        FROM (SELECT * FROM compared WHERE leaves_gap OR differs ORDER BY event_id, revision LIMIT 5) AS drifting
     ) AS "examples!"
+FROM compared

@@ -18,7 +18,11 @@ SELECT
 FROM unnest($2::timestamptz[], $3::timestamptz[]) AS span (since, until)
 JOIN usage_adjustment AS event ON event.tenant_id = $1
     AND CASE
-        WHEN $9::boolean THEN event.charge_time >= span.since AND event.charge_time < span.until
+        WHEN $9::boolean THEN date_bin('1 hour', event.charge_time, '2000-01-01 00:00:00+00')
+                >= date_bin('1 hour', span.since, '2000-01-01 00:00:00+00')
+            AND date_bin('1 hour', event.charge_time, '2000-01-01 00:00:00+00')
+                <= date_bin('1 hour', span.until, '2000-01-01 00:00:00+00')
+            AND event.charge_time >= span.since AND event.charge_time < span.until
         ELSE date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')
                 >= date_bin('1 hour', span.since, '2000-01-01 00:00:00+00')
             AND date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')
