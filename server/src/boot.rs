@@ -1,8 +1,6 @@
 //! Starts the server and stops it: the listener and the signal to stop are passed in.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use thiserror::Error;
@@ -10,7 +8,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_domain::price::{Catalog, CatalogError};
 use tollgate_proto::FILE_DESCRIPTOR_SET;
 use tollgate_proto::v1::admin_service_server::AdminServiceServer;
 use tollgate_proto::v1::alert_service_server::AlertServiceServer;
@@ -28,6 +25,7 @@ use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{AdminApi, AlertApi, BudgetApi, PriceApi, UsageApi};
 use crate::ledger::Ledger;
 use crate::live::{Hub, exchange_touches};
+use crate::prices::{CatalogFile, CatalogFileError, Prices, catalog_of};
 use crate::store::StoreError;
 use crate::store::connect::{self, ConnectError};
 use crate::store::dictionary::Dictionary;
@@ -44,8 +42,8 @@ pub enum BootError {
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
     /// The price catalog is broken.
-    #[error("the built-in price catalog cannot be used: {0}")]
-    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogFileError),
     /// A URL is broken.
     #[error("a database URL cannot be used")]
     Url(#[source] sqlx::Error),
@@ -190,9 +188,14 @@ pub async fn start(
 ) -> Result<Running, BootError> {
     let address =
         listener.local_addr().map_err(|source| BootError::Listen { address: config.server.listen, source })?;
+    let mut catalog_file = config.prices.catalog_file.as_ref().map(CatalogFile::new);
+    let catalog = match &mut catalog_file {
+        Some(file) => file.read()?,
+        None => catalog_of(None)?,
+    };
     database.prepare(config).await?;
-    let catalog = Arc::new(Catalog::builtin()?);
     let pool = database.pool(&config.database);
+    let prices = Prices::new(pool.clone(), catalog, config.prices.free());
     let dictionary = Dictionary::default();
     let draining = CancellationToken::new();
     let source = DatabaseSource::new(pool.clone(), dictionary.clone());
@@ -201,12 +204,17 @@ pub async fn start(
     // The ledger bounds its batches itself; a role's own limits would only break them half way.
     let unlimited = database.pooled.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let ledger_pool = connect::pool(unlimited, writers, config.database.acquire_timeout);
-    let ledger = Ledger::start(ledger_pool.clone(), dictionary.clone(), hub.clone(), config.ledger.settings());
-    let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, catalog);
+    let settings = config.ledger.settings();
+    let ledger = Ledger::start(ledger_pool.clone(), dictionary.clone(), hub.clone(), prices.clone(), settings);
+    let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone());
 
     let background = TaskTracker::new();
     let stop_background = CancellationToken::new();
     tasks::start(&background, &pool, &ledger, config.ledger.retention, &stop_background);
+    if let Some(file) = catalog_file {
+        background.spawn(file.watch(prices.clone(), config.prices.catalog_interval, stop_background.clone()));
+    }
+    background.spawn(prices.clone().watch(stop_background.clone()));
     background.spawn(hub.clone().run());
     background.spawn(exchange_touches(hub, TouchChannel::new(database.direct.clone())));
     background.close();
@@ -217,7 +225,7 @@ pub async fn start(
     routes = routes
         .add_service(UsageServiceServer::new(UsageApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(BudgetServiceServer::new(BudgetApi::new(app.clone())).max_decoding_message_size(limit))
-        .add_service(PriceServiceServer::new(PriceApi).max_decoding_message_size(limit))
+        .add_service(PriceServiceServer::new(PriceApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(AlertServiceServer::new(AlertApi).max_decoding_message_size(limit))
         .add_service(AdminServiceServer::new(AdminApi).max_decoding_message_size(limit));
     if config.server.reflection {
@@ -229,7 +237,7 @@ pub async fn start(
         routes = routes.add_service(reflection);
     }
     set_health(&health, true).await;
-    tracing::info!(%address, "serving");
+    tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
     let pools = [ledger_pool, pool];
     let lifetime = Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health, pools };

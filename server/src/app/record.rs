@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
-use tollgate_domain::price::{PriceError, price};
+use tollgate_domain::price::{PriceBook, PriceError, price};
 
 use super::{App, AppError};
 use crate::ledger::{Record, RecordAnswer};
@@ -15,11 +15,11 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn record(&self, tenant: TenantId, event: UsageEvent) -> Result<RecordAnswer, AppError> {
-        let record = self.priced(event)?;
-        self.ledger.record(tenant, record).await
+        let book = self.prices.book(tenant).await?;
+        self.ledger.record(tenant, priced(event, &book)?).await
     }
 
-    /// Enqueues one event of a batch; the answer comes later.
+    /// Enqueues one event of a batch, priced by `book`; the answer comes later.
     ///
     /// # Errors
     /// [`AppError`] for what can be refused at once.
@@ -27,18 +27,25 @@ impl App {
         &self,
         tenant: TenantId,
         event: UsageEvent,
+        book: &PriceBook,
     ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
-        self.ledger.enqueue_record(tenant, self.priced(event)?)
+        self.ledger.enqueue_record(tenant, priced(event, book)?)
     }
+}
 
-    fn priced(&self, event: UsageEvent) -> Result<Record, AppError> {
-        let fingerprint = event.fingerprint();
-        let sheet = self.catalog.find(event.model(), event.start_time);
-        let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref()).map_err(|error| match error {
-            PriceError::TooLarge => AppError::invalid("event", "its cost is above what can be held"),
-            PriceError::Negative => AppError::invalid("event.units", "must not be negative"),
-        })?;
-        let charge = Charge::of(&event, cost);
-        Ok(Record { event, fingerprint, sheet, charge })
+/// The event with what it costs by these prices.
+fn priced(event: UsageEvent, book: &PriceBook) -> Result<Record, AppError> {
+    let fingerprint = event.fingerprint();
+    let sheet = book.find(event.model(), event.start_time);
+    let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref()).map_err(not_priced)?;
+    let charge = Charge::of(&event, cost);
+    Ok(Record { event, fingerprint, sheet, charge })
+}
+
+/// Why usage cannot be priced, in the terms of the contract.
+pub(super) fn not_priced(error: PriceError) -> AppError {
+    match error {
+        PriceError::TooLarge => AppError::invalid("event", "its cost is above what can be held"),
+        PriceError::Negative => AppError::invalid("event.units", "must not be negative"),
     }
 }

@@ -33,6 +33,7 @@ pub use holds::{CheckPlan, explain, peek, peek_keys};
 
 use crate::app::AppError;
 use crate::live::Hub;
+use crate::prices::Prices;
 use crate::store::budgets::{BudgetSet, WindowKey};
 use crate::store::dictionary::Dictionary;
 use crate::tenant::TenantId;
@@ -77,6 +78,7 @@ struct Shared {
     dictionary: Dictionary,
     settings: LedgerSettings,
     hub: Hub,
+    prices: Prices,
     budgets: RwLock<std::collections::HashMap<TenantId, Arc<BudgetSet>>>,
     known_windows: Cache<(TenantId, WindowKey), ()>,
     matches: Mutex<BTreeMap<(TenantId, i64), Timestamp>>,
@@ -93,12 +95,19 @@ pub struct Ledger {
 
 impl Ledger {
     /// Starts the writers.
-    pub fn start(pool: PgPool, dictionary: Dictionary, hub: Hub, settings: LedgerSettings) -> Self {
+    pub fn start(
+        pool: PgPool,
+        dictionary: Dictionary,
+        hub: Hub,
+        prices: Prices,
+        settings: LedgerSettings,
+    ) -> Self {
         let shared = Arc::new(Shared {
             pool,
             dictionary,
             settings,
             hub,
+            prices,
             budgets: RwLock::default(),
             known_windows: Cache::new(200_000),
             matches: Mutex::default(),

@@ -6,6 +6,7 @@ pub mod check;
 pub mod cost;
 pub mod dimensions;
 pub mod event;
+pub mod price;
 pub mod reservation;
 pub mod summary;
 pub mod tokens;
