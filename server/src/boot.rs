@@ -1,6 +1,7 @@
 //! Starts the server and stops it: the listener and the signal to stop are passed in.
 
 use std::net::SocketAddr;
+
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use thiserror::Error;

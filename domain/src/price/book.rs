@@ -8,7 +8,6 @@ use rust_decimal::Decimal;
 
 use super::catalog::{Catalog, DEFAULT_MAX_OUTPUT_TOKENS};
 use super::free::{FreeProviders, free_sheet};
-use super::line::LineKind;
 use super::sheet::{PriceSheet, Rate};
 use super::tenant::{ANY_REST, Coverage, TenantPrice};
 use crate::model::ModelRef;
@@ -108,10 +107,7 @@ impl PriceBook {
             return below;
         }
         let provider_name = model.provider_name.trim().to_lowercase();
-        let applied = match self.providers.get(&provider_name) {
-            Some(prices) => prices.applying(model, at),
-            None => Vec::new(),
-        };
+        let applied = self.applying(&provider_name, model, at);
         let found = if applied.is_empty() { below } else { self.compose(below, model, &applied) };
         found.or_else(|| {
             let free = self.free_providers.contains(&provider_name);
@@ -119,7 +115,32 @@ impl PriceBook {
         })
     }
 
-    fn compose(&self, below: Option<Arc<PriceSheet>>, model: &ModelRef, applied: &[&Compiled]) -> Option<Arc<PriceSheet>> {
+    /// The prices that apply, the most specific first, up to the first that covers the whole model: nothing below that one
+    /// counts. A price over the catalog's name of a provider is for calls under its aliases, too, below those that name the
+    /// alias itself.
+    fn applying(&self, provider_name: &str, model: &ModelRef, at: Timestamp) -> Vec<&Compiled> {
+        let mut applied = Vec::new();
+        if self.providers.is_empty() {
+            return applied;
+        }
+        let canonical = self.catalog.provider_called(provider_name).filter(|name| *name != provider_name);
+        let prices = std::iter::once(provider_name).chain(canonical).filter_map(|name| self.providers.get(name));
+        let call = Call::new(model, at);
+        for price in prices.flat_map(|prices| prices.named(&call.model)).filter(|price| call.meets(price)) {
+            applied.push(price);
+            if price.price.terms.coverage == Coverage::Model {
+                break;
+            }
+        }
+        applied
+    }
+
+    fn compose(
+        &self,
+        below: Option<Arc<PriceSheet>>,
+        model: &ModelRef,
+        applied: &[&Compiled],
+    ) -> Option<Arc<PriceSheet>> {
         let address = below.as_ref().map_or(0, |sheet| Arc::as_ptr(sheet).addr());
         let name = if below.is_some() { String::new() } else { model.model.clone() };
         let key = (address, name, applied.iter().map(|price| price.number).collect());
@@ -146,9 +167,8 @@ impl PriceBook {
         // A product with more digits than a decimal holds is refused when a price is set. Where another catalog makes one
         // nevertheless, the line has no price, which shows, instead of a wrong one.
         rates = rates.into_iter().filter_map(|rate| multiplied(rate, applied)).collect();
-        rates.sort_by(|left, right| {
-            (&left.line, left.above_input_tokens).cmp(&(&right.line, right.above_input_tokens))
-        });
+        rates
+            .sort_by(|left, right| (&left.line, left.above_input_tokens).cmp(&(&right.line, right.above_input_tokens)));
         if rates.is_empty() {
             return None;
         }
@@ -179,38 +199,33 @@ fn multiplied(rate: Rate, applied: &[&Compiled]) -> Option<Rate> {
 }
 
 impl ProviderPrices {
-    /// The prices that apply to a call, the most specific first, up to the first that covers the whole model: nothing
-    /// below that one counts.
-    fn applying(&self, model: &ModelRef, at: Timestamp) -> Vec<&Compiled> {
-        let id = model.model.to_lowercase();
-        let conditions = Conditions { tier: model.provider_tier.to_lowercase(), region: model.region.to_lowercase() };
-        let exact = self.exact.get(&id).map(Vec::as_slice).unwrap_or_default();
-        let patterns = self.patterns.iter().filter(|price| id.starts_with(&price.prefix));
-        let mut applied = Vec::new();
-        for price in exact.iter().chain(patterns) {
-            if price.price.terms.is_in_force(at) && conditions.meet(price) {
-                applied.push(price);
-                if price.price.terms.coverage == Coverage::Model {
-                    break;
-                }
-            }
-        }
-        applied
+    /// The prices over this model, in lower case, the most specific first.
+    fn named(&self, model: &str) -> impl Iterator<Item = &Compiled> {
+        let exact = self.exact.get(model).map(Vec::as_slice).unwrap_or_default();
+        exact.iter().chain(self.patterns.iter().filter(move |price| model.starts_with(&price.prefix)))
     }
 }
 
-/// In which tier and region a call ran, in lower case.
-struct Conditions {
+/// What decides which prices apply, in lower case.
+struct Call {
+    model: String,
     tier: String,
     region: String,
+    at: Timestamp,
 }
 
-impl Conditions {
-    fn meet(&self, price: &Compiled) -> bool {
+impl Call {
+    fn new(model: &ModelRef, at: Timestamp) -> Self {
+        let ModelRef { provider_name: _, model, provider_tier, region } = model;
+        Self { model: model.to_lowercase(), tier: provider_tier.to_lowercase(), region: region.to_lowercase(), at }
+    }
+
+    fn meets(&self, price: &Compiled) -> bool {
         // A call without a tier is a standard one; several tiers are joined by `+`.
         let tier = if self.tier.is_empty() { "standard" } else { &self.tier };
         let in_region = |rest: &str| rest.is_empty() || rest.starts_with('-');
-        (price.tier.is_empty() || tier.split('+').any(|tier| tier == price.tier))
+        price.price.terms.is_in_force(self.at)
+            && (price.tier.is_empty() || tier.split('+').any(|tier| tier == price.tier))
             && (price.region.is_empty() || self.region.strip_prefix(price.region.as_str()).is_some_and(in_region))
     }
 }
@@ -235,14 +250,7 @@ impl Compiled {
     /// Rises with how specific a price is, among those of the same kind of model.
     fn precedence(&self) -> impl Ord + use<> {
         let TenantPrice { price_id, terms, create_time } = &*self.price;
-        (
-            self.prefix.len(),
-            !self.tier.is_empty(),
-            !self.region.is_empty(),
-            terms.start_time,
-            *create_time,
-            *price_id,
-        )
+        (self.prefix.len(), !self.tier.is_empty(), !self.region.is_empty(), terms.start_time, *create_time, *price_id)
     }
 }
 

@@ -1,87 +1,89 @@
 //! Finds the price of a model.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
-use rust_decimal::Decimal;
 
-use super::catalog_file::{CatalogError, CatalogFile, ModelEntry, ProviderEntry, named};
-use super::line::LineKind;
-use super::matching::MatchRule;
-use super::sheet::{PriceSheet, Rate};
+use super::catalog_file::CatalogError;
+use super::compile::compile;
+use super::model_prices::{Conditions, ModelPrices};
+use super::rule::{Rule, with_dashed_date};
+use super::sheet::PriceSheet;
 use crate::model::ModelRef;
 
 /// Most output tokens that a worst case assumes where neither the caller nor the catalog says.
 pub const DEFAULT_MAX_OUTPUT_TOKENS: u64 = 8192;
 
-const BUILTIN: &str = include_str!("../../catalog/prices.toml");
+const BUILTIN: &str = include_str!("../../catalog/catalog.jsonl");
+
+/// A name under which gateways hide the provider: their model ids begin with it.
+const GATEWAY: &str = "litellm";
 
 /// What providers charge, compiled once for look-ups.
+///
+/// It never changes: another version is another catalog.
 #[derive(Debug)]
 pub struct Catalog {
-    version: String,
-    providers: Vec<Provider>,
-    /// Names and aliases in lower case, to the place in `providers`.
-    names: HashMap<String, usize>,
-}
-
-#[derive(Debug)]
-enum Provider {
-    /// Every model costs nothing.
-    Free { name: String, max_output_tokens: u64 },
-    /// The models that it lists.
-    Listed(Models),
+    pub(super) version: Arc<str>,
+    pub(super) providers: Vec<Provider>,
+    /// Names of providers in lower case, and the aliases that are spelt out.
+    pub(super) names: HashMap<String, usize>,
+    /// All other aliases, in order.
+    pub(super) aliases: Vec<(usize, Rule)>,
+    /// Rules on model ids that imply a provider, in order.
+    pub(super) owners: Vec<(usize, Rule)>,
 }
 
 /// A provider's models in the order of the file, which decides between rules that both match.
 #[derive(Debug)]
-struct Models {
-    models: Vec<Model>,
-    /// Ids of `equals` rules, to the first model that claims them.
-    exact: HashMap<String, usize>,
+pub(super) struct Provider {
+    pub(super) name: String,
+    pub(super) models: Vec<Model>,
+    /// Ids that a rule spells out, to the model that wins them.
+    pub(super) exact: HashMap<String, usize>,
     /// All other rules with their model, in order.
-    patterns: Vec<(usize, MatchRule)>,
+    pub(super) patterns: Vec<(usize, Rule)>,
+    /// Whose models are tried when no own one matches.
+    pub(super) fallback: Vec<usize>,
 }
 
+/// A model of a provider.
 #[derive(Debug)]
-struct Model {
-    /// By the instant from which each holds, rising; absent sorts first.
-    sheets: Vec<(Option<Timestamp>, Arc<PriceSheet>)>,
+pub(super) struct Model {
+    pub(super) name: String,
+    pub(super) prices: ModelPrices,
+}
+
+/// Where a model was found.
+struct Found<'a> {
+    model: &'a Model,
+    /// Whether another provider's price list stands in: only its standard prices apply there.
+    by_fallback: bool,
 }
 
 impl Catalog {
-    /// The catalog that ships with the binary.
+    /// The catalog that ships with the binary, compiled on first use.
     ///
     /// # Errors
     /// [`CatalogError`], which a test of this crate rules out.
-    pub fn builtin() -> Result<Self, CatalogError> {
-        Self::parse(BUILTIN)
+    pub fn builtin() -> Result<Arc<Self>, CatalogError> {
+        static COMPILED: OnceLock<Result<Arc<Catalog>, CatalogError>> = OnceLock::new();
+        COMPILED.get_or_init(|| Self::parse(BUILTIN).map(Arc::new)).clone()
     }
 
-    /// Reads a catalog from `text`, TOML in the format that the head of the built-in file explains.
+    /// The text of the catalog that ships with the binary.
+    pub fn builtin_text() -> &'static str {
+        BUILTIN
+    }
+
+    /// Reads a catalog from `text`, JSON Lines in the format that `domain/catalog/README.md` explains.
     ///
     /// # Errors
-    /// [`CatalogError`], naming the entry.
+    /// [`CatalogError`], naming the line.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
-        let file = CatalogFile::parse(text)?;
-        let mut compiler = Compiler {
-            version: file.version,
-            max_output_tokens: file.default_max_output_tokens.unwrap_or(DEFAULT_MAX_OUTPUT_TOKENS),
-            price_ids: HashSet::new(),
-        };
-        let mut names = HashMap::new();
-        let mut providers = Vec::with_capacity(file.providers.len());
-        for (index, provider) in file.providers.iter().enumerate() {
-            for name in std::iter::once(&provider.name).chain(&provider.aliases) {
-                named("provider", "name and aliases", name)?;
-                if names.insert(name.to_ascii_lowercase(), index).is_some() {
-                    return Err(CatalogError::Repeated { place: "provider", name: name.clone() });
-                }
-            }
-            providers.push(compiler.provider(provider)?);
-        }
-        Ok(Self { version: compiler.version, providers, names })
+        compile(text)
     }
 
     /// Its version.
@@ -89,135 +91,116 @@ impl Catalog {
         &self.version
     }
 
-    /// The prices of `model` in force at `at`; `None` = unknown model, or none in force yet.
+    /// How many providers and models it has.
+    pub fn size(&self) -> (usize, usize) {
+        (self.providers.len(), self.providers.iter().map(|provider| provider.models.len()).sum())
+    }
+
+    /// Every model as its provider and its own name, in the order of the file.
+    pub fn models(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.providers
+            .iter()
+            .flat_map(|provider| provider.models.iter().map(|model| (provider.name.as_str(), model.name.as_str())))
+    }
+
+    /// Every id that a rule spells out, with the provider that knows it.
+    pub fn ids(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.providers.iter().flat_map(|provider| provider.exact.keys().map(|id| (provider.name.as_str(), id.as_str())))
+    }
+
+    /// The prices of `model` in force at `at`; `None` = unknown model, or none in force then.
     ///
-    /// Names match without regard to ASCII case, the provider's also by alias. Without a provider name, the model is
-    /// looked for at all providers that list models, and found only where exactly one knows it. The catalog holds
-    /// standard prices: a service tier or region changes nothing.
+    /// Names match without regard to case, the provider's also by alias. Without a provider name, or with that of a
+    /// gateway, `provider/model` is taken apart, and a few model ids imply their provider. An id with a compact date that
+    /// nothing matches is tried with a dashed one. A service tier or region without a price of its own changes nothing.
     pub fn find(&self, model: &ModelRef, at: Timestamp) -> Option<Arc<PriceSheet>> {
+        let found = self.found(model)?;
+        let conditions = if found.by_fallback {
+            Conditions::default()
+        } else {
+            Conditions { tier: &lower_case(&model.provider_tier), region: &lower_case(&model.region) }
+        };
+        found.model.prices.find(at, conditions)
+    }
+
+    fn found(&self, model: &ModelRef) -> Option<Found<'_>> {
         if model.model.is_empty() {
             return None;
         }
-        let id = model.model.to_ascii_lowercase();
-        if model.provider_name.is_empty() {
-            let mut matches = self.providers.iter().filter_map(|provider| match provider {
-                Provider::Listed(models) => models.find(&id),
-                Provider::Free { .. } => None,
-            });
-            let only = matches.next()?;
-            return if matches.next().is_some() { None } else { only.at(at) };
+        let id = lower_case(&model.model);
+        let provider_name = lower_case(model.provider_name.trim());
+        if provider_name.is_empty() || provider_name == GATEWAY {
+            return self.found_without_provider(&id);
         }
-        let provider = self.providers.get(*self.names.get(&model.provider_name.to_ascii_lowercase())?)?;
-        match provider {
-            Provider::Free { name, max_output_tokens } => {
-                Some(Arc::new(free_sheet(&self.version, name, &model.model, *max_output_tokens)))
-            }
-            Provider::Listed(models) => models.find(&id)?.at(at),
+        let place = self.provider(&provider_name)?;
+        self.found_at(place, &id).or_else(|| {
+            let (prefix, rest) = id.split_once('/')?;
+            if self.provider(prefix)? == place { self.found_at(place, rest) } else { None }
+        })
+    }
+
+    /// The provider and model that a call of `model` is priced as.
+    pub(super) fn place_of(&self, model: &ModelRef) -> Option<(&Provider, &Model)> {
+        let found = self.found(model)?.model;
+        self.providers.iter().find_map(|provider| {
+            provider.models.iter().find(|own| std::ptr::eq(*own, found)).map(|own| (provider, own))
+        })
+    }
+
+    fn found_without_provider(&self, id: &str) -> Option<Found<'_>> {
+        if let Some((prefix, rest)) = id.split_once('/')
+            && let Some(place) = self.provider(prefix)
+        {
+            return self.found_at(place, rest);
         }
+        let (place, _) = self.owners.iter().find(|(_, rule)| rule.matches(id))?;
+        self.found_at(*place, id)
+    }
+
+    /// The provider called `name`, in lower case.
+    fn provider(&self, name: &str) -> Option<usize> {
+        self.names
+            .get(name)
+            .or_else(|| self.aliases.iter().find(|(_, rule)| rule.matches(name)).map(|(place, _)| place))
+            .copied()
+    }
+
+    /// The catalog's name of the provider that callers name `name`, in lower case; `None` where it is unknown.
+    pub fn provider_called(&self, name: &str) -> Option<&str> {
+        self.providers.get(self.provider(name)?).map(|provider| provider.name.as_str())
+    }
+
+    fn found_at(&self, place: usize, id: &str) -> Option<Found<'_>> {
+        self.matched(place, id).or_else(|| self.matched(place, &with_dashed_date(id)?))
+    }
+
+    fn matched(&self, place: usize, id: &str) -> Option<Found<'_>> {
+        let provider = self.providers.get(place)?;
+        if let Some(model) = provider.model(id) {
+            return Some(Found { model, by_fallback: false });
+        }
+        let others = provider.fallback.iter().filter_map(|place| self.providers.get(*place));
+        others.filter_map(|other| other.model(id)).next().map(|model| Found { model, by_fallback: true })
     }
 }
 
-impl Models {
+impl Provider {
     /// The first model with a rule that matches `id`, in lower case.
-    fn find(&self, id: &str) -> Option<&Model> {
-        let exact = self.exact.get(id).copied();
-        let before = exact.unwrap_or(usize::MAX);
-        let earlier_pattern = self
-            .patterns
-            .iter()
-            .take_while(|(index, _)| *index < before)
-            .find(|(_, rule)| rule.matches(id))
-            .map(|(index, _)| *index);
-        self.models.get(earlier_pattern.or(exact)?)
+    fn model(&self, id: &str) -> Option<&Model> {
+        let place = self
+            .exact
+            .get(id)
+            .or_else(|| self.patterns.iter().find(|(_, rule)| rule.matches(id)).map(|(place, _)| place));
+        self.models.get(*place?)
     }
 }
 
-impl Model {
-    /// The sheet in force at `at`.
-    fn at(&self, at: Timestamp) -> Option<Arc<PriceSheet>> {
-        let in_force = |from: &Option<Timestamp>| from.is_none_or(|from| from <= at);
-        self.sheets.iter().rev().find(|(from, _)| in_force(from)).map(|(_, sheet)| Arc::clone(sheet))
-    }
-}
-
-/// A sheet of zeros under the name that the caller gave the model.
-fn free_sheet(catalog_version: &str, provider_name: &str, model: &str, max_output_tokens: u64) -> PriceSheet {
-    let zero = |line| Rate { line, usd_per_unit: Decimal::ZERO, price_id: format!("{provider_name}/free") };
-    PriceSheet {
-        catalog_version: catalog_version.to_owned(),
-        provider_name: provider_name.to_owned(),
-        model: model.to_owned(),
-        rates: vec![zero(LineKind::InputText), zero(LineKind::OutputText)],
-        max_output_tokens,
-    }
-}
-
-/// Checks entries and turns them into what look-ups need.
-struct Compiler {
-    version: String,
-    max_output_tokens: u64,
-    price_ids: HashSet<String>,
-}
-
-impl Compiler {
-    fn provider(&mut self, entry: &ProviderEntry) -> Result<Provider, CatalogError> {
-        if entry.free {
-            if !entry.models.is_empty() {
-                let place = format!("provider {:?}", entry.name);
-                return Err(CatalogError::Shape { place, rule: "list no models where every model is free" });
-            }
-            return Ok(Provider::Free { name: entry.name.clone(), max_output_tokens: self.max_output_tokens });
-        }
-        let mut listed = Models { models: Vec::new(), exact: HashMap::new(), patterns: Vec::new() };
-        let mut model_names = HashSet::new();
-        for (index, model) in entry.models.iter().enumerate() {
-            if !model_names.insert(model.name.as_str()) {
-                return Err(CatalogError::Repeated { place: "model", name: model.name.clone() });
-            }
-            listed.models.push(self.model(&entry.name, model)?);
-            for rule in &model.rules {
-                named(&format!("model {:?}", model.name), "match", rule.text())?;
-                match rule.clone().lowercased() {
-                    MatchRule::Equals(id) => {
-                        listed.exact.entry(id).or_insert(index);
-                    }
-                    pattern => listed.patterns.push((index, pattern)),
-                }
-            }
-        }
-        Ok(Provider::Listed(listed))
-    }
-
-    fn model(&mut self, provider_name: &str, entry: &ModelEntry) -> Result<Model, CatalogError> {
-        let place = format!("model {:?}", entry.name);
-        named(&place, "name", &entry.name)?;
-        if entry.rules.is_empty() || entry.prices.is_empty() {
-            return Err(CatalogError::Shape { place, rule: "give at least one match rule and one price" });
-        }
-        let mut sheets = Vec::with_capacity(entry.prices.len());
-        for price in &entry.prices {
-            named(&place, "price id", &price.id)?;
-            if !self.price_ids.insert(price.id.clone()) {
-                return Err(CatalogError::Repeated { place: "price id", name: price.id.clone() });
-            }
-            let rates = price.rates()?;
-            // A model that writes nothing, such as one for embeddings, has no output to assume.
-            let writes = rates.iter().any(|rate| rate.line.is_output());
-            let assumed = if writes { self.max_output_tokens } else { 0 };
-            let sheet = PriceSheet {
-                catalog_version: self.version.clone(),
-                provider_name: provider_name.to_owned(),
-                model: entry.name.clone(),
-                rates,
-                max_output_tokens: entry.max_output_tokens.unwrap_or(assumed),
-            };
-            if sheets.iter().any(|(from, _)| *from == price.from) {
-                return Err(CatalogError::Shape { place, rule: "let no two prices start at the same instant" });
-            }
-            sheets.push((price.from, Arc::new(sheet)));
-        }
-        sheets.sort_by_key(|(from, _)| *from);
-        Ok(Model { sheets })
+/// `text` in lower case, copied only where it is not.
+fn lower_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.to_lowercase())
     }
 }
 

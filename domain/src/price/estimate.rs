@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalog::DEFAULT_MAX_OUTPUT_TOKENS;
-use super::cost::{Cost, PriceError, PriceState, UnitCount, product};
+use super::cost::{Cost, PriceError, PriceState, UnitCount};
 use super::line::LineKind;
 use super::pricing::Tally;
-use super::sheet::{PriceSheet, Rate};
+use super::sheet::{PriceSheet, REQUEST_UNIT, Rate};
 use crate::amount::{Amount, Usd};
 use crate::tokens::{TOKENS_LIMIT, TokenClass};
 use crate::violation::{Violation, Violations};
@@ -76,6 +76,11 @@ impl Estimate {
         u64::from(self.choices.max(1)).checked_mul(self.calls()).ok_or(PriceError::TooLarge)
     }
 
+    /// Input tokens of one call: decides between rates by context size.
+    fn context(&self) -> u64 {
+        self.input_tokens.unwrap_or(0)
+    }
+
     /// Input tokens over all calls: not cached, and cached.
     fn input(&self) -> Result<(u64, u64), PriceError> {
         let input = self.input_tokens.unwrap_or(0);
@@ -100,7 +105,8 @@ pub struct Worst {
 /// The worst case of `estimate` at the rates of `sheet`.
 ///
 /// The input counts once per call, its cached part at the cache's rate; the output counts once per choice and call, at
-/// the dearer of the rates for text and for reasoning, since nobody knows the share of either before the call. Without
+/// the dearer of the rates for text and for reasoning, since nobody knows the share of either before the call. Rates by
+/// context size are those of one call's input. Without
 /// a sheet, the tokens are computed and the cost is unpriced.
 ///
 /// # Errors
@@ -124,7 +130,7 @@ pub fn worst_case(estimate: &Estimate, sheet: Option<&PriceSheet>) -> Result<Wor
         (None, None) => Cost::unpriced(),
         (None, Some(sheet)) => {
             let mut tally = without_output(estimate, sheet)?;
-            tally.add(output_line(sheet), Amount::from_count(output_tokens)?)?;
+            tally.add(output_line(sheet, estimate.context()), Amount::from_count(output_tokens)?)?;
             tally.into_cost()
         }
     };
@@ -139,12 +145,12 @@ pub fn worst_case(estimate: &Estimate, sheet: Option<&PriceSheet>) -> Result<Wor
 /// `amount_usd` is set) or knows none (a rate is missing, or a number does not fit).
 pub fn affordable_output_tokens(estimate: &Estimate, sheet: Option<&PriceSheet>, available: Usd) -> Option<u64> {
     let sheet = sheet.filter(|_| estimate.amount_usd.is_none())?;
-    let rate = sheet.rate(&output_line(sheet))?;
+    let rate = sheet.rate(&output_line(sheet, estimate.context()), estimate.context())?;
     let fixed = without_output(estimate, sheet).ok().filter(|tally| !tally.is_partial())?.usd();
     if fixed > available && !sheet.is_free() {
         return Some(0);
     }
-    if rate.usd_per_unit.is_zero() {
+    if rate.price.is_zero() {
         return None;
     }
     let left = available.minus(fixed).ok()?;
@@ -162,25 +168,28 @@ pub fn affordable_output_tokens(estimate: &Estimate, sheet: Option<&PriceSheet>,
 /// What the input and the units cost.
 fn without_output<'a>(estimate: &Estimate, sheet: &'a PriceSheet) -> Result<Tally<'a>, PriceError> {
     let (plain, cached) = estimate.input()?;
-    let mut tally = Tally::new(sheet);
+    let mut tally = Tally::new(sheet, estimate.context());
     tally.add(LineKind::InputText, Amount::from_count(plain)?)?;
     tally.add(LineKind::class(TokenClass::CacheRead), Amount::from_count(cached)?)?;
     for count in &estimate.units {
         let quantity = count.quantity.decimal().checked_mul(estimate.calls().into()).ok_or(PriceError::TooLarge)?;
         tally.add(LineKind::Unit(count.unit.clone()), Amount::new(quantity)?)?;
     }
+    if !estimate.units.iter().any(|count| count.unit == REQUEST_UNIT) {
+        tally.add_requests(estimate.calls())?;
+    }
     Ok(tally)
 }
 
 /// The dearer of text and reasoning.
-fn output_line(sheet: &PriceSheet) -> LineKind {
+fn output_line(sheet: &PriceSheet, input_tokens: u64) -> LineKind {
     let reasoning = LineKind::class(TokenClass::Reasoning);
-    let usd = |line| sheet.rate(line).map(|rate| rate.usd_per_unit);
+    let usd = |line| sheet.rate(line, input_tokens).map(|rate| rate.price.per_unit());
     if usd(&reasoning) > usd(&LineKind::OutputText) { reasoning } else { LineKind::OutputText }
 }
 
 fn output_usd(tokens: u64, answers: u64, rate: &Rate) -> Result<Usd, PriceError> {
-    product(Amount::from_count(multiplied(tokens, answers)?)?, rate.usd_per_unit)
+    rate.price.of(Amount::from_count(multiplied(tokens, answers)?)?)
 }
 
 fn multiplied(left: u64, right: u64) -> Result<u64, PriceError> {

@@ -61,18 +61,34 @@ impl LineKind {
         (line.name() == name).then_some(line)
     }
 
-    /// The line whose rate stands in where this one has none: the nearest parent, at last its side's plain text.
-    pub fn parent(&self) -> Option<Self> {
-        let Self::Class { class, cache_ttl_seconds } = self else { return None };
-        if cache_ttl_seconds.is_some() {
-            return Some(Self::class(*class));
-        }
-        Some(match class {
-            TokenClass::CacheReadAudio | TokenClass::CacheReadImage | TokenClass::CacheReadVideo => {
-                Self::class(TokenClass::CacheRead)
+    /// Whether a unit may be called `name`: lower case letters, digits and `_`, at most 64 bytes.
+    pub fn is_unit_name(name: &str) -> bool {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+    }
+
+    /// The lines whose rates stand in where this one has none, nearest first.
+    ///
+    /// Cached audio without a price of its own is charged as what was read from a cache, else as audio, at last as text:
+    /// a provider that names neither discount nor surcharge charges its plain rate.
+    pub fn substitutes(&self) -> Vec<Self> {
+        match self {
+            Self::InputText | Self::OutputText => Vec::new(),
+            Self::Unit(unit) => match unit.as_str() {
+                "audio_second_in" | "audio_second_out" => vec![Self::Unit("audio_second".to_owned())],
+                "page_annotated" => vec![Self::Unit("page".to_owned())],
+                _ => Vec::new(),
+            },
+            Self::Class { class, cache_ttl_seconds } => {
+                let mut lines = Vec::with_capacity(3);
+                if cache_ttl_seconds.is_some() {
+                    lines.push(Self::class(*class));
+                }
+                lines.extend(nearest_classes(*class).iter().copied().map(Self::class));
+                lines.push(Self::plain_text(class.side()));
+                lines
             }
-            other => Self::plain_text(other.side()),
-        })
+        }
     }
 
     /// Whether it charges for something that the model wrote.
@@ -82,6 +98,26 @@ impl LineKind {
             Self::Class { class, .. } => class.side() == Side::Output,
             Self::InputText | Self::Unit(_) => false,
         }
+    }
+}
+
+/// The classes between a class and the plain text of its side.
+fn nearest_classes(class: TokenClass) -> &'static [TokenClass] {
+    match class {
+        TokenClass::CacheReadAudio => &[TokenClass::CacheRead, TokenClass::AudioIn],
+        TokenClass::CacheReadImage => &[TokenClass::CacheRead, TokenClass::ImageIn],
+        TokenClass::CacheReadVideo => &[TokenClass::CacheRead, TokenClass::VideoIn],
+        TokenClass::CacheRead
+        | TokenClass::CacheWrite
+        | TokenClass::AudioIn
+        | TokenClass::ImageIn
+        | TokenClass::VideoIn
+        | TokenClass::ToolIn
+        | TokenClass::Reasoning
+        | TokenClass::AudioOut
+        | TokenClass::ImageOut
+        | TokenClass::VideoOut
+        | TokenClass::Citation => &[],
     }
 }
 
@@ -122,19 +158,22 @@ mod tests {
     #[test]
     fn every_class_ends_at_the_plain_text_of_its_side() {
         for class in TokenClass::ALL {
-            let mut line = LineKind::class(class);
-            while let Some(parent) = line.parent() {
-                line = parent;
-            }
-            assert_eq!(line, LineKind::plain_text(class.side()), "{class:?}");
+            assert_eq!(
+                LineKind::class(class).substitutes().last(),
+                Some(&LineKind::plain_text(class.side())),
+                "{class:?}"
+            );
         }
     }
 
     #[test]
-    fn parents_are_nearest_first() {
+    fn substitutes_are_nearest_first() {
+        let names = |line: LineKind| line.substitutes().iter().map(LineKind::name).collect::<Vec<_>>();
         let write = LineKind::Class { class: TokenClass::CacheWrite, cache_ttl_seconds: Some(300) };
-        assert_eq!(write.parent(), Some(LineKind::class(TokenClass::CacheWrite)));
-        assert_eq!(LineKind::class(TokenClass::CacheReadAudio).parent(), Some(LineKind::class(TokenClass::CacheRead)));
-        assert_eq!(LineKind::Unit("image".into()).parent(), None);
+        assert_eq!(names(write), ["cache_write", "input"]);
+        assert_eq!(names(LineKind::class(TokenClass::CacheReadAudio)), ["cache_read", "audio_in", "input"]);
+        assert_eq!(names(LineKind::class(TokenClass::Reasoning)), ["output"]);
+        assert_eq!(names(LineKind::Unit("audio_second_in".into())), ["audio_second"]);
+        assert!(names(LineKind::Unit("image".into())).is_empty());
     }
 }

@@ -2,20 +2,21 @@
 
 use super::cost::{Cost, CostLine, PriceError, PriceState, UnitCount};
 use super::line::LineKind;
-use super::sheet::PriceSheet;
+use super::sheet::{PriceSheet, REQUEST_UNIT};
 use crate::amount::{Amount, Usd};
 use crate::tokens::{Side, TokenUsage};
 
 /// The cost of `usage` and `units` at the rates of `sheet`, class by class over disjoint parts.
 ///
-/// A class without a rate takes its nearest priced parent's; where there is none, the cost is [`PriceState::Partial`].
-/// No sheet means an unknown model: [`PriceState::Unpriced`]. Totals that are absent charge nothing.
+/// A class without a rate takes that of the nearest line with one; where there is none, the cost is
+/// [`PriceState::Partial`]. No sheet means an unknown model: [`PriceState::Unpriced`]. Totals that are absent charge
+/// nothing. A fee per request is charged once, unless `units` count requests or nothing was used at all.
 ///
 /// # Errors
 /// [`PriceError`] where a line or the sum does not fit, or a quantity is negative.
 pub fn price(usage: Option<&TokenUsage>, units: &[UnitCount], sheet: Option<&PriceSheet>) -> Result<Cost, PriceError> {
     let Some(sheet) = sheet else { return Ok(Cost::unpriced()) };
-    let mut tally = Tally::new(sheet);
+    let mut tally = Tally::new(sheet, usage.and_then(|usage| usage.total_input).unwrap_or(0));
     if let Some(usage) = usage {
         for side in [Side::Input, Side::Output] {
             if let Some(tokens) = usage.plain_text(side) {
@@ -30,21 +31,27 @@ pub fn price(usage: Option<&TokenUsage>, units: &[UnitCount], sheet: Option<&Pri
     for count in units {
         tally.add(LineKind::Unit(count.unit.clone()), count.quantity)?;
     }
+    let counts_requests = units.iter().any(|count| count.unit == REQUEST_UNIT);
+    if (usage.is_some() || !units.is_empty()) && !counts_requests {
+        tally.add_requests(1)?;
+    }
     Ok(tally.into_cost())
 }
 
 /// Lines added up so far.
 pub(super) struct Tally<'a> {
     sheet: &'a PriceSheet,
+    /// Of one call: decides between rates by context size.
+    total_input_tokens: u64,
     lines: Vec<CostLine>,
     usd: Usd,
     some_without_rate: bool,
 }
 
 impl<'a> Tally<'a> {
-    /// Nothing yet, at the rates of `sheet`.
-    pub(super) fn new(sheet: &'a PriceSheet) -> Self {
-        Self { sheet, lines: Vec::new(), usd: Usd::ZERO, some_without_rate: false }
+    /// Nothing yet, at the rates of `sheet` for calls of so many input tokens.
+    pub(super) fn new(sheet: &'a PriceSheet, total_input_tokens: u64) -> Self {
+        Self { sheet, total_input_tokens, lines: Vec::new(), usd: Usd::ZERO, some_without_rate: false }
     }
 
     /// Adds `quantity` of `line`.
@@ -52,7 +59,7 @@ impl<'a> Tally<'a> {
         if quantity.is_zero() {
             return Ok(());
         }
-        let Some(rate) = self.sheet.rate(&line) else {
+        let Some(rate) = self.sheet.rate(&line, self.total_input_tokens) else {
             self.some_without_rate = true;
             return Ok(());
         };
@@ -60,6 +67,14 @@ impl<'a> Tally<'a> {
         self.usd = self.usd.plus(line.usd)?;
         self.lines.push(line);
         Ok(())
+    }
+
+    /// Adds the fee of `requests`, where the model has one.
+    pub(super) fn add_requests(&mut self, requests: u64) -> Result<(), PriceError> {
+        match self.sheet.request_rate() {
+            Some(rate) => self.add(rate.line.clone(), Amount::from_count(requests)?),
+            None => Ok(()),
+        }
     }
 
     /// What it costs until now.
@@ -78,7 +93,7 @@ impl<'a> Tally<'a> {
             PriceState::Partial
         } else if self.lines.is_empty() {
             if self.sheet.is_free() { PriceState::Free } else { PriceState::Priced }
-        } else if self.lines.iter().all(|line| line.usd_per_unit.is_zero()) {
+        } else if self.lines.iter().all(|line| line.price.is_zero()) {
             PriceState::Free
         } else {
             PriceState::Priced

@@ -27,7 +27,7 @@ pub const MULTIPLIER_DECIMALS: u32 = 6;
 /// Longest note, in bytes.
 pub const NOTE_BYTES_LIMIT: usize = 512;
 /// Stands at the end of a model's name for any rest.
-pub const ANY_REST: char = '*';
+pub(super) const ANY_REST: char = '*';
 
 /// How much of what lies below a price it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -3045,8 +3045,8 @@ pub struct Estimate {
     #[prost(string, tag = "7")]
     pub amount_usd: ::prost::alloc::string::String,
     /// The length of the input of one call in characters, from 0 to 3,000,000,000, for callers that do not count tokens. Used when
-    /// `input_tokens` is unset: a token is taken for every 3 characters, rounded up, which is more than most texts have, and the
-    /// answer is marked as estimated.
+    /// `input_tokens` is unset: a token is taken for every 3 characters, rounded up, which is on the safe side for English and not
+    /// for every script, and the answer is marked as estimated.
     #[prost(int64, optional, tag = "8")]
     pub input_characters: ::core::option::Option<i64>,
 }
@@ -4650,8 +4650,8 @@ pub struct Price {
     /// Where the price comes from. Output only.
     #[prost(enumeration = "price::Source", tag = "2")]
     pub source: i32,
-    /// What is priced. Provider and model are required and match without regard to case; a `*` at the end of the model stands for
-    /// any rest. A tier or a region that is left unset matches any. Where several prices of the tenant match a call, each line
+    /// What is priced. Provider and model are required and match without regard to case; a price over the catalog's name of a
+    /// provider is for calls under the aliases that the catalog knows, too. A `*` at the end of the model stands for any rest. A tier or a region that is left unset matches any. Where several prices of the tenant match a call, each line
     /// takes the first that names it: the exact model before the longest match, then one that names the tier, then one that names
     /// the region, then the later `start_time`.
     #[prost(message, optional, tag = "3")]

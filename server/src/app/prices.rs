@@ -365,7 +365,9 @@ mod tests {
 
     #[test]
     fn names_that_may_mean_the_same() {
-        for (pattern, wanted) in [("gpt-4*", "gpt-4o"), ("GPT-4o", "gpt-4o"), ("x", ""), ("gpt-4o", "gpt*"), ("gpt-4*", "g*")] {
+        for (pattern, wanted) in
+            [("gpt-4*", "gpt-4o"), ("GPT-4o", "gpt-4o"), ("x", ""), ("gpt-4o", "gpt*"), ("gpt-4*", "g*")]
+        {
             assert!(may_name(pattern, wanted), "{pattern} {wanted}");
         }
         for (pattern, wanted) in [("gpt-4o", "gpt-4"), ("gpt-4*", "gpt-5"), ("gpt-4*", "claude*")] {

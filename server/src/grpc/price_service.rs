@@ -41,10 +41,7 @@ impl PriceApi {
 
 #[tonic::async_trait]
 impl PriceService for PriceApi {
-    async fn set_price(
-        &self,
-        request: Request<v1::SetPriceRequest>,
-    ) -> Result<Response<v1::SetPriceResponse>, Status> {
+    async fn set_price(&self, request: Request<v1::SetPriceRequest>) -> Result<Response<v1::SetPriceResponse>, Status> {
         let tenant = tenant_of(&request);
         let v1::SetPriceRequest { price: message, request_id, validate_only } = request.into_inner();
         let answered = async {
@@ -91,10 +88,7 @@ impl PriceService for PriceApi {
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
-    async fn end_price(
-        &self,
-        request: Request<v1::EndPriceRequest>,
-    ) -> Result<Response<v1::EndPriceResponse>, Status> {
+    async fn end_price(&self, request: Request<v1::EndPriceRequest>) -> Result<Response<v1::EndPriceResponse>, Status> {
         let tenant = tenant_of(&request);
         let v1::EndPriceRequest { price_id, end_time, request_id } = request.into_inner();
         let answered = async {

@@ -11,7 +11,7 @@ use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
 use tollgate_domain::event::{Accounting, EventKey, UsageEvent};
 use tollgate_domain::measures::{Charge, Measures};
 use tollgate_domain::notices::Notices;
-use tollgate_domain::price::{LineKind, PriceSheet, Rate, UnitCount, price};
+use tollgate_domain::price::{LineKind, PriceSheet, Rate, UnitCount, UnitPrice, price};
 use tollgate_domain::reservation::State;
 use tollgate_domain::tokens::{TokenUsage, UsageQuality};
 use uuid::Uuid;
@@ -414,6 +414,9 @@ fn draft<'a>(
         Accounting::Memo => Vec::new(),
     };
     let shape = Shape::of(&event, &event.dimensions).digest();
+    // Kept as it applies to this call: the cost of many can then be computed from their summed counts.
+    let input = event.usage.as_ref().and_then(|usage| usage.total_input).unwrap_or(0);
+    let sheet = sheet.map(|sheet| sheet.applied(input));
     let sheet = sheet.map(|sheet| Ok::<_, BatchError>((sheet_digest(&sheet)?, sheet))).transpose()?;
     let notices = notices_before_charging(&targets, held.is_some(), checked.map(|(reservation, _)| reservation), scene);
     Ok(Draft {
@@ -477,11 +480,11 @@ fn stated_amount(amount: Usd, charged: Usd, model: &str, usage: TokenUsage) -> S
         catalog_version: String::new(),
         provider_name: String::new(),
         model: model.to_owned(),
-        rates: vec![Rate {
-            line: LineKind::Unit(UNIT.to_owned()),
-            usd_per_unit: rust_decimal::Decimal::ONE,
-            price_id: "stated-by-caller".to_owned(),
-        }],
+        rates: vec![Rate::new(
+            LineKind::Unit(UNIT.to_owned()),
+            UnitPrice::each(rust_decimal::Decimal::ONE),
+            "stated-by-caller",
+        )],
         max_output_tokens: 0,
     };
     let units = vec![UnitCount { unit: UNIT.to_owned(), quantity: Amount::from(left) }];

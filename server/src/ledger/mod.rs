@@ -95,13 +95,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Starts the writers.
-    pub fn start(
-        pool: PgPool,
-        dictionary: Dictionary,
-        hub: Hub,
-        prices: Prices,
-        settings: LedgerSettings,
-    ) -> Self {
+    pub fn start(pool: PgPool, dictionary: Dictionary, hub: Hub, prices: Prices, settings: LedgerSettings) -> Self {
         let shared = Arc::new(Shared {
             pool,
             dictionary,

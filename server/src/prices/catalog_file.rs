@@ -154,7 +154,8 @@ mod tests {
     fn a_changed_file_is_read_once_and_a_broken_one_told_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("catalog.jsonl");
-        let head = |version: &str| format!("{{\"catalog\":{{\"format\":1,\"version\":\"{version}\",\"sources\":[]}}}}\n");
+        let head =
+            |version: &str| format!("{{\"catalog\":{{\"format\":1,\"version\":\"{version}\",\"sources\":[]}}}}\n");
         std::fs::write(&path, head("1")).unwrap();
         let mut file = CatalogFile::new(&path);
         assert_eq!(file.read().unwrap().version(), "1");

@@ -40,8 +40,7 @@ struct Shared {
 impl Prices {
     /// The books over this catalog; those of a tenant are read when they are first asked for.
     pub fn new(pool: PgPool, catalog: Arc<Catalog>, free_providers: FreeProviders) -> Self {
-        let shared =
-            Shared { pool, free_providers, catalog: ArcSwap::new(catalog), shelves: RwLock::default() };
+        let shared = Shared { pool, free_providers, catalog: ArcSwap::new(catalog), shelves: RwLock::default() };
         Self { shared: Arc::new(shared) }
     }
 

@@ -1,23 +1,37 @@
-use jiff::Timestamp;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 use super::*;
-use crate::model::ModelRef;
-use crate::price::Catalog;
+use crate::price::UnitPrice;
 
 fn usd(text: &str) -> Usd {
     text.parse().unwrap()
 }
 
+fn sheet(rates: &[(LineKind, &str)]) -> PriceSheet {
+    let rate = |(line, usd): &(LineKind, &str)| {
+        let price = UnitPrice { usd: Decimal::from_str_exact(usd).unwrap(), per: UnitPrice::TOKENS };
+        Rate::new(line.clone(), price, "test")
+    };
+    PriceSheet {
+        catalog_version: "test".into(),
+        provider_name: "test".into(),
+        model: "model".into(),
+        rates: rates.iter().map(rate).collect(),
+        max_output_tokens: 16_384,
+    }
+}
+
 fn gpt_4o() -> PriceSheet {
-    let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    PriceSheet::clone(&Catalog::builtin().unwrap().find(&ModelRef::new("openai", "gpt-4o"), at).unwrap())
+    sheet(&[
+        (LineKind::InputText, "2.5"),
+        (LineKind::OutputText, "10"),
+        (LineKind::class(TokenClass::CacheRead), "1.25"),
+    ])
 }
 
 fn with_rate(mut sheet: PriceSheet, line: LineKind, price: &str) -> PriceSheet {
-    let usd_per_unit = Decimal::from_str_exact(price).unwrap();
-    sheet.rates.push(Rate { line, usd_per_unit, price_id: "test".into() });
+    sheet.rates.push(Rate::new(line, UnitPrice::each(Decimal::from_str_exact(price).unwrap()), "test"));
     sheet
 }
 
@@ -74,6 +88,17 @@ fn units_count_per_call_and_need_a_rate() {
 }
 
 #[test]
+fn a_fee_per_request_counts_per_call_and_a_threshold_per_calls_input() {
+    let mut sheet = with_rate(gpt_4o(), LineKind::Unit(REQUEST_UNIT.into()), "0.01");
+    let above = Rate { above_input_tokens: Some(1_000), ..sheet.rates.first().unwrap().clone() };
+    sheet.rates.push(Rate { price: UnitPrice::each(Decimal::ONE), ..above });
+    let estimate =
+        |input| Estimate { input_tokens: Some(input), max_output_tokens: Some(0), calls: 2, ..Estimate::default() };
+    assert_eq!(worst_case(&estimate(1_000), Some(&sheet)).unwrap().cost.usd, usd("0.025"));
+    assert_eq!(worst_case(&estimate(1_001), Some(&sheet)).unwrap().cost.usd, usd("2002.02"));
+}
+
+#[test]
 fn counts_that_overflow_are_errors() {
     let estimate = Estimate { max_output_tokens: Some(u64::MAX), choices: 2, ..Estimate::default() };
     assert_eq!(worst_case(&estimate, Some(&gpt_4o())), Err(PriceError::TooLarge));
@@ -103,8 +128,7 @@ fn inconsistent_estimates_are_refused() {
 
 #[test]
 fn no_bound_is_told_where_money_sets_none() {
-    let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    let free = Catalog::builtin().unwrap().find(&ModelRef::new("ollama", "phi3"), at).unwrap();
+    let free = sheet(&[(LineKind::InputText, "0"), (LineKind::OutputText, "0")]);
     let estimate = Estimate { input_tokens: Some(1_000), ..Estimate::default() };
     assert_eq!(affordable_output_tokens(&estimate, Some(&free), Usd::ZERO), None);
     assert_eq!(affordable_output_tokens(&estimate, Some(&free), usd("-1")), None);

@@ -1,13 +1,13 @@
 //! The cost by class of single events. Rollups carry it; a row carries tokens and a price sheet instead.
 //!
-//! Where every rate of a sheet has at most 12 decimals, no line of it is ever rounded, and the cost of the summed tokens
-//! is the sum of the costs: one multiplication for any number of events. All other events are priced one by one.
+//! Where no line of a sheet is ever rounded and none depends on the size of a call, the cost of the summed tokens is the
+//! sum of the costs: one multiplication for any number of events. All other events are priced one by one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Deserialize as _;
-use tollgate_domain::amount::{SCALE, Usd};
+use tollgate_domain::amount::Usd;
 use tollgate_domain::measures::{CostClass, Measures};
 use tollgate_domain::price::{Cost, LineKind, PriceSheet, UnitCount, price};
 use tollgate_domain::tokens::{TokenClass, TokenPart, TokenUsage};
@@ -24,20 +24,18 @@ pub(super) struct Sheets {
 }
 
 impl Sheets {
-    /// Finds out which of them never round.
+    /// Finds out by which of them sums may be priced.
     pub(super) fn new(sheets: HashMap<i64, Arc<PriceSheet>>) -> Self {
-        let never_rounds =
-            |sheet: &PriceSheet| sheet.rates.iter().all(|rate| rate.usd_per_unit.normalize().scale() <= SCALE);
         let sheets = sheets.into_iter().map(|(number, sheet)| {
-            let sums = never_rounds(&sheet);
+            let sums = sheet.is_linear();
             (number, (sheet, sums))
         });
         Self { sheets: sheets.collect() }
     }
 
     fn sheet(&self, number: i64) -> Result<(&PriceSheet, bool), StoreError> {
-        let (sheet, never_rounds) = self.sheets.get(&number).ok_or(StoreError::Unreadable { what: "price sheet" })?;
-        Ok((sheet, *never_rounds))
+        let (sheet, linear) = self.sheets.get(&number).ok_or(StoreError::Unreadable { what: "price sheet" })?;
+        Ok((sheet, *linear))
     }
 }
 
@@ -68,8 +66,8 @@ impl Deferred {
         let Some(number) = candidate.price_sheet_id.filter(|_| !candidate.memo && !candidate.response_cache_hit) else {
             return Ok(());
         };
-        let (sheet, never_rounds) = sheets.sheet(number)?;
-        if never_rounds && candidate.units.is_none() && candidate.cache_write_ttls.is_none() {
+        let (sheet, linear) = sheets.sheet(number)?;
+        if linear && candidate.units.is_none() && candidate.cache_write_ttls.is_none() {
             return self.by_sheet.entry(number).or_default().add(candidate);
         }
         let units: Vec<UnitCount> = match &candidate.units {

@@ -34,11 +34,11 @@ pub fn to_cost(cost: &Cost) -> v1::Cost {
 }
 
 fn to_line(line: &CostLine) -> v1::CostLine {
-    let CostLine { line, quantity, usd_per_unit, usd, price_id, model } = line;
+    let CostLine { line, quantity, price, usd, price_id, model } = line;
     v1::CostLine {
         line: line.name(),
         quantity: quantity.to_string(),
-        unit_price_usd: usd_per_unit.normalize().to_string(),
+        unit_price_usd: price.per_unit().to_string(),
         usd: usd.to_string(),
         price_id: price_id.clone(),
         model: model.clone(),

@@ -72,7 +72,11 @@ pub fn terms(found: &mut Violations, path: &str, message: Option<v1::Price>) -> 
 }
 
 fn rates(found: &mut Violations, path: &str, messages: Vec<v1::PriceRate>) -> Vec<TenantRate> {
-    messages.into_iter().enumerate().map(|(position, message)| rate(found, &format!("{path}[{position}]"), message)).collect()
+    messages
+        .into_iter()
+        .enumerate()
+        .map(|(position, message)| rate(found, &format!("{path}[{position}]"), message))
+        .collect()
 }
 
 /// A rate; what cannot be read is stood in for by something that breaks no further rule.

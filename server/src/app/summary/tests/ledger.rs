@@ -15,7 +15,7 @@ use tollgate_domain::event::{Accounting, CallOutcome, EventKey, Origin, UsageEve
 use tollgate_domain::measures::{Charge, Measures};
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::notices::Notices;
-use tollgate_domain::price::{LineKind, PriceSheet, Rate, UnitCount, price};
+use tollgate_domain::price::{LineKind, PriceSheet, Rate, UnitCount, UnitPrice, price};
 use tollgate_domain::tokens::{TokenClass, TokenPart, TokenUsage, UsageQuality};
 use uuid::Uuid;
 
@@ -50,10 +50,8 @@ impl Known {
 }
 
 fn sheet(model: &str, rates: &[(LineKind, &str)]) -> Arc<PriceSheet> {
-    let rate = |(line, usd): &(LineKind, &str)| Rate {
-        line: line.clone(),
-        usd_per_unit: Decimal::from_str_exact(usd).unwrap(),
-        price_id: format!("{model}/{line}"),
+    let rate = |(line, usd): &(LineKind, &str)| {
+        Rate::new(line.clone(), UnitPrice::each(Decimal::from_str_exact(usd).unwrap()), format!("{model}/{line}"))
     };
     Arc::new(PriceSheet {
         catalog_version: "1".to_owned(),
