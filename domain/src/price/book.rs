@@ -83,7 +83,7 @@ impl PriceBook {
         }
         for provider in providers.values_mut() {
             for prices in provider.exact.values_mut().chain(std::iter::once(&mut provider.patterns)) {
-                prices.sort_by(|left, right| right.precedence().cmp(&left.precedence()));
+                prices.sort_by_key(|price| std::cmp::Reverse(price.precedence()));
             }
         }
         Self { catalog, free_providers, providers, composed: Mutex::default() }

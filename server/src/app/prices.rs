@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use tollgate_domain::digest::Digester;
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::{
-    Catalog, CatalogPrice, Cost, Estimate, PriceTerms, TenantPrice, UnitCount, factors_overflow, price, worst_case,
+    Catalog, CatalogPrice, Cost, Estimate, PriceBook, PriceTerms, TenantPrice, UnitCount, factors_overflow, price,
+    worst_case,
 };
 use tollgate_domain::tokens::TokenUsage;
 use uuid::Uuid;
@@ -53,7 +54,7 @@ pub enum ListedPrice<'a> {
     /// The tenant's.
     Tenant(&'a TenantPrice),
     /// The catalog's.
-    Catalog(CatalogPrice<'a>),
+    Catalog(Box<CatalogPrice<'a>>),
 }
 
 /// Where a page of a list begins.
@@ -191,7 +192,7 @@ impl App {
         let own = own.map(|(position, price)| ((PriceSource::Tenant, position), ListedPrice::Tenant(price)));
         let listed = listed_catalog(catalog, filter)
             .enumerate()
-            .map(|(position, price)| ((PriceSource::Catalog, position), ListedPrice::Catalog(price)));
+            .map(|(position, price)| ((PriceSource::Catalog, position), ListedPrice::Catalog(Box::new(price))));
         let mut rest = own
             .filter(|_| filter.wants(PriceSource::Tenant))
             .chain(listed.filter(|_| filter.wants(PriceSource::Catalog)))
@@ -217,14 +218,7 @@ impl App {
         at: Option<Timestamp>,
     ) -> Result<Cost, AppError> {
         let book = self.prices.book(tenant).await?;
-        let sheet = book.find(model, at.unwrap_or_else(Timestamp::now));
-        match quantities {
-            Quantities::AtMost(estimate) => match worst_case(estimate, sheet.as_deref()) {
-                Ok(worst) => Ok(worst.cost),
-                Err(_) => Err(AppError::invalid("estimate", "its worst case is above what can be held")),
-            },
-            Quantities::Exactly(usage, units) => price(usage.as_ref(), units, sheet.as_deref()).map_err(not_priced),
-        }
+        cost_of(&book, model, quantities, at.unwrap_or_else(Timestamp::now))
     }
 
     /// The tenant's prices as they are before this change.
@@ -272,6 +266,21 @@ impl App {
         tracing::info!(tenant = tenant.0, version = change.version, prices = prices.len(), "prices were changed");
         self.prices.changed(tenant, change.version, prices).await;
         Ok(())
+    }
+}
+
+/// What a call that starts at `at` costs by these prices.
+///
+/// # Errors
+/// [`AppError::Invalid`] where the cost is above what can be held.
+pub fn cost_of(book: &PriceBook, model: &ModelRef, quantities: &Quantities, at: Timestamp) -> Result<Cost, AppError> {
+    let sheet = book.find(model, at);
+    match quantities {
+        Quantities::AtMost(estimate) => match worst_case(estimate, sheet.as_deref()) {
+            Ok(worst) => Ok(worst.cost),
+            Err(_) => Err(AppError::invalid("estimate", "its worst case is above what can be held")),
+        },
+        Quantities::Exactly(usage, units) => price(usage.as_ref(), units, sheet.as_deref()).map_err(not_priced),
     }
 }
 

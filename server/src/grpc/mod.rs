@@ -9,7 +9,7 @@ mod usage_service;
 
 pub use budget_service::BudgetApi;
 pub use planned::{AdminApi, AlertApi};
-pub use price_service::PriceApi;
+pub use price_service::{PriceApi, quantities_of};
 pub use usage_service::UsageApi;
 
 use tonic::Request;

@@ -132,7 +132,21 @@ impl PriceService for PriceApi {
     }
 }
 
-/// What the call uses, and whether its input was estimated from characters.
+/// What a call uses by a request, and whether its input was estimated from characters.
+///
+/// # Errors
+/// [`AppError::Invalid`] with every violation, and [`AppError::NotImplemented`].
+pub fn quantities_of(
+    message: Option<v1::estimate_cost_request::Usage>,
+    unit_messages: Vec<v1::UnitCount>,
+) -> Result<(Quantities, bool), AppError> {
+    let mut found = Violations::new();
+    let units = units(&mut found, "units", unit_messages);
+    let (quantities, input_estimated) = quantities(&mut found, message, units)?;
+    let quantities = checked(found, quantities)?.ok_or(AppError::Internal)?;
+    Ok((quantities, input_estimated))
+}
+
 fn quantities(
     found: &mut Violations,
     message: Option<v1::estimate_cost_request::Usage>,
