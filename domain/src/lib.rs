@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod digest;
 pub mod dimensions;
 pub mod event;
+pub mod extract;
 pub mod measures;
 pub mod model;
 pub mod notices;

@@ -26,6 +26,7 @@ use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{AdminApi, AlertApi, BudgetApi, PriceApi, UsageApi};
 use crate::ledger::Ledger;
 use crate::live::{Hub, exchange_touches};
+use crate::metrics::{self, Metrics};
 use crate::prices::{CatalogFile, CatalogFileError, Prices, catalog_of};
 use crate::store::StoreError;
 use crate::store::connect::{self, ConnectError};
@@ -57,6 +58,9 @@ pub enum BootError {
         #[source]
         source: std::io::Error,
     },
+    /// The metrics contradict each other.
+    #[error("the metrics cannot be kept")]
+    Metrics(#[from] prometheus::Error),
     /// The descriptors cannot be served.
     #[error("reflection cannot be served")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -157,6 +161,8 @@ impl Database {
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where its metrics are read.
+    pub metrics_address: Option<SocketAddr>,
     /// Its use cases, for what runs beside the wire.
     pub app: App,
     stop: CancellationToken,
@@ -205,8 +211,15 @@ pub async fn start(
     // The ledger bounds its batches itself; a role's own limits would only break them half way.
     let unlimited = database.pooled.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let ledger_pool = connect::pool(unlimited, writers, config.database.acquire_timeout);
-    let settings = config.ledger.settings();
-    let ledger = Ledger::start(ledger_pool.clone(), dictionary.clone(), hub.clone(), prices.clone(), settings);
+    let metrics = Metrics::new()?;
+    let ledger = Ledger::start(
+        ledger_pool.clone(),
+        dictionary.clone(),
+        hub.clone(),
+        prices.clone(),
+        metrics.clone(),
+        config.ledger.settings(),
+    );
     let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone());
 
     let background = TaskTracker::new();
@@ -218,6 +231,10 @@ pub async fn start(
     background.spawn(prices.clone().watch(stop_background.clone()));
     background.spawn(hub.clone().run());
     background.spawn(exchange_touches(hub, TouchChannel::new(database.direct.clone())));
+    let metrics_address = match config.metrics.listen {
+        Some(address) => Some(serve_metrics(&background, address, metrics, stop_background.clone()).await?),
+        None => None,
+    };
     background.close();
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -243,7 +260,22 @@ pub async fn start(
     let pools = [ledger_pool, pool];
     let lifetime = Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health, pools };
     let serving = tokio::spawn(lifetime.serve(config.server.clone(), listener, routes));
-    Ok(Running { address, app, stop, serving })
+    Ok(Running { address, metrics_address, app, stop, serving })
+}
+
+/// Serves the metrics at `address`, and says where exactly.
+async fn serve_metrics(
+    background: &TaskTracker,
+    address: SocketAddr,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> Result<SocketAddr, BootError> {
+    let unusable = |source| BootError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
+    background.spawn(metrics::serve(listener, metrics, stop));
+    tracing::info!(%address, "serving metrics");
+    Ok(address)
 }
 
 async fn set_health(health: &HealthReporter, serving: bool) {

@@ -33,6 +33,8 @@ pub struct Config {
     pub live: LiveConfig,
     /// What calls cost.
     pub prices: PricesConfig,
+    /// Metrics.
+    pub metrics: MetricsConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -248,6 +250,15 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
         Names::Listed(names) => names,
         Names::Joined(text) => comma_separated(&text),
     })
+}
+
+/// Metrics, for Prometheus.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// Address of `GET /metrics`, for example `127.0.0.1:9474`; absent = not served. It tells counts of the whole service
+    /// and nothing about tenants, and asks nobody for a credential.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Logs, to standard error.

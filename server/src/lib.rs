@@ -11,6 +11,7 @@ pub mod embedded;
 pub mod grpc;
 pub mod ledger;
 pub mod live;
+pub mod metrics;
 pub mod prices;
 pub mod store;
 pub mod tasks;

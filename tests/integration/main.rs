@@ -12,6 +12,7 @@ mod crash;
 mod field_rules;
 mod harness;
 mod listing;
+mod metrics;
 mod prices;
 mod recording;
 mod reservations;

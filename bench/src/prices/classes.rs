@@ -24,6 +24,24 @@ fn class(name: &str) -> Option<(TokenClass, Option<u32>)> {
     TokenClass::ALL.into_iter().find(|class| class.name() == name).map(|class| (class, None))
 }
 
+/// The disjoint classes of `usage` and `units` that are not zero, as decimal text by name.
+pub(crate) fn of(usage: &TokenUsage, units: &[UnitCount]) -> BTreeMap<String, String> {
+    let mut classes = BTreeMap::new();
+    for (side, name) in [(Side::Input, INPUT), (Side::Output, OUTPUT)] {
+        classes.insert(name.to_owned(), usage.plain_text(side).unwrap_or(0).to_string());
+    }
+    for part in &usage.parts {
+        let lived = [FIVE_MINUTES, ONE_HOUR].into_iter().find(|(_, seconds)| Some(*seconds) == part.cache_ttl_seconds);
+        let name = lived.map_or(part.class.name(), |(name, _)| name);
+        classes.insert(name.to_owned(), part.tokens.to_string());
+    }
+    for count in units {
+        classes.insert(count.unit.clone(), count.quantity.to_string());
+    }
+    classes.retain(|_, count| count != "0");
+    classes
+}
+
 /// Tollgate's usage and units.
 pub(crate) fn usage(classes: &Classes) -> anyhow::Result<(TokenUsage, Vec<UnitCount>)> {
     let (mut input, mut output, mut parts, mut units) = (0, 0, Vec::new(), Vec::new());

@@ -3,15 +3,17 @@
 mod classes;
 mod lookups;
 mod oracle;
+mod responses;
 mod tally;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
 use tollgate_domain::price::Catalog;
+
+use self::tally::Tally;
 
 /// What to do with prices. Without a file, look-ups are measured.
 #[derive(Debug, Args)]
@@ -19,6 +21,9 @@ pub(crate) struct Arguments {
     /// Prices each line of this file (JSON Lines: provider, model, timestamp, context, usage, expected) and compares.
     #[arg(long, value_name = "FILE")]
     oracle: Option<PathBuf>,
+    /// Reads each provider answer of this file (JSON Lines: provider, api, body or events, expected_usage) and compares.
+    #[arg(long, value_name = "FILE")]
+    responses: Option<PathBuf>,
     /// Prices by this catalog instead of the built-in one.
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
@@ -36,13 +41,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
         None => Catalog::builtin_text().to_owned(),
     };
-    let Some(path) = &arguments.oracle else {
+    if arguments.oracle.is_none() && arguments.responses.is_none() {
         lookups::run(&text, arguments.seconds, arguments.json)?;
         return Ok(ExitCode::SUCCESS);
-    };
-    let catalog = Arc::new(Catalog::parse(&text)?);
-    let lines = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let tally = oracle::compare(&catalog, &lines)?;
-    tally.print(arguments.json)?;
-    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+    let catalog = Catalog::parse(&text)?;
+    let mut good = true;
+    for (path, compare) in [
+        (&arguments.oracle, oracle::compare as fn(&Catalog, &str) -> anyhow::Result<Tally>),
+        (&arguments.responses, responses::compare),
+    ] {
+        let Some(path) = path else { continue };
+        let lines = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let tally = compare(&catalog, &lines)?;
+        tally.print(arguments.json)?;
+        good &= tally.is_good();
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

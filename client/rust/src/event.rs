@@ -276,7 +276,20 @@ impl UsageEventBuilder {
     }
 
     /// Changes the counts, in place of a usage object of the provider if there is one.
-    fn change_tokens(mut self, change: impl FnOnce(&mut v1::TokenUsage)) -> Self {
+    /// What was said of the usage so far.
+    #[cfg(feature = "tokenizer")]
+    pub(crate) fn reported(&self) -> Option<&Usage> {
+        self.message.usage.as_ref()
+    }
+
+    /// The model whose tokenizer counts: the one that answered, else the one asked for.
+    #[cfg(feature = "tokenizer")]
+    pub(crate) fn model_id(&self) -> &str {
+        let model = self.message.response_model.as_ref().or(self.message.request_model.as_ref());
+        model.map(|model| model.model.as_str()).unwrap_or_default()
+    }
+
+    pub(crate) fn change_tokens(mut self, change: impl FnOnce(&mut v1::TokenUsage)) -> Self {
         let mut tokens = match self.message.usage.take() {
             Some(Usage::Tokens(tokens)) => tokens,
             Some(Usage::ProviderUsage(_)) | None => Tokens::unreported().into(),

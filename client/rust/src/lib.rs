@@ -28,6 +28,8 @@ mod reservation;
 mod retry;
 mod scope;
 mod summary;
+#[cfg(feature = "tokenizer")]
+mod text;
 mod tokens;
 mod unreachable;
 mod watch;
@@ -55,6 +57,8 @@ pub use retry::RetryPolicy;
 pub use rust_decimal::Decimal;
 pub use scope::Scope;
 pub use summary::{Summary, SummaryRequest};
+#[cfg(feature = "tokenizer")]
+pub use text::count_tokens;
 pub use tokens::Tokens;
 pub use tollgate_proto::v1;
 pub use unreachable::Choice;

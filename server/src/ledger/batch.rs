@@ -129,6 +129,7 @@ async fn transact(
     shared.dictionary.remember(tenant, drafts.wanted(), &numbers);
     counters.remember(tenant, &shared.known_windows);
     note_matches(shared, &scene, drafts.matched().chain(plans.values().flat_map(holds::ReservePlan::matched)));
+    drafts.price_states().for_each(|state| shared.metrics.recorded(state));
     let touches = drafts.touches(&scene);
     let answers = (0..commands.len()).map(|index| answers.remove(&index).unwrap_or(Err(AppError::Internal))).collect();
     Ok(Done { answers, touches })

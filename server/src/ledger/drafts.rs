@@ -11,7 +11,7 @@ use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
 use tollgate_domain::event::{Accounting, EventKey, UsageEvent};
 use tollgate_domain::measures::{Charge, Measures};
 use tollgate_domain::notices::Notices;
-use tollgate_domain::price::{LineKind, PriceSheet, Rate, UnitCount, UnitPrice, price};
+use tollgate_domain::price::{LineKind, PriceSheet, PriceState, Rate, UnitCount, UnitPrice, price};
 use tollgate_domain::reservation::State;
 use tollgate_domain::tokens::{TokenUsage, UsageQuality};
 use uuid::Uuid;
@@ -322,6 +322,11 @@ impl<'a> Drafts<'a> {
     /// Budgets that new events are charged to.
     pub(super) fn matched(&self) -> impl Iterator<Item = i64> {
         self.new_drafts().flat_map(|draft| draft.targets.iter().map(|target| target.key.budget))
+    }
+
+    /// How far new events could be priced.
+    pub(super) fn price_states(&self) -> impl Iterator<Item = PriceState> {
+        self.new_drafts().map(|draft| draft.charge.cost.state)
     }
 
     /// Whose totals moved: those of new events, and those whose holds did.

@@ -33,6 +33,7 @@ pub use holds::{CheckPlan, explain, peek, peek_keys};
 
 use crate::app::AppError;
 use crate::live::Hub;
+use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::store::budgets::{BudgetSet, WindowKey};
 use crate::store::dictionary::Dictionary;
@@ -79,6 +80,7 @@ struct Shared {
     settings: LedgerSettings,
     hub: Hub,
     prices: Prices,
+    metrics: Metrics,
     budgets: RwLock<std::collections::HashMap<TenantId, Arc<BudgetSet>>>,
     known_windows: Cache<(TenantId, WindowKey), ()>,
     matches: Mutex<BTreeMap<(TenantId, i64), Timestamp>>,
@@ -95,13 +97,21 @@ pub struct Ledger {
 
 impl Ledger {
     /// Starts the writers.
-    pub fn start(pool: PgPool, dictionary: Dictionary, hub: Hub, prices: Prices, settings: LedgerSettings) -> Self {
+    pub fn start(
+        pool: PgPool,
+        dictionary: Dictionary,
+        hub: Hub,
+        prices: Prices,
+        metrics: Metrics,
+        settings: LedgerSettings,
+    ) -> Self {
         let shared = Arc::new(Shared {
             pool,
             dictionary,
             settings,
             hub,
             prices,
+            metrics,
             budgets: RwLock::default(),
             known_windows: Cache::new(200_000),
             matches: Mutex::default(),

@@ -8,10 +8,12 @@ use super::source::Source;
 use super::unneeded;
 
 /// What each crate that others build on may use of this workspace. Arrows run one way.
-const ARROWS: [(&str, &[&str]); 4] = [
+const ARROWS: [(&str, &[&str]); 5] = [
     ("proto/Cargo.toml", &[]),
     ("domain/Cargo.toml", &[]),
-    ("client/rust/Cargo.toml", &["tollgate-proto"]),
+    // Itself, with every feature, for its tests.
+    ("client/rust/Cargo.toml", &["tollgate-client", "tollgate-proto"]),
+    ("bench/Cargo.toml", &["tollgate-domain"]),
     ("server/Cargo.toml", &["tollgate-client", "tollgate-domain", "tollgate-proto"]),
 ];
 /// Crates of input and output, which the rules of the domain are kept free of.
