@@ -43,7 +43,7 @@ pub enum BootError {
     /// The private Postgres does not start.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    /// The price catalog is broken.
+    /// The price catalog cannot be used.
     #[error(transparent)]
     Catalog(#[from] CatalogFileError),
     /// A URL is broken.
@@ -282,10 +282,12 @@ async fn set_health(health: &HealthReporter, serving: bool) {
     if serving {
         health.set_serving::<UsageServiceServer<UsageApi>>().await;
         health.set_serving::<BudgetServiceServer<BudgetApi>>().await;
+        health.set_serving::<PriceServiceServer<PriceApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     } else {
         health.set_not_serving::<UsageServiceServer<UsageApi>>().await;
         health.set_not_serving::<BudgetServiceServer<BudgetApi>>().await;
+        health.set_not_serving::<PriceServiceServer<PriceApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     }
 }

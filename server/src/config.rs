@@ -321,7 +321,7 @@ impl Config {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
-        let environment = Env::prefixed("TOLLGATE_").split("__").ignore(&["config", "url", "test"]);
+        let environment = Env::prefixed("TOLLGATE_").split("__").ignore(&["config", "url", "api_key", "test"]);
         let database = Env::raw().only(&["DATABASE_URL"]).map(|_| "database.url".into());
         let config: Self = figment.merge(environment).merge(database).extract().map_err(Box::new)?;
         config.check()?;

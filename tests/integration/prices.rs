@@ -1,6 +1,7 @@
 //! PriceService: prices of the tenant, the catalog under them, and what calls cost by them.
 
 mod catalog;
+mod commands;
 mod rules;
 
 use std::time::Duration;

@@ -4783,7 +4783,8 @@ pub struct SetPriceResponse {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPricesRequest {
     /// The model; fields left unset match any. Unset means all models. A model finds what prices it: a price over `gpt-4*` is
-    /// found by `gpt-4o`, and the price of the catalog by any id that it prices. A `*` at the end stands for any rest.
+    /// found by `gpt-4o`, and the price of the catalog by any id that it prices; a tier or region also finds prices for any. A
+    /// `*` at the end of the model stands for any rest.
     #[prost(message, optional, tag = "1")]
     pub model: ::core::option::Option<ModelRef>,
     /// Only prices in force at that moment. Unset means at any time.

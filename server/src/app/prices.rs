@@ -227,9 +227,10 @@ impl App {
         change: &mut PriceChange,
         tenant: TenantId,
     ) -> Result<Vec<Arc<TenantPrice>>, AppError> {
-        // Every change has its version, so that the one before names exactly what is remembered.
-        match self.prices.in_force(tenant).await? {
-            known if known.version == change.version - 1 => Ok(known.prices.clone()),
+        // Every change has its version, so that the one before names exactly what is remembered. Else they are read here:
+        // a second connection is never waited for while the tenant's row is locked.
+        match self.prices.remembered(tenant) {
+            Some(known) if known.version == change.version - 1 => Ok(known.prices.clone()),
             _ => Ok(prices::all(&mut change.transaction, tenant).await?.into_iter().map(Arc::new).collect()),
         }
     }

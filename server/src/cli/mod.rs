@@ -36,7 +36,7 @@ pub enum Command {
     /// Check that events, totals, rollups, budgets and reservations agree; exits with 1 on any drift.
     Verify(verify::VerifyArguments),
     /// Look at prices, set them, compare catalogs, and say what a call would cost.
-    Prices(prices::PricesArguments),
+    Prices(Box<prices::PricesArguments>),
     /// Ask a running server for its health; exits with 1 unless it serves.
     Health(health::HealthArguments),
 }

@@ -69,6 +69,11 @@ impl Prices {
         }
     }
 
+    /// What this replica knows of the tenant's prices, however old; absent before they are first read.
+    pub fn remembered(&self, tenant: TenantId) -> Option<Arc<PricesInForce>> {
+        self.shelf(tenant).remembered()
+    }
+
     /// The tenant's prices as the database has them now.
     ///
     /// # Errors

@@ -43,6 +43,11 @@ impl Shelf {
         current.filter(|current| current.version >= self.newest.load(Ordering::Acquire))
     }
 
+    /// What was in force last.
+    pub(super) fn remembered(&self) -> Option<Arc<PricesInForce>> {
+        self.current.load_full()
+    }
+
     pub(super) fn noticed(&self, version: i64) {
         self.newest.fetch_max(version, Ordering::AcqRel);
     }

@@ -84,13 +84,16 @@ fn share(usd: Decimal, percent: i64) -> Decimal {
 #[cfg(test)]
 mod tests {
     use super::super::trace;
+    use tollgate_domain::price::{Catalog, FreeProviders};
+
     use super::*;
 
     #[test]
     fn limits_follow_from_the_trace() {
         let calls = trace::sample().unwrap().into_iter().enumerate();
         let calls: Vec<_> = calls.map(|(index, traced)| PlannedCall::new("p", index, traced)).collect();
-        let [user, project, writer] = budgets(&Catalog::builtin().unwrap(), "p", &calls).unwrap().map(v1::Budget::from);
+        let prices = PriceBook::of_catalog(Catalog::builtin().unwrap(), FreeProviders::default());
+        let [user, project, writer] = budgets(&prices, "p", &calls).unwrap().map(v1::Budget::from);
         let usd = |budget: &v1::Budget| budget.limit.parse::<Decimal>().unwrap();
         // What scripts/sum_trace.py says about the sample, to four decimals.
         assert_eq!(usd(&project), Decimal::new(2_1979, 4));
