@@ -211,6 +211,38 @@ impl Measures {
         self.last_time = self.last_time.max(other.last_time);
         Ok(())
     }
+
+    /// The same sums with their signs turned around: what takes these back. The times stay, as a sum of times is a span.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`], which no sum of amounts reaches.
+    pub fn negated(&self) -> Result<Self, AmountError> {
+        let money = |usd: Usd| Usd::ZERO.minus(usd);
+        let some_money = |usd: Option<Usd>| usd.map(money).transpose();
+        let mut class_usd = self.class_usd;
+        for usd in class_usd.iter_mut().flatten() {
+            *usd = money(*usd)?;
+        }
+        Ok(Self {
+            calls: -self.calls,
+            attempts: -self.attempts,
+            errors: -self.errors,
+            unpriced: -self.unpriced,
+            estimated: -self.estimated,
+            response_cache_hits: -self.response_cache_hits,
+            input_tokens: -self.input_tokens,
+            output_tokens: -self.output_tokens,
+            class_tokens: self.class_tokens.map(|tokens| tokens.map(|tokens| -tokens)),
+            usd: money(self.usd)?,
+            memo_usd: money(self.memo_usd)?,
+            saved_usd: some_money(self.saved_usd)?,
+            reported_usd: some_money(self.reported_usd)?,
+            reported_own_usd: some_money(self.reported_own_usd)?,
+            class_usd,
+            first_time: self.first_time,
+            last_time: self.last_time,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -223,6 +255,29 @@ mod tests {
             assert_eq!(class.index(), position);
         }
         assert_eq!(CostClass::all().count(), CostClass::COUNT);
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_nothing_but_the_times() {
+        let event = Measures {
+            calls: 1,
+            attempts: 1,
+            input_tokens: 7,
+            usd: "0.5".parse().unwrap(),
+            saved_usd: Some("0.25".parse().unwrap()),
+            first_time: Some(Timestamp::UNIX_EPOCH),
+            last_time: Some(Timestamp::UNIX_EPOCH),
+            ..Measures::default()
+        };
+        let mut sum = event.clone();
+        sum.add(&event.negated().unwrap()).unwrap();
+        let times = Measures {
+            saved_usd: Some(Usd::ZERO),
+            first_time: event.first_time,
+            last_time: event.last_time,
+            ..Measures::default()
+        };
+        assert_eq!(sum, times);
     }
 
     #[test]

@@ -169,6 +169,8 @@ pub struct SummaryRequest {
     pub models: Vec<String>,
     /// Whether latency percentiles are wanted: they are read from the events themselves.
     pub latency: bool,
+    /// Whether the cost after corrections is wanted beside the one that `cost_basis` names.
+    pub current: bool,
     /// Order of the rows, and of the groups of `top`.
     pub order_by: OrderBy,
     /// Most groups shown on their own, 1 to [`TOP_LIMIT`]; the rest is folded. `None` = all.
@@ -190,6 +192,7 @@ impl SummaryRequest {
             filter: Vec::new(),
             models: Vec::new(),
             latency: false,
+            current: false,
             order_by: OrderBy::default(),
             top: None,
             page_size: 0,
@@ -320,6 +323,9 @@ pub struct SummaryRow {
     /// The sums, `usd` by the cost basis asked for.
     #[serde(with = "MeasuresFields")]
     pub measures: Measures,
+    /// The cost after corrections; `None` = it was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_usd: Option<Usd>,
     /// Percentiles, where they were asked for and an end is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,

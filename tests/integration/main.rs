@@ -8,6 +8,7 @@
 )]
 
 mod budgets;
+mod corrections;
 mod crash;
 mod field_rules;
 mod harness;

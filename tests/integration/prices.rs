@@ -250,7 +250,7 @@ async fn prices_set_at_once_on_two_replicas_leave_one_open() {
 #[tokio::test]
 async fn local_runtimes_are_free_and_with_an_empty_list_unpriced() {
     let server = TestServer::start().await;
-    let local = model("vLLM", "llama3.3:70b");
+    let local = model("Ollama", "llama3.3:70b");
     let cost = recorded(&server, local.clone()).await;
     assert_eq!((cost.state(), cost.lines[0].price_id.as_str()), (v1::PriceState::Free, "local/free"));
     let mut config = Config::default();

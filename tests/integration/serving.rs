@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tollgate_proto::v1;
 use tollgate_proto::v1::admin_service_client::AdminServiceClient;
 use tollgate_proto::v1::alert_service_client::AlertServiceClient;
-use tollgate_proto::v1::price_service_client::PriceServiceClient;
 use tollgate_server::boot::{self, Database};
 use tollgate_server::config::{Config, ServerConfig};
 use tonic::transport::Channel;
@@ -144,11 +143,9 @@ async fn what_is_defined_and_not_there_yet_says_so() {
     let server = TestServer::start().await;
     let channel = channel(&server).await;
     let (mut usage, mut budgets) = (server.usage.clone(), server.budgets.clone());
-    let mut prices = PriceServiceClient::new(channel.clone());
     let mut alerts = AlertServiceClient::new(channel.clone());
     let mut admin = AdminServiceClient::new(channel);
     let answers: Vec<(&str, Option<Status>)> = vec![
-        ("AmendUsage", usage.amend_usage(v1::AmendUsageRequest::default()).await.err()),
         ("ExportUsage", usage.export_usage(v1::ExportUsageRequest::default()).await.err()),
         ("SetBudgetOverride", budgets.set_budget_override(v1::SetBudgetOverrideRequest::default()).await.err()),
         ("ListBudgetOverrides", budgets.list_budget_overrides(v1::ListBudgetOverridesRequest::default()).await.err()),
@@ -156,7 +153,6 @@ async fn what_is_defined_and_not_there_yet_says_so() {
             "DeleteBudgetOverride",
             budgets.delete_budget_override(v1::DeleteBudgetOverrideRequest::default()).await.err(),
         ),
-        ("RepriceUsage", prices.reprice_usage(v1::RepriceUsageRequest::default()).await.err()),
         ("ListAlerts", alerts.list_alerts(v1::ListAlertsRequest::default()).await.err()),
         ("StreamAlerts", alerts.stream_alerts(v1::StreamAlertsRequest::default()).await.err()),
         ("AcknowledgeAlert", alerts.acknowledge_alert(v1::AcknowledgeAlertRequest::default()).await.err()),

@@ -20,6 +20,12 @@ pub enum OverrunCause {
     BudgetCreated,
     /// A change of the budget left commitments above every limit of the window.
     BudgetChanged,
+    /// The call was priced again, and cost more.
+    Repriced,
+    /// The event was replaced by one that cost more, or that counts here.
+    Amended,
+    /// The event was moved here from another user, team or other key.
+    Reattributed,
 }
 
 /// Sums of one window. `spent + held + presumed` is what is committed.
@@ -106,6 +112,24 @@ impl Counter {
     pub fn charge(&mut self, amount: Amount, limit: Amount, cause: OverrunCause) -> Result<Amount, AmountError> {
         self.note_limit(limit);
         self.spent = self.spent.plus(amount)?;
+        self.book_excess(cause)
+    }
+
+    /// Moves what was spent by the difference that a correction makes; says by how much it lifted commitments above every
+    /// limit of the window. The limit in force now is not noted: the window may have closed under another one.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`].
+    pub fn correct(&mut self, difference: Amount, cause: OverrunCause) -> Result<Amount, AmountError> {
+        self.spent = self.spent.plus(difference)?;
+        if difference.is_negative() {
+            // Giving back lifts nothing: an excess that is left was booked when it arose.
+            return Ok(Amount::ZERO);
+        }
+        self.book_excess(cause)
+    }
+
+    fn book_excess(&mut self, cause: OverrunCause) -> Result<Amount, AmountError> {
         let bound = self.highest_limit.plus(self.overrun)?;
         let excess = self.committed()?.minus(bound)?.max(Amount::ZERO);
         if !excess.is_zero() {
@@ -135,6 +159,22 @@ mod tests {
         counter.charge(amount("1"), amount("20"), OverrunCause::Late).unwrap();
         assert_eq!(counter.overrun, amount("3"), "a raised limit makes room first");
         assert_eq!(counter.overrun_causes, BTreeMap::from([(OverrunCause::EstimateLow, amount("3"))]));
+        assert!(counter.committed().unwrap() <= counter.highest_limit.plus(counter.overrun).unwrap());
+    }
+
+    #[test]
+    fn a_correction_moves_spend_both_ways_and_books_only_new_excess() {
+        let mut counter = Counter::default();
+        counter.charge(amount("8"), amount("10"), OverrunCause::NotReserved).unwrap();
+        assert_eq!(counter.correct(amount("5"), OverrunCause::Repriced).unwrap(), amount("3"));
+        assert_eq!(counter.correct(amount("-5"), OverrunCause::Amended).unwrap(), Amount::ZERO);
+        assert_eq!((counter.spent, counter.overrun), (amount("8"), amount("3")));
+        // Up to the bound that was lifted before, nothing new is booked.
+        assert_eq!(counter.correct(amount("6"), OverrunCause::Reattributed).unwrap(), amount("1"));
+        assert_eq!(
+            counter.overrun_causes,
+            BTreeMap::from([(OverrunCause::Repriced, amount("3")), (OverrunCause::Reattributed, amount("1"))])
+        );
         assert!(counter.committed().unwrap() <= counter.highest_limit.plus(counter.overrun).unwrap());
     }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::definition::{Action, Unit};
 use crate::amount::Amount;
 use crate::window::Bounds;
 
 /// One counter of one budget in one window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetState {
     /// The budget.
     pub budget_id: String,

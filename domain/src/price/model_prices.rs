@@ -50,7 +50,7 @@ pub(super) struct Patched {
 pub(super) struct ModelPrices {
     /// The last one in force counts.
     pub(super) standards: Vec<Standard>,
-    /// For each line, the first one that applies counts.
+    /// For each line, the first one that applies counts; so does the first factor.
     pub(super) variants: Vec<Variant>,
     /// Sheets that variants made, kept: few sets of a model's variants are ever in force together.
     pub(super) patched: RwLock<Vec<Patched>>,
@@ -120,7 +120,7 @@ impl ModelPrices {
         }
         let patched: Vec<LineKind> = rates.iter().map(|rate| rate.line.clone()).collect();
         rates.extend(standard.rates.iter().filter(|rate| !patched.contains(&rate.line)).cloned());
-        for factor in applying().filter_map(|variant| variant.multiplier) {
+        if let Some(factor) = applying().find_map(|variant| variant.multiplier) {
             for rate in rates.iter_mut().filter(|rate| !matches!(rate.line, LineKind::Unit(_))) {
                 // A product with more digits than a decimal holds was refused when the catalog was read.
                 if let Ok(price) = rate.price.times(factor) {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::line::LineKind;
 use super::unit_price::UnitPrice;
 use crate::amount::Amount;
+use crate::tokens::TokenUsage;
 
 /// The unit that every call uses once, where a model's prices name it: a fee per request.
 pub const REQUEST_UNIT: &str = "request";
@@ -90,6 +91,11 @@ impl PriceSheet {
         };
         let flat = |rate: &Rate| Rate { above_input_tokens: None, ..rate.clone() };
         Arc::new(Self { rates: self.rates.iter().filter(applies).map(flat).collect(), ..Self::clone(self) })
+    }
+
+    /// [`Self::applied`] to a call of `usage`.
+    pub fn applied_to(self: &Arc<Self>, usage: Option<&TokenUsage>) -> Arc<Self> {
+        self.applied(usage.and_then(|usage| usage.total_input).unwrap_or(0))
     }
 
     /// Whether the cost of summed token counts is the sum of the costs: nothing is rounded, and nothing depends on the

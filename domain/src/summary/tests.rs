@@ -78,6 +78,7 @@ fn rows_survive_being_written_down() {
         partial_bucket: true,
         groups: vec![GroupValue::Value("a".to_owned()), GroupValue::Absent, GroupValue::Other],
         measures,
+        current_usd: Some("0.25".parse().unwrap()),
         latency: Some(Latency { p50: 1, p95: 2, p99: 3 }),
     };
     let json = serde_json::to_string(&row).unwrap();

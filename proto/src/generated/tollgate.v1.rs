@@ -1007,13 +1007,14 @@ pub mod usage_event {
 /// One event as it is kept. The client's words and the server's findings stand apart. Output only.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UsageRecord {
-    /// The event as the client sent it, or as the last amendment put it.
+    /// The event as the client sent it; from GetUsage, as the last amendment put it, and for a cancelled event as it was before.
     #[prost(message, optional, tag = "1")]
     pub event: ::core::option::Option<UsageEvent>,
     /// The cost as it was first charged. It never changes.
     #[prost(message, optional, tag = "2")]
     pub cost: ::core::option::Option<Cost>,
-    /// The cost after every amendment and repricing. Unset when there was none.
+    /// The cost after every amendment and repricing; `cost` when there was none. Of a cancelled event the amount is zero, and
+    /// no line is left.
     #[prost(message, optional, tag = "3")]
     pub current_cost: ::core::option::Option<Cost>,
     /// The revision, counted from 1; every amendment or repricing adds 1.
@@ -1031,6 +1032,9 @@ pub struct UsageRecord {
     /// The counts that the server extracted from `provider_usage`. Unset when the event carried counts itself.
     #[prost(message, optional, tag = "8")]
     pub extracted: ::core::option::Option<TokenUsage>,
+    /// Whether an amendment cancelled the event, so that it counts no more.
+    #[prost(bool, tag = "9")]
+    pub cancelled: bool,
 }
 /// A part of the tokens of one side (input or output). The parts of a side are disjoint. An unknown value is refused with
 /// the reason UNKNOWN_TOKEN_CLASS and never dropped, because it bills.
@@ -4439,14 +4443,16 @@ pub enum ErrorReason {
     Unauthenticated = 22,
     /// PERMISSION_DENIED: the credential does not allow this.
     PermissionDenied = 23,
-    /// ABORTED: the event was amended since it was read. Read it again.
+    /// ABORTED: the event was amended since it was read. The metadata `revision` says where it stands. Read it again.
     RevisionMismatch = 24,
     /// FAILED_PRECONDITION: the request id was used before with other content.
     RequestIdReused = 25,
+    /// FAILED_PRECONDITION: the event was cancelled. Only a replacement brings it back.
+    EventCancelled = 26,
     /// NOT_FOUND: there is no such price.
-    PriceNotFound = 26,
+    PriceNotFound = 27,
     /// FAILED_PRECONDITION: the price is one of the catalog and cannot be ended. Set one of the tenant over it.
-    PriceOfCatalog = 27,
+    PriceOfCatalog = 28,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4481,6 +4487,7 @@ impl ErrorReason {
             Self::PermissionDenied => "ERROR_REASON_PERMISSION_DENIED",
             Self::RevisionMismatch => "ERROR_REASON_REVISION_MISMATCH",
             Self::RequestIdReused => "ERROR_REASON_REQUEST_ID_REUSED",
+            Self::EventCancelled => "ERROR_REASON_EVENT_CANCELLED",
             Self::PriceNotFound => "ERROR_REASON_PRICE_NOT_FOUND",
             Self::PriceOfCatalog => "ERROR_REASON_PRICE_OF_CATALOG",
         }
@@ -4514,6 +4521,7 @@ impl ErrorReason {
             "ERROR_REASON_PERMISSION_DENIED" => Some(Self::PermissionDenied),
             "ERROR_REASON_REVISION_MISMATCH" => Some(Self::RevisionMismatch),
             "ERROR_REASON_REQUEST_ID_REUSED" => Some(Self::RequestIdReused),
+            "ERROR_REASON_EVENT_CANCELLED" => Some(Self::EventCancelled),
             "ERROR_REASON_PRICE_NOT_FOUND" => Some(Self::PriceNotFound),
             "ERROR_REASON_PRICE_OF_CATALOG" => Some(Self::PriceOfCatalog),
             _ => None,
@@ -4875,7 +4883,8 @@ pub struct EstimateCostResponse {
     #[prost(bool, tag = "2")]
     pub input_estimated: bool,
 }
-/// Prices recorded events again. Works in bounded steps: while `next_cursor` is set, ask again with it.
+/// Prices recorded events again, at most 200 in a step: while `next_cursor` is set, ask again with it. `start_time` and
+/// `end_time` select events by the start that was first recorded, everything else by how they stand after amendments.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RepriceUsageRequest {
     /// Only events that started then or later. Required.
@@ -4907,13 +4916,35 @@ pub struct RepriceUsageRequest {
     #[prost(string, tag = "9")]
     pub cursor: ::prost::alloc::string::String,
 }
-/// The outcome of one step of repricing.
+/// What one step of repricing changes in one day for one model.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepriceChange {
+    /// The start of the day in UTC in which the events started.
+    #[prost(message, optional, tag = "1")]
+    pub day: ::core::option::Option<::prost_types::Timestamp>,
+    /// The model that was priced: the one that answered or, if unknown, was asked for.
+    #[prost(message, optional, tag = "2")]
+    pub model: ::core::option::Option<ModelRef>,
+    /// How many events of the day and model were priced again.
+    #[prost(int64, tag = "3")]
+    pub events: i64,
+    /// How many of them cost something else now.
+    #[prost(int64, tag = "4")]
+    pub changed: i64,
+    /// What all of them cost before in USD, as a decimal string.
+    #[prost(string, tag = "5")]
+    pub usd_before: ::prost::alloc::string::String,
+    /// What all of them cost after in USD, as a decimal string.
+    #[prost(string, tag = "6")]
+    pub usd_after: ::prost::alloc::string::String,
+}
+/// The outcome of one step of repricing.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RepriceUsageResponse {
     /// How many events were priced again.
     #[prost(int64, tag = "1")]
     pub events: i64,
-    /// How many of them cost something else now.
+    /// How many of them cost something else now, or are priced more completely.
     #[prost(int64, tag = "2")]
     pub changed: i64,
     /// How many of them still lack a complete price.
@@ -4928,6 +4959,9 @@ pub struct RepriceUsageResponse {
     /// Where the next step starts. Empty when everything is done.
     #[prost(string, tag = "6")]
     pub next_cursor: ::prost::alloc::string::String,
+    /// The same by day and model, at most 200.
+    #[prost(message, repeated, tag = "7")]
+    pub changes: ::prost::alloc::vec::Vec<RepriceChange>,
 }
 /// Generated client implementations.
 pub mod price_service_client {
@@ -5069,8 +5103,10 @@ pub mod price_service_client {
             req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.PriceService", "EstimateCost"));
             self.inner.unary(req, path, codec).await
         }
-        /// Prices recorded events again by the prices that are known now. What was charged stands; the difference is appended.
-        /// Unless it is told to apply, it only answers what would change.
+        /// Prices recorded events again by the prices that are known now for the time at which each started. What was charged
+        /// stands; the difference is appended. Unless it is told to apply, it only answers what would change. Cancelled events are
+        /// left out; an event that had a price keeps it where none is known now, and one that was charged as the amount that its
+        /// caller stated keeps that.
         pub async fn reprice_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::RepriceUsageRequest>,
@@ -5114,8 +5150,10 @@ pub mod price_service_server {
             &self,
             request: tonic::Request<super::EstimateCostRequest>,
         ) -> std::result::Result<tonic::Response<super::EstimateCostResponse>, tonic::Status>;
-        /// Prices recorded events again by the prices that are known now. What was charged stands; the difference is appended.
-        /// Unless it is told to apply, it only answers what would change.
+        /// Prices recorded events again by the prices that are known now for the time at which each started. What was charged
+        /// stands; the difference is appended. Unless it is told to apply, it only answers what would change. Cancelled events are
+        /// left out; an event that had a price keeps it where none is known now, and one that was charged as the amount that its
+        /// caller stated keeps that.
         async fn reprice_usage(
             &self,
             request: tonic::Request<super::RepriceUsageRequest>,
@@ -5440,6 +5478,10 @@ pub struct Measures {
     /// tokens.
     #[prost(string, optional, tag = "9")]
     pub prompt_cache_read_share: ::core::option::Option<::prost::alloc::string::String>,
+    /// The cost after amendments and repricings in USD, as a decimal string, beside `totals.usd`, whatever the cost basis. With
+    /// it, a row also stands for events that only corrections put there.
+    #[prost(string, tag = "10")]
+    pub current_usd: ::prost::alloc::string::String,
 }
 /// One page of a summary.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -5517,7 +5559,8 @@ pub enum CostBasis {
     Unspecified = 0,
     /// As it was first charged.
     Charged = 1,
-    /// After amendments and repricings.
+    /// After amendments and repricings: every sum, by the dimensions and times of the events as they stand. `first_time` and
+    /// `last_time` span all that was ever counted there.
     Current = 2,
     /// As the provider or gateway reported it, where it reported in USD.
     Reported = 3,
@@ -5711,13 +5754,14 @@ pub struct AmendUsageRequest {
     /// The event that is corrected. Required.
     #[prost(string, tag = "2")]
     pub event_id: ::prost::alloc::string::String,
-    /// The revision that the caller saw, at least 1. Another current revision refuses the amendment with ABORTED. Required.
+    /// The revision that the caller saw, at least 1. Another current revision refuses the amendment with ABORTED and the reason
+    /// REVISION_MISMATCH, whose metadata `revision` names it. Required.
     #[prost(int64, tag = "3")]
     pub expected_revision: i64,
     /// Why, for the record. Required. At most 512 bytes.
     #[prost(string, tag = "7")]
     pub reason: ::prost::alloc::string::String,
-    /// Whether to answer what would happen and change nothing.
+    /// Whether to answer what would happen and change nothing. The `request_id` is not used up.
     #[prost(bool, tag = "8")]
     pub validate_only: bool,
     /// What is corrected. Required.
@@ -5729,18 +5773,23 @@ pub mod amend_usage_request {
     /// What is corrected. Required.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Change {
-        /// The event never happened: everything it charged is given back. Must be true.
+        /// The event never happened: everything it charged is given back. Must be true. A cancelled event can only be replaced,
+        /// which brings it back; anything else is refused with FAILED_PRECONDITION and the reason EVENT_CANCELLED.
         #[prost(bool, tag = "4")]
         Cancel(bool),
-        /// What the event should have said. Its key must be that of the event or unset.
+        /// What the event should have said. Its key and its reservation must be those of the event or unset, and its usage must
+        /// be known. It is priced now, by its `start_time`. It charges the windows that the event charged; with another
+        /// `start_time` and no reservation those of that time, at most those of the first recording. Where a reservation paid, its
+        /// dimensions are not looked at, as in RecordUsage.
         #[prost(message, tag = "5")]
         Replacement(super::UsageEvent),
-        /// To whom the event should have been charged.
+        /// To whom the event should have been charged, also where a reservation paid. It replaces all dimensions: what is left
+        /// out is absent. Models, usage and cost stay.
         #[prost(message, tag = "6")]
         Reattribute(super::Dimensions),
     }
 }
-/// The result of an amendment.
+/// The result of an amendment. The reservation of the event stays as it ended.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AmendUsageResponse {
     /// The revision after the amendment.
@@ -5749,7 +5798,7 @@ pub struct AmendUsageResponse {
     /// By how much the cost changed in USD, as a decimal string. May be negative.
     #[prost(string, tag = "2")]
     pub usd_delta: ::prost::alloc::string::String,
-    /// The counters that changed.
+    /// The counters that changed, as they stood after the amendment. What it lifts above a limit is counted as overrun.
     #[prost(message, repeated, tag = "3")]
     pub budgets: ::prost::alloc::vec::Vec<BudgetState>,
 }
@@ -5780,7 +5829,8 @@ pub struct GetUsageResponse {
     #[prost(message, optional, tag = "1")]
     pub record: ::core::option::Option<UsageRecord>,
 }
-/// Asks for events, newest `start_time` first. All conditions must hold.
+/// Asks for events, newest `start_time` first. All conditions must hold. Order and conditions are those of the events as they
+/// were first recorded; each record says what it costs now.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListUsageRequest {
     /// Only events that started then or later. Unset means from the oldest kept.
@@ -5996,7 +6046,8 @@ pub mod usage_service_client {
             req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.UsageService", "BatchRecordUsage"));
             self.inner.unary(req, path, codec).await
         }
-        /// Corrects an event by appending to it; the first row stands.
+        /// Corrects an event by appending to it; the first row stands. Running totals and budgets follow, closed windows included;
+        /// GetSummary tells what was charged and what is current apart.
         pub async fn amend_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::AmendUsageRequest>,
@@ -6123,7 +6174,8 @@ pub mod usage_service_server {
             &self,
             request: tonic::Request<super::BatchRecordUsageRequest>,
         ) -> std::result::Result<tonic::Response<super::BatchRecordUsageResponse>, tonic::Status>;
-        /// Corrects an event by appending to it; the first row stands.
+        /// Corrects an event by appending to it; the first row stands. Running totals and budgets follow, closed windows included;
+        /// GetSummary tells what was charged and what is current apart.
         async fn amend_usage(
             &self,
             request: tonic::Request<super::AmendUsageRequest>,

@@ -2,7 +2,7 @@
 WITH compared AS (
     SELECT
         'session_usage' AS name, total.descendants, NULL::smallint AS grain, NULL::timestamptz AS bucket,
-        total.session_id AS number, total.shape_id,
+        total.session_id AS number, total.shape_id, total.adjustment,
         total.usd,
         coalesce(total.text_in_usd, 0) + coalesce(total.text_out_usd, 0) + coalesce(total.cache_read_usd, 0) +
         coalesce(total.cache_write_usd, 0) + coalesce(total.audio_in_usd, 0) + coalesce(total.image_in_usd, 0) +
@@ -15,7 +15,7 @@ WITH compared AS (
     WHERE total.tenant_id = $1
     UNION ALL
     SELECT
-        'usage_rollup' AS name, false, total.grain, total.bucket, NULL, total.shape_id,
+        'usage_rollup' AS name, false, total.grain, total.bucket, NULL, total.shape_id, total.adjustment,
         total.usd,
         coalesce(total.text_in_usd, 0) + coalesce(total.text_out_usd, 0) + coalesce(total.cache_read_usd, 0) +
         coalesce(total.cache_write_usd, 0) + coalesce(total.audio_in_usd, 0) + coalesce(total.image_in_usd, 0) +
@@ -28,7 +28,7 @@ WITH compared AS (
     WHERE total.tenant_id = $1
     UNION ALL
     SELECT
-        'user_rollup' AS name, false, total.grain, total.bucket, total.user_id, total.shape_id,
+        'user_rollup' AS name, false, total.grain, total.bucket, total.user_id, total.shape_id, total.adjustment,
         total.usd,
         coalesce(total.text_in_usd, 0) + coalesce(total.text_out_usd, 0) + coalesce(total.cache_read_usd, 0) +
         coalesce(total.cache_write_usd, 0) + coalesce(total.audio_in_usd, 0) + coalesce(total.image_in_usd, 0) +
@@ -53,7 +53,7 @@ SELECT
             'id', concat_ws(
                 ', ', example.name, CASE WHEN example.descendants THEN 'descendants' END, 'grain ' || example.grain,
                 'bucket ' || (to_jsonb(example.bucket) #>> '{}'), 'number ' || example.number,
-                'shape ' || example.shape_id
+                'shape ' || example.shape_id, CASE WHEN example.adjustment THEN 'corrections' END
             ),
             'differences', jsonb_build_array(jsonb_build_object(
                 'figure', 'usd', 'ledger', example.classes::text, 'stored', example.usd::text

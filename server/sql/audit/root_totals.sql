@@ -1,57 +1,78 @@
 -- Events against what root sessions add up from their descendants, by shape. A root is stored under the number that
 -- its value has as a session ($2 and $3 are the codes of the two dimensions).
+-- Legs of corrections, signed, against the rows that hold them.
 WITH ledger AS (
     SELECT
-        coalesce(known.session_number, event.root_session_id) AS session_id, event.shape_id,
+        coalesce(known.session_number, event.root_session_id) AS session_id, event.shape_id, event.adjustment,
         ROW(
-            count(*) FILTER (WHERE event.attempt <= 1),
-            count(*),
-            count(*) FILTER (WHERE event.outcome IN (4, 5)),
-            count(*) FILTER (WHERE event.price_state IN (3, 4)),
-            count(*) FILTER (WHERE event.quality IN (3, 4)),
-            count(*) FILTER (WHERE event.response_cache_hit),
-            coalesce(sum(event.input_tokens) FILTER (WHERE NOT event.response_cache_hit), 0)::bigint,
-            coalesce(sum(event.output_tokens) FILTER (WHERE NOT event.response_cache_hit), 0)::bigint,
-            (sum(event.cache_read_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.cache_write_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.audio_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.image_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.video_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.cache_read_audio_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.cache_read_image_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.cache_read_video_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.tool_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.reasoning_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.audio_out_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.image_out_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.video_out_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            (sum(event.citation_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
-            coalesce(sum(event.usd) FILTER (WHERE event.accounting <> 2), 0)::numeric(28,12),
-            coalesce(sum(event.usd) FILTER (WHERE event.accounting = 2), 0)::numeric(28,12),
-            sum(event.saved_usd)::numeric(28,12),
-            (sum(event.reported_cost) FILTER (
+            coalesce(sum(event.sign) FILTER (WHERE event.attempt <= 1), 0)::bigint,
+            sum(event.sign)::bigint,
+            coalesce(sum(event.sign) FILTER (WHERE event.outcome IN (4, 5)), 0)::bigint,
+            coalesce(sum(event.sign) FILTER (WHERE event.price_state IN (3, 4)), 0)::bigint,
+            coalesce(sum(event.sign) FILTER (WHERE event.quality IN (3, 4)), 0)::bigint,
+            coalesce(sum(event.sign) FILTER (WHERE event.response_cache_hit), 0)::bigint,
+            coalesce(sum(event.sign * event.input_tokens) FILTER (WHERE NOT event.response_cache_hit), 0)::bigint,
+            coalesce(sum(event.sign * event.output_tokens) FILTER (WHERE NOT event.response_cache_hit), 0)::bigint,
+            (sum(event.sign * event.cache_read_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.cache_write_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.audio_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.image_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.video_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.cache_read_audio_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.cache_read_image_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.cache_read_video_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.tool_in_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.reasoning_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.audio_out_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.image_out_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.video_out_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            (sum(event.sign * event.citation_tokens) FILTER (WHERE NOT event.response_cache_hit))::bigint,
+            coalesce(sum(event.sign * event.usd) FILTER (WHERE event.accounting <> 2), 0)::numeric(28,12),
+            coalesce(sum(event.sign * event.usd) FILTER (WHERE event.accounting = 2), 0)::numeric(28,12),
+            sum(event.sign * event.saved_usd)::numeric(28,12),
+            (sum(event.sign * event.reported_cost) FILTER (
                 WHERE event.reported_cost IS NOT NULL AND coalesce(event.reported_currency, 'USD') = 'USD'
             ))::numeric(28,12),
-            (sum(event.usd) FILTER (
+            (sum(event.sign * event.usd) FILTER (
                 WHERE event.reported_cost IS NOT NULL AND coalesce(event.reported_currency, 'USD') = 'USD'
             ))::numeric(28,12),
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
             min(event.start_time),
             max(event.start_time)
         )::measures AS sums
-    FROM usage_event AS event
+    FROM (
+        SELECT
+            false AS adjustment, 1::smallint AS sign,
+            shape_id, session_id, root_session_id, user_id, start_time, attempt, outcome, price_state, quality,
+            response_cache_hit, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, audio_in_tokens,
+            image_in_tokens, video_in_tokens, cache_read_audio_tokens, cache_read_image_tokens,
+            cache_read_video_tokens, tool_in_tokens, reasoning_tokens, audio_out_tokens, image_out_tokens,
+            video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
+        FROM usage_event
+        WHERE tenant_id = $1
+        UNION ALL
+        SELECT
+            true AS adjustment, sign,
+            shape_id, session_id, root_session_id, user_id, start_time, attempt, outcome, price_state, quality,
+            response_cache_hit, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, audio_in_tokens,
+            image_in_tokens, video_in_tokens, cache_read_audio_tokens, cache_read_image_tokens,
+            cache_read_video_tokens, tool_in_tokens, reasoning_tokens, audio_out_tokens, image_out_tokens,
+            video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
+        FROM usage_adjustment
+        WHERE tenant_id = $1
+    ) AS event
     LEFT JOIN (
         SELECT root.symbol_id AS root_number, session.symbol_id AS session_number
         FROM symbol AS root
         JOIN symbol AS session ON session.tenant_id = $1 AND session.dimension = $3 AND session.value = root.value
         WHERE root.tenant_id = $1 AND root.dimension = $2
     ) AS known ON known.root_number = event.root_session_id
-    WHERE event.tenant_id = $1 AND event.root_session_id IS NOT NULL
+    WHERE event.root_session_id IS NOT NULL
         AND event.session_id IS DISTINCT FROM coalesce(known.session_number, event.root_session_id)
-    GROUP BY 1, 2
+    GROUP BY 1, 2, 3
 ), stored AS (
     SELECT
-        total.session_id, total.shape_id,
+        total.session_id, total.shape_id, total.adjustment,
         ROW(
             total.calls, total.attempts, total.errors, total.unpriced, total.estimated, total.response_cache_hits,
             total.input_tokens, total.output_tokens, total.cache_read_tokens, total.cache_write_tokens,
@@ -66,9 +87,9 @@ WITH ledger AS (
     WHERE total.tenant_id = $1 AND total.descendants
 ), compared AS (
     SELECT
-        session_id, shape_id, ledger.sums AS ledger, stored.sums AS stored,
+        session_id, shape_id, adjustment, ledger.sums AS ledger, stored.sums AS stored,
         ledger.sums IS DISTINCT FROM stored.sums AS drifts
-    FROM ledger FULL JOIN stored USING (session_id, shape_id)
+    FROM ledger FULL JOIN stored USING (session_id, shape_id, adjustment)
 )
 SELECT
     count(*) AS "rows!",
@@ -85,7 +106,8 @@ SELECT
     ), 0) AS "usd_drift!",
     (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
-            'id', format('root session %s, shape %s', coalesce(symbol.value, drifting.session_id::text), drifting.shape_id),
+            'id', format('root session %s, shape %s%s', coalesce(symbol.value, drifting.session_id::text), drifting.shape_id,
+                CASE WHEN drifting.adjustment THEN ', corrections' END),
             'differences', (
                 SELECT jsonb_agg(jsonb_build_object(
                     'figure', key, 'ledger', ours.value #>> '{}', 'stored', theirs.value #>> '{}'
@@ -95,7 +117,7 @@ SELECT
                 WHERE nullif(ours.value, 'null') IS DISTINCT FROM nullif(theirs.value, 'null')
             )
         )), '[]')
-        FROM (SELECT * FROM compared WHERE drifts ORDER BY session_id, shape_id LIMIT 5) AS drifting
+        FROM (SELECT * FROM compared WHERE drifts ORDER BY session_id, shape_id, adjustment LIMIT 5) AS drifting
         LEFT JOIN symbol ON symbol.tenant_id = $1 AND symbol.symbol_id = drifting.session_id
     ) AS "examples!"
 FROM compared

@@ -1,6 +1,6 @@
 -- Adds to the totals of sessions and of their roots. Keys come sorted: writers lock rows in one order.
 INSERT INTO session_usage (
-    tenant_id, session_id, descendants, shape_id,
+    tenant_id, session_id, descendants, shape_id, adjustment,
     calls, attempts, errors, unpriced, estimated, response_cache_hits, input_tokens, output_tokens,
     cache_read_tokens, cache_write_tokens, audio_in_tokens, image_in_tokens, video_in_tokens,
     cache_read_audio_tokens, cache_read_image_tokens, cache_read_video_tokens, tool_in_tokens, reasoning_tokens,
@@ -10,7 +10,7 @@ INSERT INTO session_usage (
     audio_out_usd, image_out_usd, video_out_usd, citation_usd, units_usd, first_time, last_time
 )
 SELECT
-    $1, delta.session_id, delta.descendants, delta.shape_id,
+    $1, delta.session_id, delta.descendants, delta.shape_id, delta.adjustment,
     delta.calls, delta.attempts, delta.errors, delta.unpriced, delta.estimated, delta.response_cache_hits,
     delta.input_tokens, delta.output_tokens, delta.cache_read_tokens, delta.cache_write_tokens,
     delta.audio_in_tokens, delta.image_in_tokens, delta.video_in_tokens, delta.cache_read_audio_tokens,
@@ -21,9 +21,9 @@ SELECT
     delta.video_in_usd, delta.cache_read_audio_usd, delta.cache_read_image_usd, delta.cache_read_video_usd,
     delta.tool_in_usd, delta.reasoning_usd, delta.audio_out_usd, delta.image_out_usd, delta.video_out_usd,
     delta.citation_usd, delta.units_usd, delta.first_time, delta.last_time
-FROM unnest($2::bigint[], $3::boolean[], $4::bigint[], $5::measures[])
+FROM unnest($2::bigint[], $3::boolean[], $4::bigint[], $5::boolean[], $6::measures[])
     AS delta (
-        session_id, descendants, shape_id,
+        session_id, descendants, shape_id, adjustment,
         calls, attempts, errors, unpriced, estimated, response_cache_hits, input_tokens, output_tokens,
         cache_read_tokens, cache_write_tokens, audio_in_tokens, image_in_tokens, video_in_tokens,
         cache_read_audio_tokens, cache_read_image_tokens, cache_read_video_tokens, tool_in_tokens,
@@ -33,7 +33,7 @@ FROM unnest($2::bigint[], $3::boolean[], $4::bigint[], $5::measures[])
         tool_in_usd, reasoning_usd, audio_out_usd, image_out_usd, video_out_usd, citation_usd, units_usd,
         first_time, last_time
     )
-ON CONFLICT (tenant_id, session_id, descendants, shape_id) DO UPDATE SET
+ON CONFLICT (tenant_id, session_id, descendants, shape_id, adjustment) DO UPDATE SET
     calls = session_usage.calls + excluded.calls,
     attempts = session_usage.attempts + excluded.attempts,
     errors = session_usage.errors + excluded.errors,

@@ -5,5 +5,6 @@ CROSS JOIN LATERAL (
     SELECT attempts
     FROM usage_rollup
     WHERE tenant_id = $1 AND grain = segment.grain AND bucket >= segment.since AND bucket < segment.until
+        AND NOT adjustment
     OFFSET 0 -- One range of the index per segment.
 ) AS rollup

@@ -1,8 +1,10 @@
 -- Sums of rollup rows by output bucket and group: segments of time say which grain they are read at and which bucket they
 -- belong to, shapes say which group. A shape that is not listed does not count.
+-- What was first charged and what corrections changed are summed apart, the latter where $9 asks for it.
 SELECT
     segment.output AS "output!",
     shape.group_number AS "group_number!",
+    rollup.adjustment AS "adjustment!",
     sum(rollup.version)::bigint AS "version!",
     ROW(
         coalesce(sum(rollup.calls), 0)::bigint, coalesce(sum(rollup.attempts), 0)::bigint,
@@ -35,8 +37,9 @@ CROSS JOIN LATERAL (
     SELECT *
     FROM usage_rollup
     WHERE tenant_id = $1 AND grain = segment.grain AND bucket >= segment.since AND bucket < segment.until
+        AND ($9::boolean OR NOT adjustment)
     OFFSET 0 -- One range of the index per segment: a hash join on the grain would compare every row with every segment.
 ) AS rollup
 JOIN unnest($6::bigint[], $7::integer[]) AS shape (shape_id, group_number) ON shape.shape_id = rollup.shape_id
-GROUP BY segment.output, shape.group_number
+GROUP BY segment.output, shape.group_number, rollup.adjustment
 LIMIT $8

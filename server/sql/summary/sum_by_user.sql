@@ -1,9 +1,11 @@
 -- The same by user. $8 lists users ($9: all but these; NULL: all). Where $10, users are told apart, else all are user 0.
 -- Where $11, only the listed pairs of group and user are told apart: the others of a group are user -1.
+-- What was first charged and what corrections changed are summed apart, the latter where $15 asks for it.
 SELECT
     counted.output AS "output!",
     counted.group_number AS "group_number!",
     counted.user_number AS "user_number!",
+    counted.adjustment AS "adjustment!",
     sum(counted.version)::bigint AS "version!",
     ROW(
         coalesce(sum(counted.calls), 0)::bigint, coalesce(sum(counted.attempts), 0)::bigint,
@@ -46,6 +48,7 @@ FROM (
         SELECT *
         FROM user_rollup
         WHERE tenant_id = $1 AND grain = segment.grain AND bucket >= segment.since AND bucket < segment.until
+            AND ($15::boolean OR NOT adjustment)
             AND CASE WHEN $9::boolean THEN user_id <> ALL($8) ELSE $8::bigint[] IS NULL OR user_id = ANY($8) END
         OFFSET 0 -- One range of the index per segment, as for shapes.
     ) AS rollup
@@ -53,5 +56,5 @@ FROM (
     LEFT JOIN unnest($12::integer[], $13::bigint[]) AS chosen (group_number, user_id)
         ON chosen.group_number = shape.group_number AND chosen.user_id = rollup.user_id
 ) AS counted
-GROUP BY counted.output, counted.group_number, counted.user_number
+GROUP BY counted.output, counted.group_number, counted.user_number, counted.adjustment
 LIMIT $14

@@ -8,7 +8,7 @@ use tollgate_domain::violation::Violation;
 use crate::store::StoreError;
 
 /// Why a use case failed. Each variant has one gRPC code and one reason.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum AppError {
     /// Field rules are broken.
     #[error("the request breaks {} field rule(s): {}", .0.len(), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -64,6 +64,17 @@ pub enum AppError {
     /// The resource changed since it was read.
     #[error("budget `{0}` changed since it was read: read it again and repeat the change on its new etag")]
     EtagMismatch(String),
+    /// The event was corrected since it was read.
+    #[error("event {event_id} is at revision {revision}: read it again and repeat the change on that revision")]
+    RevisionMismatch {
+        /// The event.
+        event_id: String,
+        /// Its revision.
+        revision: i64,
+    },
+    /// The event was cancelled.
+    #[error("event {0} was cancelled: only a replacement brings it back")]
+    EventCancelled(String),
     /// The price is one of the catalog.
     #[error("price `{0}` is one of the catalog and cannot be ended: set a price of your own over it")]
     PriceOfCatalog(String),

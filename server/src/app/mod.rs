@@ -1,11 +1,13 @@
 //! The use cases, one file each.
 
+pub mod amend;
 pub mod audit;
 pub mod budgets;
 pub mod check;
 pub mod error;
 pub mod prices;
 pub mod record;
+pub mod reprice;
 pub mod stream;
 pub mod summary;
 pub mod totals;

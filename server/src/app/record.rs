@@ -1,9 +1,11 @@
 //! RecordUsage: price, enqueue, answer.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
-use tollgate_domain::price::{PriceBook, PriceError, price};
+use tollgate_domain::price::{PriceBook, PriceError, PriceSheet, price};
 
 use super::{App, AppError};
 use crate::ledger::{Record, RecordAnswer};
@@ -34,12 +36,17 @@ impl App {
 }
 
 /// The event with what it costs by these prices.
-fn priced(event: UsageEvent, book: &PriceBook) -> Result<Record, AppError> {
+pub(super) fn priced(event: UsageEvent, book: &PriceBook) -> Result<Record, AppError> {
     let fingerprint = event.fingerprint();
+    let (sheet, charge) = price_by(&event, book)?;
+    Ok(Record { event, fingerprint, sheet, charge })
+}
+
+/// What an event is charged by these prices, those for the time at which it started.
+pub(super) fn price_by(event: &UsageEvent, book: &PriceBook) -> Result<(Option<Arc<PriceSheet>>, Charge), AppError> {
     let sheet = book.find(event.model(), event.start_time);
     let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref()).map_err(not_priced)?;
-    let charge = Charge::of(&event, cost);
-    Ok(Record { event, fingerprint, sheet, charge })
+    Ok((sheet, Charge::of(event, cost)))
 }
 
 /// Why usage cannot be priced, in the terms of the contract.

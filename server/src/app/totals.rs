@@ -170,6 +170,10 @@ async fn lifetime(
         reading.totals.add(&row.measures).map_err(too_large)?;
         reading.version = reading.version.saturating_add(row.version);
     }
+    if reading.totals.attempts == 0 {
+        // Everything was taken back: no event is left whose times could be told.
+        reading.totals = Measures::default();
+    }
     let Some(key) = &query.breakdown else { return Ok(reading) };
     reading.parts = match key {
         DimensionKey::Dimension(dimension) if dimension.is_in_shape() => {
@@ -180,6 +184,7 @@ async fn lifetime(
                 let shape = shapes.get(&row.shape).ok_or(StoreError::Unreadable { what: "shape" })?;
                 by_value.entry(value(shape)).or_default().add(&row.measures).map_err(too_large)?;
             }
+            by_value.retain(|_, measures| measures.attempts != 0);
             dearest(by_value, query.breakdown_limit).map_err(too_large)?
         }
         DimensionKey::Dimension(_) | DimensionKey::Label(_) => {
@@ -213,7 +218,9 @@ fn question(query: &ScopeQuery, range: Bounds) -> Question {
         buckets: vec![Bucket { start: range.start, clipped: range, partial: false }],
         granularity: Granularity::None,
         time_basis: TimeBasis::Start,
-        cost_basis: CostBasis::Charged,
+        // Live totals follow corrections.
+        cost_basis: CostBasis::Current,
+        current: false,
         group_by: query.breakdown.iter().cloned().collect(),
         filter: query.scope.condition().into_iter().collect(),
         latency: false,

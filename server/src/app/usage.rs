@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::error::Named;
 use super::{App, AppError};
+use crate::store::adjustments::{self, Standing};
 use crate::store::shape::Shape;
-use crate::store::usage::{self, ListFilter, StoredEvent};
+use crate::store::usage::{self, ListFilter};
 use crate::store::{StoreError, ledger, summaries};
 use crate::tenant::TenantId;
 
@@ -35,11 +36,11 @@ pub struct ListRequest {
 }
 
 impl App {
-    /// Reads one event.
+    /// Reads one event, as it stands after corrections.
     ///
     /// # Errors
     /// [`AppError::NotFound`] and others.
-    pub async fn usage(&self, tenant: TenantId, key: &EventKey) -> Result<StoredEvent, AppError> {
+    pub async fn usage(&self, tenant: TenantId, key: &EventKey) -> Result<Standing, AppError> {
         let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
         let (id, shown) = match key {
             EventKey::Id(id) => (Some(*id), id.to_string()),
@@ -53,11 +54,11 @@ impl App {
             Some(id) => usage::rows(&mut connection, tenant, &[id]).await?,
             None => Vec::new(),
         };
-        let found = usage::decode(&mut connection, &self.dictionary, tenant, rows).await?;
+        let found = adjustments::standing(&mut connection, &self.dictionary, tenant, rows).await?;
         found.into_iter().next().ok_or(AppError::NotFound { what: Named::Event, id: shown })
     }
 
-    /// Lists events, newest start first; says where to go on, where there may be more.
+    /// Lists events by their first rows, newest start first; says where to go on, where there may be more.
     ///
     /// # Errors
     /// [`AppError`].
@@ -65,7 +66,7 @@ impl App {
         &self,
         tenant: TenantId,
         request: &ListRequest,
-    ) -> Result<(Vec<StoredEvent>, Option<(Timestamp, Uuid)>), AppError> {
+    ) -> Result<(Vec<Standing>, Option<(Timestamp, Uuid)>), AppError> {
         let mut transaction = self.snapshot().await?;
         let mut filter = ListFilter {
             from: request.from,
@@ -110,14 +111,14 @@ impl App {
             filter.shapes = Some(matching.map(|(number, _)| number).collect());
         }
         let chunk = i64::try_from(request.limit).unwrap_or(i64::MAX);
-        let mut found: Vec<StoredEvent> = Vec::new();
+        let mut found: Vec<Standing> = Vec::new();
         for _ in 0..ROUNDS {
             let rows = usage::list(&mut transaction, tenant, &filter, chunk).await?;
             let exhausted = rows.len() < request.limit;
-            let events = usage::decode(&mut transaction, &self.dictionary, tenant, rows).await?;
+            let events = adjustments::standing(&mut transaction, &self.dictionary, tenant, rows).await?;
             for event in events {
-                filter.after = Some((event.event.start_time, event.event_id));
-                if meets(&event.event.dimensions, &by_row) {
+                filter.after = Some((event.first.event.start_time, event.first.event_id));
+                if meets(&event.first.event.dimensions, &by_row) {
                     found.push(event);
                 }
                 if found.len() == request.limit {

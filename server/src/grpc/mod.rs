@@ -4,6 +4,7 @@ mod budget_service;
 pub mod convert;
 mod planned;
 mod price_service;
+mod reprice;
 pub mod status;
 mod usage_service;
 

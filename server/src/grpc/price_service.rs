@@ -16,7 +16,7 @@ use super::convert::dimensions::{model, required_model};
 use super::convert::price::{terms, to_price, to_tenant_price};
 use super::convert::tokens::{units, usage};
 use super::convert::values::{page_size, text, timestamp, uuid};
-use super::planned::planned;
+use super::reprice::reprice_usage;
 use super::status::status;
 use super::tenant_of;
 use crate::app::prices::{ListedPrice, PriceCursor, PriceFilter, PriceSource, Quantities};
@@ -126,9 +126,9 @@ impl PriceService for PriceApi {
 
     async fn reprice_usage(
         &self,
-        _request: Request<v1::RepriceUsageRequest>,
+        request: Request<v1::RepriceUsageRequest>,
     ) -> Result<Response<v1::RepriceUsageResponse>, Status> {
-        Err(planned("PriceService.RepriceUsage"))
+        reprice_usage(&self.app, request).await
     }
 }
 

@@ -48,6 +48,8 @@ fn classified(error: &AppError) -> (Code, ErrorReason) {
         AppError::BudgetDeleted(_) => (Code::FailedPrecondition, ErrorReason::BudgetDeleted),
         AppError::RequestIdReused(_) => (Code::FailedPrecondition, ErrorReason::RequestIdReused),
         AppError::EtagMismatch(_) => (Code::Aborted, ErrorReason::EtagMismatch),
+        AppError::RevisionMismatch { .. } => (Code::Aborted, ErrorReason::RevisionMismatch),
+        AppError::EventCancelled(_) => (Code::FailedPrecondition, ErrorReason::EventCancelled),
         AppError::PriceOfCatalog(_) => (Code::FailedPrecondition, ErrorReason::PriceOfCatalog),
         AppError::QueryTooWide(_) => (Code::FailedPrecondition, ErrorReason::QueryTooWide),
         AppError::PageTokenInvalid => (Code::InvalidArgument, ErrorReason::PageTokenInvalid),
@@ -82,6 +84,7 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
     let named = match error {
         AppError::EventIdReused { fields, .. } => Some(("fields", fields.join(","))),
         AppError::EventTooOld { oldest } => Some(("oldest", oldest.clone())),
+        AppError::RevisionMismatch { revision, .. } => Some(("revision", revision.to_string())),
         AppError::ReservationEnded { state, .. } => Some(("state", (*state).to_owned())),
         _ => None,
     };

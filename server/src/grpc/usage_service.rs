@@ -13,10 +13,11 @@ use tollgate_proto::v1::usage_service_server::UsageService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::convert::amend;
 use super::convert::budget::to_state;
 use super::convert::cost::to_charge;
 use super::convert::dimensions::matches;
-use super::convert::event::{event, external_key, to_record};
+use super::convert::event::{event, external_key, to_first_record, to_record};
 use super::convert::reservation::to_reservation;
 use super::convert::summary;
 use super::convert::totals::{scopes, to_group, to_totals};
@@ -165,9 +166,14 @@ impl UsageService for UsageApi {
 
     async fn amend_usage(
         &self,
-        _request: Request<v1::AmendUsageRequest>,
+        request: Request<v1::AmendUsageRequest>,
     ) -> Result<Response<v1::AmendUsageResponse>, Status> {
-        Err(planned("UsageService.AmendUsage"))
+        let tenant = tenant_of(&request);
+        let answered = async {
+            let answer = self.app.amend(tenant, amend::request(request.into_inner())?).await?;
+            Ok(amend::to_response(&answer, Timestamp::now()))
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
@@ -218,7 +224,7 @@ impl UsageService for UsageApi {
             let (events, next) = self.app.usage_history(tenant, &request).await?;
             let next = next.map(|(at, id)| URL_SAFE_NO_PAD.encode(format!("{} {id}", at.as_microsecond())));
             Ok(v1::ListUsageResponse {
-                records: events.iter().map(to_record).collect(),
+                records: events.iter().map(to_first_record).collect(),
                 next_page_token: next.unwrap_or_default(),
             })
         };

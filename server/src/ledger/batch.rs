@@ -13,11 +13,13 @@ use tollgate_domain::budget::AdmissionError;
 use uuid::Uuid;
 
 use super::Shared;
+use super::adjust::Adjustments;
 use super::command::{Answer, Command};
 use super::counters::Counters;
 use super::drafts::Drafts;
 use super::holds;
 use super::settle::{self, Reservations};
+use super::totals::Totals;
 use crate::app::AppError;
 use crate::live::Touch;
 use crate::store::budgets::BudgetSet;
@@ -95,11 +97,16 @@ async fn transact(
     let ids: Vec<Uuid> = commands.iter().filter_map(Command::reservation_id).collect();
     let mut reservations = Reservations::lock(connection, tenant, ids).await?;
     let mut drafts = Drafts::prepare(&scene, &reservations, &shared.settings)?;
+    let mut adjustments = Adjustments::prepare(shared, connection, &scene, drafts.wanted_mut()).await?;
     let numbers = drafts.insert(shared, connection, &scene).await?;
-    drafts.add_totals(connection, &scene, &numbers).await?;
+    let mut totals = Totals::default();
+    drafts.add_totals(&numbers, &mut totals)?;
+    adjustments.insert(connection, &scene, &numbers, &mut totals).await?;
+    totals.write(connection, tenant).await?;
 
     let mut counters = Counters::default();
     drafts.need_counters(&reservations, &mut counters);
+    adjustments.need_counters(&mut counters);
     let plans = holds::need_counters(&scene, &reservations, &mut counters)?;
     counters.lock(connection, tenant, &shared.known_windows).await?;
 
@@ -116,6 +123,7 @@ async fn transact(
             Command::Release { id, reason, .. } => {
                 settle::release(*id, reason, &scene, &mut reservations, &mut counters)?
             }
+            Command::Adjust(..) => adjustments.settle(index, &scene, &mut counters)?,
             Command::Expire { id, .. } => settle::expire(*id, &scene, &mut reservations, &mut counters)?,
         };
         answers.insert(index, answer);
@@ -124,14 +132,21 @@ async fn transact(
     reservations.write(connection, tenant).await?;
     counters.write(connection, tenant).await?;
     drafts.write_late_notices(connection, tenant).await?;
+    adjustments.write_requests(connection, &scene).await?;
+    let mut answer = |index| answers.remove(&index).unwrap_or(Err(AppError::Internal));
+    let answers = (0..commands.len()).map(&mut answer).collect();
+    if commands.iter().any(Command::is_rehearsal) {
+        transaction.rollback().await.map_err(StoreError::from)?;
+        return Ok(Done { answers, touches: Vec::new() });
+    }
     transaction.commit().await.map_err(StoreError::from)?;
 
     shared.dictionary.remember(tenant, drafts.wanted(), &numbers);
     counters.remember(tenant, &shared.known_windows);
     note_matches(shared, &scene, drafts.matched().chain(plans.values().flat_map(holds::ReservePlan::matched)));
     drafts.price_states().for_each(|state| shared.metrics.recorded(state));
-    let touches = drafts.touches(&scene);
-    let answers = (0..commands.len()).map(|index| answers.remove(&index).unwrap_or(Err(AppError::Internal))).collect();
+    let mut touches = drafts.touches(&scene);
+    touches.extend(adjustments.touches(tenant));
     Ok(Done { answers, touches })
 }
 

@@ -15,6 +15,7 @@ use tollgate_domain::price::{Cost, PriceSheet};
 use tollgate_domain::tokens::TokenUsage;
 use uuid::Uuid;
 
+use super::adjust::{Adjust, AdjustAnswer};
 use super::holds::CheckPlan;
 use crate::app::AppError;
 use crate::store::reservations::Reservation;
@@ -154,6 +155,8 @@ pub enum Command {
         /// Where the answer goes.
         reply: Reply<ReleaseAnswer>,
     },
+    /// Correct events.
+    Adjust(Box<Adjust>, Reply<AdjustAnswer>),
     /// End a reservation whose time has run out.
     Expire {
         /// Which one.
@@ -170,6 +173,7 @@ pub(super) enum Answer {
     Checked(Box<CheckAnswer>),
     Extended(Box<ExtendAnswer>),
     Released(Box<ReleaseAnswer>),
+    Adjusted(Box<AdjustAnswer>),
     Expired,
 }
 
@@ -181,7 +185,21 @@ impl Command {
             Self::Reserve(reserve, _) => Some(reserve.id),
             Self::Extend(extension, _) => Some(extension.id),
             Self::Release { id, .. } | Self::Expire { id, .. } => Some(*id),
+            Self::Adjust(..) => None,
         }
+    }
+
+    /// The corrections that it makes.
+    pub(super) fn adjust(&self) -> Option<&Adjust> {
+        match self {
+            Self::Adjust(adjust, _) => Some(adjust),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing of it is to stay: its transaction is its own, and is rolled back.
+    pub(super) fn is_rehearsal(&self) -> bool {
+        self.adjust().is_some_and(|adjust| adjust.validate_only)
     }
 
     /// About how many bytes it takes while it waits.
@@ -198,6 +216,7 @@ impl Command {
                 BASE + metadata + texts(&record.event.dimensions)
             }
             Self::Reserve(reserve, _) => BASE + texts(&reserve.plan.dimensions),
+            Self::Adjust(adjust, _) => BASE * (1 + adjust.corrections.len()),
             Self::Extend(..) | Self::Release { .. } | Self::Expire { .. } => BASE,
         }
     }
@@ -207,7 +226,9 @@ impl Command {
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Reserve(_, reply) => reply.is_closed(),
-            Self::Record(..) | Self::Extend(..) | Self::Release { .. } | Self::Expire { .. } => false,
+            Self::Record(..) | Self::Extend(..) | Self::Release { .. } | Self::Adjust(..) | Self::Expire { .. } => {
+                false
+            }
         }
     }
 
@@ -218,6 +239,7 @@ impl Command {
             (Self::Reserve(_, reply), Ok(Answer::Checked(answer))) => drop(reply.send(Ok(*answer))),
             (Self::Extend(_, reply), Ok(Answer::Extended(answer))) => drop(reply.send(Ok(*answer))),
             (Self::Release { reply, .. }, Ok(Answer::Released(answer))) => drop(reply.send(Ok(*answer))),
+            (Self::Adjust(_, reply), Ok(Answer::Adjusted(answer))) => drop(reply.send(Ok(*answer))),
             (Self::Expire { reply, .. }, Ok(Answer::Expired)) => drop(reply.send(Ok(()))),
             (command, Err(error)) => command.refuse(error),
             (command, Ok(_)) => command.refuse(AppError::Internal),
@@ -230,6 +252,7 @@ impl Command {
             Self::Reserve(_, reply) => drop(reply.send(Err(error))),
             Self::Extend(_, reply) => drop(reply.send(Err(error))),
             Self::Release { reply, .. } => drop(reply.send(Err(error))),
+            Self::Adjust(_, reply) => drop(reply.send(Err(error))),
             Self::Expire { reply, .. } => drop(reply.send(Err(error))),
         }
     }

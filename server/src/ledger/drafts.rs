@@ -20,11 +20,12 @@ use super::batch::{BatchError, Scene};
 use super::command::{Answer, Command, Record, RecordAnswer};
 use super::counters::{self, Counters, Target};
 use super::settle::{self, Reservations};
+use super::totals::{Place, Totals};
 use super::{LedgerSettings, Shared};
 use crate::app::AppError;
 use crate::live::Touch;
 use crate::store::dictionary::{Numbers, Wanted, sheet_digest};
-use crate::store::ledger::{self, GRAIN_DAY, GRAIN_QUARTER, RollupKey, SessionKey};
+use crate::store::ledger;
 use crate::store::reservations::{Context, Reservation};
 use crate::store::shape::Shape;
 use crate::store::usage::{self, NewEvent, StoredEvent};
@@ -90,13 +91,7 @@ impl<'a> Drafts<'a> {
     }
 
     fn want(&mut self, draft: &Draft<'_>) -> Result<(), BatchError> {
-        for (dimension, value) in &draft.event.dimensions.values {
-            if dimension.kind() == DimensionKind::Entity {
-                self.wanted.want(*dimension, value);
-            }
-        }
-        let shape = Shape::of(&draft.event, &draft.event.dimensions);
-        self.wanted.shapes.insert(draft.shape, shape);
+        want_event(&mut self.wanted, &draft.event, draft.shape);
         if let Some((digest, sheet)) = &draft.sheet {
             self.wanted.sheets.insert(*digest, sheet.clone());
         }
@@ -110,10 +105,13 @@ impl<'a> Drafts<'a> {
         connection: &mut PgConnection,
         scene: &Scene<'_>,
     ) -> Result<Numbers, BatchError> {
-        if self.drafts.is_empty() {
+        if self.drafts.is_empty() && self.wanted.is_empty() {
             return Ok(Numbers::default());
         }
         let numbers = shared.dictionary.resolve(connection, scene.tenant, &self.wanted).await?;
+        if self.drafts.is_empty() {
+            return Ok(numbers);
+        }
         self.resolve_external_keys(connection, scene).await?;
         let mut first_of: HashMap<Uuid, usize> = HashMap::new();
         let mut rows = BTreeMap::new();
@@ -206,39 +204,22 @@ impl<'a> Drafts<'a> {
     }
 
     /// Adds what is new to session totals and rollups.
-    pub(super) async fn add_totals(
-        &self,
-        connection: &mut PgConnection,
-        scene: &Scene<'_>,
-        numbers: &Numbers,
-    ) -> Result<(), BatchError> {
-        let mut sessions: BTreeMap<SessionKey, Measures> = BTreeMap::new();
-        let mut shapes: BTreeMap<RollupKey, Measures> = BTreeMap::new();
-        let mut users: BTreeMap<RollupKey, Measures> = BTreeMap::new();
+    pub(super) fn add_totals(&self, numbers: &Numbers, totals: &mut Totals) -> Result<(), BatchError> {
         for draft in self.new_drafts() {
             let measures = Measures::of(&draft.event, &draft.charge)?;
-            let shape = numbers.shape(draft.shape)?;
             let dimensions = &draft.event.dimensions;
-            let session = dimensions.get(Dimension::SessionId);
-            let totals = [(session, false), (draft.root_apart(), true)];
-            for (session, descendants) in totals {
-                if let Some(session) = session {
-                    let session = numbers.symbol(Dimension::SessionId, session)?;
-                    sessions.entry(SessionKey { session, descendants, shape }).or_default().add(&measures)?;
-                }
-            }
-            let user =
-                dimensions.get(Dimension::UserId).map(|user| numbers.symbol(Dimension::UserId, user)).transpose()?;
-            for (grain, bucket) in buckets(draft.event.start_time) {
-                shapes.entry(RollupKey { grain, bucket, user: 0, shape }).or_default().add(&measures)?;
-                if let Some(user) = user {
-                    users.entry(RollupKey { grain, bucket, user, shape }).or_default().add(&measures)?;
-                }
-            }
+            let number = |dimension: Dimension, value: Option<&str>| {
+                value.map(|value| numbers.symbol(dimension, value)).transpose()
+            };
+            let place = Place {
+                session: number(Dimension::SessionId, dimensions.get(Dimension::SessionId))?,
+                root_apart: number(Dimension::SessionId, draft.root_apart())?,
+                user: number(Dimension::UserId, dimensions.get(Dimension::UserId))?,
+                shape: numbers.shape(draft.shape)?,
+                start_time: draft.event.start_time,
+            };
+            totals.add(&place, &measures, false)?;
         }
-        ledger::add_session_usage(connection, scene.tenant, sessions.iter()).await?;
-        ledger::add_usage_rollup(connection, scene.tenant, shapes.iter()).await?;
-        ledger::add_user_rollup(connection, scene.tenant, users.iter()).await?;
         Ok(())
     }
 
@@ -314,9 +295,14 @@ impl<'a> Drafts<'a> {
         Ok(ledger::add_notices(connection, tenant, &ids, &notices).await?)
     }
 
-    /// What the batch asked the dictionaries for.
+    /// What the batch asks the dictionaries for.
     pub(super) fn wanted(&self) -> &Wanted {
         &self.wanted
+    }
+
+    /// The same, for others of the batch to add to: all that is new is added at once, in one order.
+    pub(super) fn wanted_mut(&mut self) -> &mut Wanted {
+        &mut self.wanted
     }
 
     /// Budgets that new events are charged to.
@@ -349,12 +335,14 @@ impl Draft<'_> {
     }
 }
 
-/// The two rollup buckets of an instant.
-fn buckets(at: Timestamp) -> [(i16, Timestamp); 2] {
-    let floor = |seconds: i64| {
-        Timestamp::from_second(at.as_microsecond().div_euclid(seconds * 1_000_000) * seconds).unwrap_or(at)
-    };
-    [(GRAIN_QUARTER, floor(900)), (GRAIN_DAY, floor(86_400))]
+/// Asks for the numbers of an event's dimensions and of its shape, whose digest is `shape`.
+pub(super) fn want_event(wanted: &mut Wanted, event: &UsageEvent, shape: Uuid) {
+    for (dimension, value) in &event.dimensions.values {
+        if dimension.kind() == DimensionKind::Entity {
+            wanted.want(*dimension, value);
+        }
+    }
+    wanted.shapes.insert(shape, Shape::of(event, &event.dimensions));
 }
 
 /// The id of an event: its own, or one made of its external key, placed at its start.
@@ -420,8 +408,7 @@ fn draft<'a>(
     };
     let shape = Shape::of(&event, &event.dimensions).digest();
     // Kept as it applies to this call: the cost of many can then be computed from their summed counts.
-    let input = event.usage.as_ref().and_then(|usage| usage.total_input).unwrap_or(0);
-    let sheet = sheet.map(|sheet| sheet.applied(input));
+    let sheet = sheet.map(|sheet| sheet.applied_to(event.usage.as_ref()));
     let sheet = sheet.map(|sheet| Ok::<_, BatchError>((sheet_digest(&sheet)?, sheet))).transpose()?;
     let notices = notices_before_charging(&targets, held.is_some(), checked.map(|(reservation, _)| reservation), scene);
     Ok(Draft {
@@ -477,22 +464,24 @@ fn fill_unknown(event: &UsageEvent, reservation: &Reservation, context: &Context
     }
 }
 
+/// The unit of a charge that a caller stated: no catalog prices it.
+pub(crate) const STATED_UNIT: &str = "stated_usd";
+
 /// A hold for an amount that the caller stated is charged as that amount: dollars at a price of one dollar.
 fn stated_amount(amount: Usd, charged: Usd, model: &str, usage: TokenUsage) -> StandIn {
-    const UNIT: &str = "stated_usd";
     let left = amount.minus(charged).unwrap_or_default().max(Usd::ZERO);
     let sheet = PriceSheet {
         catalog_version: String::new(),
         provider_name: String::new(),
         model: model.to_owned(),
         rates: vec![Rate::new(
-            LineKind::Unit(UNIT.to_owned()),
+            LineKind::Unit(STATED_UNIT.to_owned()),
             UnitPrice::each(rust_decimal::Decimal::ONE),
             "stated-by-caller",
         )],
         max_output_tokens: 0,
     };
-    let units = vec![UnitCount { unit: UNIT.to_owned(), quantity: Amount::from(left) }];
+    let units = vec![UnitCount { unit: STATED_UNIT.to_owned(), quantity: Amount::from(left) }];
     StandIn {
         usage: TokenUsage { total_input: None, total_output: None, ..usage },
         units,

@@ -111,7 +111,7 @@ pub(super) fn need_counters(
                     plans.insert(index, ReservePlan { deciding, raised: Some(demand.clone()) });
                 }
             }
-            Command::Release { .. } | Command::Expire { .. } => {}
+            Command::Adjust(..) | Command::Release { .. } | Command::Expire { .. } => {}
         }
         let held = command.reservation_id().and_then(|id| reservations.get(id));
         for part in held.iter().flat_map(|reservation| &reservation.parts) {

@@ -4,13 +4,16 @@
 //! calls share a commit under load. Handlers enqueue and await; they never own a database future, so a cancelled call
 //! leaves nothing half done.
 
+mod adjust;
 mod batch;
 mod command;
+mod correction;
 mod counters;
 mod drafts;
 mod holds;
 mod queue;
 mod settle;
+mod totals;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -25,10 +28,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub use adjust::{Adjust, AdjustAnswer};
 pub use command::{
     CheckAnswer, Command, ExtendAnswer, Extension, Record, RecordAnswer, ReleaseAnswer, Reserve, check_budgets_view,
 };
+pub use correction::{CORRECTIONS_LIMIT, Change, Correction};
 pub use counters::budget_state;
+pub(crate) use drafts::STATED_UNIT;
 pub use holds::{CheckPlan, explain, peek, peek_keys};
 
 use crate::app::AppError;
@@ -176,6 +182,14 @@ impl Ledger {
     /// [`AppError`].
     pub async fn release(&self, tenant: TenantId, id: Uuid, reason: String) -> Result<ReleaseAnswer, AppError> {
         self.submit(tenant, |reply| Command::Release { id, reason, reply }).await
+    }
+
+    /// Corrects events, all or none.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn adjust(&self, tenant: TenantId, adjust: Adjust) -> Result<AdjustAnswer, AppError> {
+        self.submit(tenant, |reply| Command::Adjust(Box::new(adjust), reply)).await
     }
 
     /// Ends a reservation whose time has run out.

@@ -8,12 +8,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tollgate_domain::tokens::UsageQuality;
 use uuid::Uuid;
 
+use super::adjust::Adjust;
 use super::command::Command;
 use crate::app::AppError;
 use crate::tenant::TenantId;
 
 /// When a caller should try again after the queue was full: a few commits later.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// Most events and requests of the corrections of one batch.
+const CORRECTED_LIMIT: usize = 500;
 
 /// A command that waits, with the room that it takes.
 #[derive(Debug)]
@@ -119,12 +123,19 @@ struct Forming {
     reservations: HashMap<Uuid, Access>,
     /// Reservations of commands that were passed over: later ones wait behind them.
     blocked: HashSet<Uuid>,
+    /// Events and requests of corrections: two of the same never share a batch, so that each sees the committed state.
+    corrected: HashSet<Uuid>,
 }
 
 impl Forming {
     fn new(first: Queued) -> Self {
-        let mut forming =
-            Self { tenant: first.tenant, commands: Vec::new(), reservations: HashMap::new(), blocked: HashSet::new() };
+        let mut forming = Self {
+            tenant: first.tenant,
+            commands: Vec::new(),
+            reservations: HashMap::new(),
+            blocked: HashSet::new(),
+            corrected: HashSet::new(),
+        };
         forming.take(first.command);
         forming
     }
@@ -144,6 +155,15 @@ impl Forming {
                 return Some(queued);
             }
         }
+        if let Some(adjust) = queued.command.adjust() {
+            let ids: Vec<Uuid> = corrected_ids(adjust).collect();
+            let room = self.corrected.len() + ids.len() <= CORRECTED_LIMIT;
+            if !room || ids.iter().any(|id| self.corrected.contains(id)) {
+                // Later ones of the same events wait behind it.
+                self.corrected.extend(ids);
+                return Some(queued);
+            }
+        }
         self.take(queued.command);
         None
     }
@@ -152,8 +172,16 @@ impl Forming {
         if let Some(id) = command.reservation_id() {
             self.reservations.insert(id, access_of(&command));
         }
+        if let Some(adjust) = command.adjust() {
+            self.corrected.extend(corrected_ids(adjust));
+        }
         self.commands.push(command);
     }
+}
+
+/// The events that it corrects, and its request.
+fn corrected_ids(adjust: &Adjust) -> impl Iterator<Item = Uuid> {
+    adjust.corrections.iter().map(|correction| correction.event_id).chain([adjust.key.request_id])
 }
 
 /// An event whose usage nobody knows is charged what others left: it has to see them committed.

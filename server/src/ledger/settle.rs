@@ -98,7 +98,7 @@ impl Reservations {
 }
 
 /// What budgets count of an event. A response-cache hit used no token.
-fn quantities(event: &UsageEvent, charge: &Charge) -> Quantities {
+pub(super) fn quantities(event: &UsageEvent, charge: &Charge) -> Quantities {
     let used = event.usage.as_ref().filter(|_| !event.response_cache_hit);
     Quantities {
         usd: charge.usd,

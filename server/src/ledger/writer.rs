@@ -24,9 +24,11 @@ pub(super) async fn run(shared: Arc<Shared>, intake: Intake) {
     }
 }
 
-/// Commits the commands. A batch that fails on its data is halved until the bad command fails alone.
+/// Commits the commands; those that are only tried out have a transaction of their own, after the others. A batch that fails on its data is halved until the bad command fails alone.
 async fn flush(shared: &Shared, tenant: TenantId, commands: Vec<Command>) {
-    let mut work = vec![commands];
+    let (rehearsals, commands): (Vec<Command>, Vec<Command>) = commands.into_iter().partition(Command::is_rehearsal);
+    let mut work: Vec<Vec<Command>> = rehearsals.into_iter().map(|rehearsal| vec![rehearsal]).collect();
+    work.push(commands);
     while let Some(mut commands) = work.pop() {
         if commands.is_empty() {
             continue;

@@ -259,6 +259,15 @@ pub async fn reservation_events(connection: &mut PgConnection, tenant: TenantId)
     plain(row.rows, row.drifting, row.examples)
 }
 
+/// Corrections against the chain that they make, event by event.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn adjustment_chains(connection: &mut PgConnection, tenant: TenantId) -> Result<Comparison, StoreError> {
+    let row = sqlx::query_file!("sql/audit/adjustment_chains.sql", tenant.0).fetch_one(connection).await?;
+    plain(row.rows, row.drifting, row.examples)
+}
+
 /// Every counter of these budgets.
 ///
 /// # Errors

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sqlx::PgConnection;
-use tollgate_domain::amount::Usd;
-use tollgate_domain::budget::{Budget, Quantities};
+use tollgate_domain::amount::{Amount, AmountError, Usd};
+use tollgate_domain::budget::{Budget, Unit};
 use tollgate_domain::dimensions::{Dimension, DimensionKey, DimensionKind, Dimensions};
 
 use super::dictionary::read_symbols;
@@ -19,7 +19,41 @@ use crate::tenant::TenantId;
 /// Most groups that are told apart: with labels, there can be as many as events.
 const GROUPS_LIMIT: i64 = 1_000_000;
 
-/// What all enforced events of one window charge that agree in their shape and in the dimensions that were asked for.
+/// What a group charges, in every unit. Signed: what corrections took back counts negatively, and only a ledger that is
+/// broken sums up to less than nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChargedQuantities {
+    /// Dollars.
+    pub usd: Usd,
+    /// Input tokens.
+    pub input_tokens: i64,
+    /// Output tokens.
+    pub output_tokens: i64,
+    /// Calls.
+    pub calls: i64,
+    /// Attempts.
+    pub attempts: i64,
+}
+
+impl ChargedQuantities {
+    /// The quantity that a budget of this unit counts.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`].
+    pub fn in_unit(&self, unit: Unit) -> Result<Amount, AmountError> {
+        let count = |value: i64| Amount::new(Decimal::from(value));
+        match unit {
+            Unit::Usd => Ok(self.usd.into()),
+            Unit::Tokens => count(self.input_tokens)?.plus(count(self.output_tokens)?),
+            Unit::InputTokens => count(self.input_tokens),
+            Unit::OutputTokens => count(self.output_tokens),
+            Unit::Calls => count(self.calls),
+            Unit::Attempts => count(self.attempts),
+        }
+    }
+}
+
+/// What all enforced events of one window, as corrected, charge that agree in their shape and in the dimensions that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChargedGroup {
     /// Place of the window in the list that was asked for.
@@ -31,7 +65,7 @@ pub struct ChargedGroup {
     /// Labels; empty unless they were asked for.
     pub labels: BTreeMap<String, String>,
     /// What they charge, in every unit.
-    pub quantities: Quantities,
+    pub quantities: ChargedQuantities,
 }
 
 /// What must be told apart to know which counter of a budget an event falls under.
@@ -178,18 +212,17 @@ impl Row {
             values.extend(position.map(|position| (dimension, position.to_string())));
         }
         let labels = self.labels.map(serde_json::from_value).transpose();
-        let count = |value: i64| u64::try_from(value).map_err(|_| StoreError::Unreadable { what: "count" });
         Ok(ChargedGroup {
             window_index: usize::try_from(self.place - 1).map_err(|_| StoreError::Unreadable { what: "window" })?,
             shape_id: self.shape_id,
             values,
             labels: labels.map_err(|_| StoreError::Unreadable { what: "label" })?.unwrap_or_default(),
-            quantities: Quantities {
+            quantities: ChargedQuantities {
                 usd: Usd::new(self.usd).map_err(|_| StoreError::Unreadable { what: "amount" })?,
-                input_tokens: count(self.input_tokens)?,
-                output_tokens: count(self.output_tokens)?,
-                calls: count(self.calls)?,
-                attempts: count(self.attempts)?,
+                input_tokens: self.input_tokens,
+                output_tokens: self.output_tokens,
+                calls: self.calls,
+                attempts: self.attempts,
             },
         })
     }

@@ -96,6 +96,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.symbols.is_empty() && self.shapes.is_empty() && self.sheets.is_empty()
+    }
+
     /// Asks for a dimension's value.
     pub fn want(&mut self, dimension: Dimension, value: &str) {
         self.symbols.insert((dimension.value_space(), value.to_owned()));

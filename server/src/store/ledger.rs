@@ -147,6 +147,8 @@ pub struct SessionKey {
     pub descendants: bool,
     /// The shape.
     pub shape: i64,
+    /// Whether it holds what corrections changed, instead of what was first charged.
+    pub adjustment: bool,
 }
 
 /// One row of rollups to add to.
@@ -160,6 +162,8 @@ pub struct RollupKey {
     pub user: i64,
     /// The shape.
     pub shape: i64,
+    /// Whether it holds what corrections changed, instead of what was first charged.
+    pub adjustment: bool,
 }
 
 /// Adds to session totals, keys sorted.
@@ -179,9 +183,18 @@ pub async fn add_session_usage<'a>(
     let sessions: Vec<i64> = keys.iter().map(|key| key.session).collect();
     let descendants: Vec<bool> = keys.iter().map(|key| key.descendants).collect();
     let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
-    sqlx::query_file!("sql/ledger/add_session_usage.sql", tenant.0, &sessions, &descendants, &shapes, &measures as _)
-        .execute(connection)
-        .await?;
+    let adjustments: Vec<bool> = keys.iter().map(|key| key.adjustment).collect();
+    sqlx::query_file!(
+        "sql/ledger/add_session_usage.sql",
+        tenant.0,
+        &sessions,
+        &descendants,
+        &shapes,
+        &adjustments,
+        &measures as _
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -202,9 +215,18 @@ pub async fn add_usage_rollup<'a>(
     let grains: Vec<i16> = keys.iter().map(|key| key.grain).collect();
     let buckets: Vec<_> = keys.iter().map(|key| to_database(key.bucket)).collect();
     let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
-    sqlx::query_file!("sql/ledger/add_usage_rollup.sql", tenant.0, &grains, &buckets, &shapes, &measures as _)
-        .execute(connection)
-        .await?;
+    let adjustments: Vec<bool> = keys.iter().map(|key| key.adjustment).collect();
+    sqlx::query_file!(
+        "sql/ledger/add_usage_rollup.sql",
+        tenant.0,
+        &grains,
+        &buckets,
+        &shapes,
+        &adjustments,
+        &measures as _
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -226,8 +248,18 @@ pub async fn add_user_rollup<'a>(
     let buckets: Vec<_> = keys.iter().map(|key| to_database(key.bucket)).collect();
     let users: Vec<i64> = keys.iter().map(|key| key.user).collect();
     let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
-    sqlx::query_file!("sql/ledger/add_user_rollup.sql", tenant.0, &grains, &buckets, &users, &shapes, &measures as _)
-        .execute(connection)
-        .await?;
+    let adjustments: Vec<bool> = keys.iter().map(|key| key.adjustment).collect();
+    sqlx::query_file!(
+        "sql/ledger/add_user_rollup.sql",
+        tenant.0,
+        &grains,
+        &buckets,
+        &users,
+        &shapes,
+        &adjustments,
+        &measures as _
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

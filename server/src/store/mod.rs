@@ -1,5 +1,6 @@
 //! The only place that knows sqlx. One statement per file under `sql/`, checked at compile time.
 
+pub mod adjustments;
 pub mod audit;
 pub mod budgets;
 pub mod connect;

@@ -115,13 +115,15 @@ pub struct GroupSum {
     pub group: i32,
     /// The user's number; 0 where users are not told apart, [`OTHER_USERS`] = the rest of the group.
     pub user: i64,
+    /// Whether these are what corrections changed, signed, instead of what was first charged.
+    pub adjustment: bool,
     /// The versions of the rows together: rises with every change of one of them.
     pub version: i64,
     /// The sums.
     pub measures: Measures,
 }
 
-/// Visits the sums of usage by shape, in no order; at most `limit`.
+/// Visits the sums of usage by shape, in no order; at most `limit`. With `adjustments`, also what corrections changed.
 ///
 /// # Errors
 /// [`StoreError`], and what `visit` answers.
@@ -130,6 +132,7 @@ pub async fn each_sum_by_shape<E: From<StoreError>>(
     tenant: TenantId,
     segments: &Segments,
     shapes: &ShapeGroups,
+    adjustments: bool,
     limit: i64,
     mut visit: impl FnMut(GroupSum) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -142,7 +145,8 @@ pub async fn each_sum_by_shape<E: From<StoreError>>(
         &segments.outputs,
         &shapes.shapes,
         &shapes.groups,
-        limit
+        limit,
+        adjustments
     )
     .fetch(connection);
     while let Some(row) = sums.try_next().await.map_err(StoreError::from)? {
@@ -150,6 +154,7 @@ pub async fn each_sum_by_shape<E: From<StoreError>>(
             output: row.output,
             group: row.group_number,
             user: 0,
+            adjustment: row.adjustment,
             version: row.version,
             measures: row.measures.try_into()?,
         })?;
@@ -168,6 +173,7 @@ pub async fn each_sum_by_user<E: From<StoreError>>(
     segments: &Segments,
     shapes: &ShapeGroups,
     users: &UserSelection,
+    adjustments: bool,
     limit: i64,
     mut visit: impl FnMut(GroupSum) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -187,7 +193,8 @@ pub async fn each_sum_by_user<E: From<StoreError>>(
         users.chosen.is_some(),
         &groups,
         &chosen,
-        limit
+        limit,
+        adjustments
     )
     .fetch(connection);
     while let Some(row) = sums.try_next().await.map_err(StoreError::from)? {
@@ -195,6 +202,7 @@ pub async fn each_sum_by_user<E: From<StoreError>>(
             output: row.output,
             group: row.group_number,
             user: row.user_number,
+            adjustment: row.adjustment,
             version: row.version,
             measures: row.measures.try_into()?,
         })?;
@@ -312,6 +320,8 @@ pub struct SummedEvent {
     pub saved_usd: Option<Decimal>,
     /// What the provider reported in US dollars.
     pub reported_usd: Option<Decimal>,
+    /// Which way a leg of a correction counts; absent = an event as it was first recorded.
+    pub sign: Option<i16>,
     pub cache_write_ttls: Option<Vec<i64>>,
     pub units: Option<serde_json::Value>,
     pub labels: Option<serde_json::Value>,
@@ -381,6 +391,43 @@ pub async fn each_event<E: From<StoreError>>(
     };
     while let Some(event) = events.try_next().await.map_err(StoreError::from)? {
         visit(&event)?;
+    }
+    Ok(())
+}
+
+/// Visits every leg of a correction that the selection selects, in no order; at most `limit`.
+///
+/// # Errors
+/// [`StoreError`], and what `visit` answers.
+pub async fn each_adjustment<E: From<StoreError>>(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &EventSelection,
+    limit: i64,
+    mut visit: impl FnMut(&SummedEvent) -> Result<(), E>,
+) -> Result<(), E> {
+    let (spans, sessions) = match &selection.source {
+        EventSource::Started(spans) | EventSource::Charged(spans) => (spans.as_slice(), None),
+        EventSource::Sessions(sessions, span) => (std::slice::from_ref(span), Some(sessions.as_slice())),
+    };
+    let (starts, ends) = ends(spans);
+    let mut legs = sqlx::query_file_as!(
+        SummedEvent,
+        "sql/summary/adjustments.sql",
+        tenant.0,
+        &starts,
+        &ends,
+        selection.shapes.as_deref(),
+        selection.entity.as_ref().map(|(dimension, _)| dimension.code()),
+        selection.entity.as_ref().map(|(_, numbers)| numbers.as_slice()),
+        selection.labels,
+        limit,
+        matches!(selection.source, EventSource::Charged(_)),
+        sessions
+    )
+    .fetch(connection);
+    while let Some(leg) = legs.try_next().await.map_err(StoreError::from)? {
+        visit(&leg)?;
     }
     Ok(())
 }

@@ -195,6 +195,17 @@ pub fn encode(new: &NewEvent<'_>, numbers: &Numbers) -> Result<EventRow, StoreEr
     })
 }
 
+/// The row of an event that is priced again: nothing but the price is another.
+pub fn repriced(row: &EventRow, price_sheet_id: Option<i64>, charge: &Charge) -> EventRow {
+    EventRow {
+        price_sheet_id,
+        price_state: state_code(charge.cost.state),
+        usd: charge.usd.decimal(),
+        saved_usd: charge.saved_usd.map(Usd::decimal),
+        ..row.clone()
+    }
+}
+
 /// Rows back to events, their numbers looked up in the dictionaries.
 ///
 /// # Errors
@@ -364,6 +375,47 @@ fn stored_usage(row: &EventRow) -> Result<Option<TokenUsage>, StoreError> {
 /// [`StoreError`].
 pub async fn rows(connection: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<EventRow>, StoreError> {
     let rows = sqlx::query_file!("sql/usage/events_by_id.sql", tenant.0, ids).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| row.event).collect())
+}
+
+/// Which events are gone through, by rising start.
+#[derive(Debug, Clone)]
+pub struct ScanFilter {
+    /// Earliest start of the first row.
+    pub from: Timestamp,
+    /// Starts before this.
+    pub until: Timestamp,
+    /// After this one: where the part before ended.
+    pub after: Option<(Timestamp, Uuid)>,
+    /// Of these shapes, or corrected; `None` = all.
+    pub shapes: Option<Vec<i64>>,
+    /// Without a complete price, or corrected.
+    pub unpriced_only: bool,
+}
+
+/// Reads up to `limit` first rows by rising start.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn scan(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    filter: &ScanFilter,
+    limit: i64,
+) -> Result<Vec<EventRow>, StoreError> {
+    let rows = sqlx::query_file!(
+        "sql/usage/scan_events.sql",
+        tenant.0,
+        to_database(filter.from),
+        to_database(filter.until),
+        filter.after.map(|(at, _)| to_database(at)),
+        filter.after.map(|(_, id)| id),
+        filter.shapes.as_deref(),
+        filter.unpriced_only,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(rows.into_iter().map(|row| row.event).collect())
 }
 

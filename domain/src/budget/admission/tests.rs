@@ -169,7 +169,7 @@ fn decision_10_the_dearest_of_the_fallbacks_is_held() {
 #[test]
 fn a_free_model_passes_an_exhausted_budget_in_dollars_unless_a_fallback_costs() {
     let budget = hard("1");
-    let free = demand("ollama", "llama3", 1_000);
+    let free = demand("openrouter", "google/gemma-3-27b-it:free", 1_000);
     let exhausted = spent("2");
     assert_eq!(decided(std::slice::from_ref(&free), &[(&budget, &exhausted)], false).decision, Decision::Allowed);
     let with_fallback = [free, demand("openai", "gpt-4o", 1_000)];

@@ -46,7 +46,10 @@ fn a_known_call_costs_what_is_known() {
         after.lines.iter().map(|line| (line.line.name(), line.usd.to_string(), line.price_id.as_str())).collect();
     assert_eq!(
         lines,
-        [("input".into(), "0.113075".into(), "openai/gpt-4o"), ("output".into(), "0.1289".into(), "openai/gpt-4o"),]
+        [
+            ("input".into(), "0.113075".into(), "openai/gpt-4o@2024-10-02"),
+            ("output".into(), "0.1289".into(), "openai/gpt-4o@2024-10-02"),
+        ]
     );
 }
 

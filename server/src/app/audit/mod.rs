@@ -44,7 +44,7 @@ pub async fn audit(pool: &PgPool, dictionary: &Dictionary, tenant: TenantId) -> 
     let checks = vec![
         Check::new(
             "session_totals",
-            "events = totals of their session, by shape",
+            "events = totals of their session, by shape; corrections apart, signed",
             store::session_totals(connection, tenant).await?,
         ),
         Check::new(
@@ -73,13 +73,18 @@ pub async fn audit(pool: &PgPool, dictionary: &Dictionary, tenant: TenantId) -> 
             store::user_rollup(connection, tenant, GRAIN_DAY).await?,
         ),
         Check::new(
+            "adjustment_chains",
+            "revisions have no gap; a correction takes back exactly the facts of the revision before",
+            store::adjustment_chains(connection, tenant).await?,
+        ),
+        Check::new(
             "class_costs",
             "dollars of every total and rollup = sum of their classes",
             store::class_costs(connection, tenant).await?,
         ),
         Check::new(
             "budget_spend",
-            "events in scope, by charge time = spent of every counter",
+            "events in scope as corrected, by charge time = spent of every counter",
             spending::compare(connection, dictionary, tenant, &set.budgets).await?,
         ),
         Check::new(

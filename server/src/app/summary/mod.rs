@@ -76,6 +76,7 @@ fn question(request: &SummaryRequest) -> Result<Question, AppError> {
         granularity: request.granularity,
         time_basis: request.time_basis,
         cost_basis: request.cost_basis,
+        current: request.current,
         group_by: request.group_by.clone(),
         filter,
         latency: request.latency,

@@ -11,17 +11,17 @@ use tollgate_domain::measures::Measures;
 use tollgate_domain::summary::{CostBasis, OrderMeasure, TimeBasis};
 use tollgate_domain::window::Bounds;
 
-use super::cells::{Cells, Ranks, Sink, greatest};
+use super::cells::{Cells, Entry, Ranks, SettledCell, Sink, greatest};
 use super::class_cost::Sheets;
 use super::condition::{Conditions, Selection};
 use super::event::{self, NO_NUMBER};
 use super::failure::Failure;
 use super::key::{GroupKey, Part, ShapeTable};
-use super::remainder::remainder;
+use super::remainder::{difference, remainder};
 use super::segment::Cut;
 use crate::app::AppError;
 use crate::store::dictionary::Dictionary;
-use crate::store::summaries::{self, EventSelection, EventSource, FOLDED, OTHER_USERS, UserSelection};
+use crate::store::summaries::{self, EventSelection, EventSource, FOLDED, OTHER_USERS, SummedEvent, UserSelection};
 use crate::store::time::to_database;
 use crate::tenant::TenantId;
 
@@ -39,8 +39,10 @@ pub(crate) struct Question {
     pub(crate) granularity: Granularity,
     /// By which time events are placed.
     pub(crate) time_basis: TimeBasis,
-    /// Which cost ranks groups.
+    /// Which cost is summed and ranks groups.
     pub(crate) cost_basis: CostBasis,
+    /// Whether the cost after corrections is wanted beside it.
+    pub(crate) current: bool,
     /// Dimensions that are told apart.
     pub(crate) group_by: Vec<DimensionKey>,
     /// Conditions that all must hold.
@@ -67,6 +69,11 @@ impl Question {
             }
             _ => measure.of(measures),
         }
+    }
+
+    /// Whether corrections are read.
+    fn corrections(&self) -> bool {
+        self.current || self.cost_basis == CostBasis::Current
     }
 
     fn range(&self) -> Option<Bounds> {
@@ -110,14 +117,14 @@ enum Route {
     Events,
 }
 
-/// Sums by output bucket and group of shapes.
-type GroupSums = HashMap<(i32, i32), Measures>;
+/// Sums by output bucket, group of shapes, and whether they are corrections.
+type GroupSums = HashMap<(i32, i32, bool), Measures>;
 
 /// Everything that was read, groups folded to those that were asked for.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The cells with an event, in no order.
-    pub(super) cells: Vec<(i32, GroupKey, super::cells::Cell)>,
+    pub(super) cells: Vec<(i32, GroupKey, SettledCell)>,
 }
 
 /// Reads the answer in the caller's snapshot.
@@ -141,7 +148,7 @@ pub(crate) async fn read(
     let sheets = Sheets::new(dictionary.sheets(connection, tenant, sheet_ids).await?);
     let reader = Reader { tenant, question, conditions, shapes, sheets };
     let cells = reader.cells(connection).await?;
-    Ok(Answer { cells: cells.settled(&reader.sheets)? })
+    Ok(Answer { cells: cells.settled(&reader.sheets, question.cost_basis)? })
 }
 
 struct Reader<'a> {
@@ -162,7 +169,7 @@ impl Reader<'_> {
         match (self.pass(connection, &mut cells, &question.buckets, None).await, top) {
             (Ok(()), top) => {
                 let Some(count) = top else { return Ok(cells) };
-                let chosen = greatest(cells.ranks(question.rank_value())?, count);
+                let chosen = greatest(cells.ranks(question.cost_basis, question.rank_value())?, count);
                 cells.folded(&chosen)
             }
             (Err(Failure::TooMany), Some(count)) => {
@@ -179,7 +186,7 @@ impl Reader<'_> {
     async fn chosen(&self, connection: &mut PgConnection, count: usize) -> Result<HashSet<GroupKey>, Failure> {
         let Some(range) = self.question.range() else { return Ok(HashSet::new()) };
         let whole = [Bucket { start: range.start, clipped: range, partial: false }];
-        let mut ranks = Ranks::new(GROUPS_LIMIT, self.question.rank_value());
+        let mut ranks = Ranks::new(GROUPS_LIMIT, self.question.cost_basis, self.question.rank_value());
         self.pass(connection, &mut ranks, &whole, None).await?;
         Ok(greatest(ranks.into_ranks(), count))
     }
@@ -216,9 +223,12 @@ impl Reader<'_> {
         chosen: Option<&HashSet<GroupKey>>,
     ) -> Result<(), Failure> {
         let groups = self.shapes.groups(|key| chosen.is_none_or(|chosen| chosen.contains(key)));
-        let limit = one_more(sink.limit());
-        summaries::each_sum_by_shape(connection, self.tenant, &cut.segments, &groups, limit, |sum| {
-            sink.add_sums(sum.output, self.shapes.key(sum.group), sum.version, &sum.measures)
+        let mut seen = Seen::new(sink.limit());
+        let (corrections, limit) = (self.question.corrections(), seen.rows());
+        summaries::each_sum_by_shape(connection, self.tenant, &cut.segments, &groups, corrections, limit, |sum| {
+            seen.count(sum.adjustment)?;
+            let entry = Entry::of_sum(sum.adjustment);
+            sink.add_sums(sum.output, self.shapes.key(sum.group), entry, sum.version, &sum.measures)
         })
         .await
     }
@@ -241,25 +251,32 @@ impl Reader<'_> {
             let (users, negated) = listed.map_or((None, false), |(users, negated)| (Some(users), negated));
             let pairs = chosen.zip(position).map(|(chosen, position)| self.pairs(chosen, position));
             let users = UserSelection { users, negated, apart: position.is_some(), chosen: pairs };
-            let mut seen = 0;
-            let limit = one_more(GROUPS_LIMIT);
-            summaries::each_sum_by_user(connection, self.tenant, &cut.segments, &groups, &users, limit, |sum| {
-                seen += 1;
-                if seen > GROUPS_LIMIT {
-                    return Err(Failure::TooMany);
-                }
-                let key = self.shapes.key(sum.group);
-                if selection.is_none() {
-                    let group = if told_apart(&key) { sum.group } else { FOLDED };
-                    of_users.entry((sum.output, group)).or_default().add(&sum.measures)?;
-                }
-                let key = match position {
-                    Some(_) if sum.user == OTHER_USERS => GroupKey::other(),
-                    Some(position) => key.with(position, Part::Number(sum.user)),
-                    None => key,
-                };
-                sink.add_sums(sum.output, key, sum.version, &sum.measures)
-            })
+            let mut seen = Seen::new(GROUPS_LIMIT);
+            let (corrections, limit) = (self.question.corrections(), seen.rows());
+            let segments = &cut.segments;
+            summaries::each_sum_by_user(
+                connection,
+                self.tenant,
+                segments,
+                &groups,
+                &users,
+                corrections,
+                limit,
+                |sum| {
+                    seen.count(sum.adjustment)?;
+                    let key = self.shapes.key(sum.group);
+                    if selection.is_none() {
+                        let group = if told_apart(&key) { sum.group } else { FOLDED };
+                        of_users.entry((sum.output, group, sum.adjustment)).or_default().add(&sum.measures)?;
+                    }
+                    let key = match position {
+                        Some(_) if sum.user == OTHER_USERS => GroupKey::other(),
+                        Some(position) => key.with(position, Part::Number(sum.user)),
+                        None => key,
+                    };
+                    sink.add_sums(sum.output, key, Entry::of_sum(sum.adjustment), sum.version, &sum.measures)
+                },
+            )
             .await?;
         }
         match selection {
@@ -282,12 +299,24 @@ impl Reader<'_> {
     ) -> Result<GroupSums, Failure> {
         let groups = self.shapes.groups(|key| chosen.is_none_or(|chosen| chosen.contains(key)));
         let everybody = UserSelection::default();
-        let limit = one_more(limit);
+        let mut seen = Seen::new(limit);
+        let (corrections, limit) = (self.question.corrections(), seen.rows());
+        let segments = &cut.segments;
         let mut sums = GroupSums::default();
-        summaries::each_sum_by_user(connection, self.tenant, &cut.segments, &groups, &everybody, limit, |sum| {
-            sums.insert((sum.output, sum.group), sum.measures);
-            Ok::<(), Failure>(())
-        })
+        summaries::each_sum_by_user(
+            connection,
+            self.tenant,
+            segments,
+            &groups,
+            &everybody,
+            corrections,
+            limit,
+            |sum| {
+                seen.count(sum.adjustment)?;
+                sums.insert((sum.output, sum.group, sum.adjustment), sum.measures);
+                Ok::<(), Failure>(())
+            },
+        )
         .await?;
         Ok(sums)
     }
@@ -311,16 +340,19 @@ impl Reader<'_> {
         mut of_users: GroupSums,
     ) -> Result<(), Failure> {
         let groups = self.shapes.groups(|key| chosen.is_none_or(|chosen| chosen.contains(key)));
-        let limit = sink.limit();
-        let mut seen = 0;
-        summaries::each_sum_by_shape(connection, self.tenant, &cut.segments, &groups, one_more(limit), |sum| {
-            seen += 1;
-            if seen > limit {
-                return Err(Failure::TooMany);
-            }
-            let of_users = of_users.remove(&(sum.output, sum.group)).unwrap_or_default();
-            match remainder(&sum.measures, &of_users)? {
-                Some(left) => sink.add_sums(sum.output, self.shapes.key(sum.group), sum.version, &left),
+        let mut seen = Seen::new(sink.limit());
+        let (corrections, limit) = (self.question.corrections(), seen.rows());
+        summaries::each_sum_by_shape(connection, self.tenant, &cut.segments, &groups, corrections, limit, |sum| {
+            seen.count(sum.adjustment)?;
+            let of_users = of_users.remove(&(sum.output, sum.group, sum.adjustment)).unwrap_or_default();
+            let entry = Entry::of_sum(sum.adjustment);
+            let left = match entry {
+                // Corrections of as many attempts as they took back may still have changed every other sum.
+                Entry::Added | Entry::Reversed => Some(difference(&sum.measures, &of_users)?),
+                Entry::Charged => remainder(&sum.measures, &of_users)?,
+            };
+            match left {
+                Some(left) => sink.add_sums(sum.output, self.shapes.key(sum.group), entry, sum.version, &left),
                 None => Ok(()),
             }
         })
@@ -353,7 +385,7 @@ impl Reader<'_> {
         };
         let outputs = Outputs::new(buckets);
         let mut seen = 0_i64;
-        summaries::each_event(connection, self.tenant, &selection, limit.saturating_add(1), |candidate| {
+        let mut visit = |candidate: &SummedEvent| {
             seen += 1;
             if seen > limit {
                 return Err(self.too_many_events().into());
@@ -378,8 +410,13 @@ impl Reader<'_> {
                 key = GroupKey::other();
             }
             sink.add_event(output, key, candidate, &self.sheets)
-        })
-        .await
+        };
+        let rows = limit.saturating_add(1);
+        summaries::each_event(connection, self.tenant, &selection, rows, &mut visit).await?;
+        if self.question.corrections() {
+            summaries::each_adjustment(connection, self.tenant, &selection, rows, &mut visit).await?;
+        }
+        Ok(())
     }
 
     /// Counts from the totals what would be read, and refuses what is too much before any of it is read.
@@ -455,6 +492,26 @@ fn hull(spans: &[Bounds]) -> Bounds {
     start.zip(end).map_or(Bounds::LIFETIME, |(start, end)| Bounds { start, end })
 }
 
-fn one_more(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+/// Counts sums of one statement, those of corrections apart: neither kind may be more than a limit.
+struct Seen {
+    charged: usize,
+    corrected: usize,
+    limit: usize,
+}
+
+impl Seen {
+    fn new(limit: usize) -> Self {
+        Self { charged: 0, corrected: 0, limit }
+    }
+
+    /// How many rows to ask for, so that passing the limit is seen.
+    fn rows(&self) -> i64 {
+        i64::try_from(self.limit.saturating_mul(2).saturating_add(2)).unwrap_or(i64::MAX)
+    }
+
+    fn count(&mut self, adjustment: bool) -> Result<(), Failure> {
+        let seen = if adjustment { &mut self.corrected } else { &mut self.charged };
+        *seen += 1;
+        if *seen > self.limit { Err(Failure::TooMany) } else { Ok(()) }
+    }
 }

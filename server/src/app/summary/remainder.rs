@@ -12,9 +12,14 @@ use tollgate_domain::measures::Measures;
 /// # Errors
 /// [`AmountError::TooLarge`] where a difference cannot be held.
 pub(super) fn remainder(whole: &Measures, part: &Measures) -> Result<Option<Measures>, AmountError> {
-    if whole.attempts == part.attempts {
-        return Ok(None);
-    }
+    if whole.attempts == part.attempts { Ok(None) } else { difference(whole, part).map(Some) }
+}
+
+/// `whole` less `part`, of which nothing is known but the sums.
+///
+/// # Errors
+/// [`AmountError::TooLarge`] where a difference cannot be held.
+pub(super) fn difference(whole: &Measures, part: &Measures) -> Result<Measures, AmountError> {
     let mut left = Measures {
         calls: whole.calls - part.calls,
         attempts: whole.attempts - part.attempts,
@@ -41,7 +46,7 @@ pub(super) fn remainder(whole: &Measures, part: &Measures) -> Result<Option<Meas
     for (left, (whole, part)) in left.class_usd.iter_mut().zip(costs) {
         *left = money_left(whole, part)?;
     }
-    Ok(Some(left))
+    Ok(left)
 }
 
 fn money_left(whole: Option<Usd>, part: Option<Usd>) -> Result<Option<Usd>, AmountError> {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
+use tollgate_domain::amount::{AmountError, Usd};
 use tollgate_domain::calendar::Granularity;
 use tollgate_domain::measures::Measures;
 use tollgate_domain::summary::{CostBasis, GroupValue, Latency, OrderBy, Summary, SummaryRequest, SummaryRow};
@@ -35,6 +36,7 @@ pub(super) async fn summary(
         partial_bucket: question.buckets.last().is_some_and(|bucket| bucket.clipped.end > as_of),
         groups: Vec::new(),
         measures: Measures::default(),
+        current_usd: request.current.then_some(Usd::ZERO),
         latency: None,
     };
     let mut all_durations = Vec::new();
@@ -43,6 +45,8 @@ pub(super) async fn summary(
     let mut rows = Vec::with_capacity(answer.cells.len());
     for ((output, _, mut cell), groups) in answer.cells.into_iter().zip(groups) {
         total.measures.add(&cell.measures).map_err(Failure::from)?;
+        let current_usd = request.current.then_some(cell.current_usd);
+        total.current_usd = added(total.current_usd, current_usd).map_err(Failure::from)?;
         let latency = Latency::of(&mut cell.durations);
         all_durations.append(&mut cell.durations);
         let bucket = usize::try_from(output).ok().and_then(|position| question.buckets.get(position));
@@ -51,6 +55,7 @@ pub(super) async fn summary(
             partial_bucket: bucket.is_some_and(|bucket| bucket.partial || bucket.clipped.end > as_of),
             groups,
             measures: cell.measures,
+            current_usd,
             latency,
         };
         apply_cost_basis(&mut row.measures, request.cost_basis);
@@ -130,7 +135,11 @@ async fn group_values<'a>(
     keys.map(|key| key.0.iter().take(dimensions).map(value).collect()).collect()
 }
 
-/// Amendments and repricings are charged by rows of their own, so what is current is what is charged.
+fn added(sum: Option<Usd>, more: Option<Usd>) -> Result<Option<Usd>, AmountError> {
+    sum.zip(more).map(|(sum, more)| sum.plus(more)).transpose()
+}
+
+/// The sums are by the basis already, but for what providers reported.
 fn apply_cost_basis(measures: &mut Measures, basis: CostBasis) {
     match basis {
         CostBasis::Charged | CostBasis::Current => {}

@@ -14,6 +14,7 @@ use super::values::{
     decimal, duration, known, required_timestamp, text, timestamp, to_duration, to_timestamp, uuid_v7,
 };
 use crate::app::AppError;
+use crate::store::adjustments::Standing;
 use crate::store::usage::StoredEvent;
 
 const ID_BYTES_LIMIT: usize = 256;
@@ -284,20 +285,37 @@ pub fn to_event(event: &UsageEvent) -> v1::UsageEvent {
     }
 }
 
-/// A stored event for the wire: the client's words and the server's findings.
-pub fn to_record(stored: &StoredEvent) -> v1::UsageRecord {
-    let StoredEvent { event_id: _, event, charge, charge_time, record_time, notices: _, fingerprint: _ } = stored;
+/// An event for the wire as it stands after corrections: the client's words and the server's findings.
+pub fn to_record(standing: &Standing) -> v1::UsageRecord {
+    let current = standing.current();
+    v1::UsageRecord {
+        event: Some(to_event(&current.event)),
+        charge_time: Some(to_timestamp(current.charge_time)),
+        ..to_first_record(standing)
+    }
+}
+
+/// An event for the wire as it was first recorded, with what it costs now.
+pub fn to_first_record(standing: &Standing) -> v1::UsageRecord {
+    let Standing { first, corrected: _, row: _, revision, cancelled } = standing;
+    let StoredEvent { event_id: _, event, charge, charge_time, record_time, notices: _, fingerprint: _ } = first;
+    let current = to_charge(&standing.current().charge);
     v1::UsageRecord {
         event: Some(to_event(event)),
         cost: Some(to_charge(charge)),
-        // What was charged, until repricing says otherwise.
-        current_cost: Some(to_charge(charge)),
-        revision: 1,
+        current_cost: Some(if *cancelled { nothing(current) } else { current }),
+        revision: *revision,
         api_key_id: String::new(),
         charge_time: Some(to_timestamp(*charge_time)),
         record_time: Some(to_timestamp(*record_time)),
         extracted: None,
+        cancelled: *cancelled,
     }
+}
+
+/// What is left of a cost that was given back.
+fn nothing(cost: v1::Cost) -> v1::Cost {
+    v1::Cost { usd: "0".to_owned(), lines: Vec::new(), saved_usd: String::new(), ..cost }
 }
 
 /// Broken field rules as the items of a batch show them: with paths from their event on.

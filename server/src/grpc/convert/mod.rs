@@ -1,12 +1,14 @@
 //! The only place where wire messages and domain values meet. Every conversion destructures its message, so that a new
 //! field fails to compile until it is dealt with.
 
+pub mod amend;
 pub mod budget;
 pub mod check;
 pub mod cost;
 pub mod dimensions;
 pub mod event;
 pub mod price;
+pub mod reprice;
 pub mod reservation;
 pub mod summary;
 pub mod tokens;

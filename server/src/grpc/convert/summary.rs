@@ -17,7 +17,7 @@ use super::values::{known, page_size, required_timestamp, to_duration, to_timest
 use crate::app::AppError;
 use crate::app::summary::SummaryPage;
 
-const MEASURES: [&str; 9] = [
+const MEASURES: [&str; 10] = [
     "totals",
     "cost_by_class",
     "saved_usd",
@@ -27,6 +27,7 @@ const MEASURES: [&str; 9] = [
     "latency_p99",
     "response_cache_hit_share",
     "prompt_cache_read_share",
+    "current_usd",
 ];
 
 /// Which measures were asked for. Latency is read from single events, so it is left out unless it is named.
@@ -121,6 +122,7 @@ pub fn request(message: v1::GetSummaryRequest) -> Result<(SummaryRequest, Mask, 
         filter,
         models,
         latency: mask.wants_latency(),
+        current: mask.has("current_usd"),
         order_by,
         top: (top > 0).then_some(top),
         page_size,
@@ -140,7 +142,7 @@ pub fn to_response(page: SummaryPage, mask: &Mask) -> Result<v1::GetSummaryRespo
     let rows = rows
         .iter()
         .map(|row| {
-            let SummaryRow { bucket_start, partial_bucket, groups, measures: _, latency: _ } = row;
+            let SummaryRow { bucket_start, partial_bucket, groups, measures: _, current_usd: _, latency: _ } = row;
             Ok(v1::get_summary_response::Row {
                 bucket_start: bucket_start.map(to_timestamp),
                 partial_bucket: *partial_bucket,
@@ -177,6 +179,7 @@ fn to_measures(row: &SummaryRow, mask: &Mask) -> Result<v1::Measures, AppError> 
         latency_p99: latency("latency_p99", |latency| latency.p99),
         response_cache_hit_share: response_cache_hit_share(measures).filter(|_| mask.has("response_cache_hit_share")),
         prompt_cache_read_share: prompt_cache_read_share(measures).filter(|_| mask.has("prompt_cache_read_share")),
+        current_usd: row.current_usd.map(|usd| usd.to_string()).unwrap_or_default(),
     })
 }
 

@@ -33,6 +33,16 @@ INSERT INTO usage_event (
     (1, '00000000-0000-0000-0000-0000000000e5', '2025-12-31 23:59Z', '2025-12-31 23:59Z', '2026-01-05 10:05Z', 1, 21, NULL,
      NULL, gen_random_uuid(), 1, 1, 1, 1, 2, 1, 1, 0, false, false, 1, 1, NULL, 0.125, NULL, NULL, NULL, NULL);
 
+-- The descendant's attempt was cancelled; the one before the budgets began cost twice as much.
+INSERT INTO usage_adjustment
+SELECT event.*, 2, -1, 1, gen_random_uuid(), 'cancelled', '2026-01-07Z'
+FROM usage_event AS event WHERE event.event_id = '00000000-0000-0000-0000-0000000000e2';
+INSERT INTO usage_adjustment
+SELECT event.*, 2, sign.sign, 4, gen_random_uuid(), 'repriced', '2026-01-07Z'
+FROM usage_event AS event, (VALUES (-1), (1)) AS sign (sign)
+WHERE event.event_id = '00000000-0000-0000-0000-0000000000e5';
+UPDATE usage_adjustment SET usd = 0.25 WHERE usd = 0.125 AND sign = 1;
+
 INSERT INTO session_usage (
     tenant_id, session_id, descendants, shape_id, calls, attempts, errors, unpriced, estimated, response_cache_hits,
     input_tokens, output_tokens, cache_read_tokens, usd, memo_usd, saved_usd, reported_usd, reported_own_usd,
@@ -111,3 +121,36 @@ SELECT
         'budget', 1, 'scope', scope, 'window_start', '2026-01-05T00:00:00Z', 'held', '0', 'charged', '0.5', 'presumed', '0'
     ))
 FROM counter_to_add WHERE budget_number = 1;
+
+INSERT INTO session_usage (
+    tenant_id, session_id, descendants, shape_id, adjustment, calls, attempts, errors, unpriced, estimated,
+    response_cache_hits, input_tokens, output_tokens, usd, memo_usd, first_time, last_time
+) VALUES
+    (1, 12, false, 1, true, 0, -1, -1, -1, 0, 0, 0, 0, 0, 0, '2026-01-05 10:20Z', '2026-01-05 10:20Z'),
+    (1, 11, true, 1, true, 0, -1, -1, -1, 0, 0, 0, 0, 0, 0, '2026-01-05 10:20Z', '2026-01-05 10:20Z');
+
+INSERT INTO usage_rollup (
+    tenant_id, grain, bucket, shape_id, adjustment, calls, attempts, errors, unpriced, estimated, response_cache_hits,
+    input_tokens, output_tokens, usd, memo_usd, text_in_usd, first_time, last_time
+) VALUES
+    (1, 1, '2025-12-31 23:45Z', 1, true, 0, 0, 0, 0, 0, 0, 0, 0, 0.125, 0, 0.125,
+     '2025-12-31 23:59Z', '2025-12-31 23:59Z'),
+    (1, 2, '2025-12-31 00:00Z', 1, true, 0, 0, 0, 0, 0, 0, 0, 0, 0.125, 0, 0.125,
+     '2025-12-31 23:59Z', '2025-12-31 23:59Z'),
+    (1, 1, '2026-01-05 10:15Z', 1, true, 0, -1, -1, -1, 0, 0, 0, 0, 0, 0, NULL,
+     '2026-01-05 10:20Z', '2026-01-05 10:20Z'),
+    (1, 2, '2026-01-05 00:00Z', 1, true, 0, -1, -1, -1, 0, 0, 0, 0, 0, 0, NULL,
+     '2026-01-05 10:20Z', '2026-01-05 10:20Z');
+
+INSERT INTO user_rollup (
+    tenant_id, grain, bucket, user_id, shape_id, adjustment, calls, attempts, errors, unpriced, estimated,
+    response_cache_hits, input_tokens, output_tokens, usd, memo_usd, text_in_usd, first_time, last_time
+) VALUES
+    (1, 1, '2025-12-31 23:45Z', 21, 1, true, 0, 0, 0, 0, 0, 0, 0, 0, 0.125, 0, 0.125,
+     '2025-12-31 23:59Z', '2025-12-31 23:59Z'),
+    (1, 2, '2025-12-31 00:00Z', 21, 1, true, 0, 0, 0, 0, 0, 0, 0, 0, 0.125, 0, 0.125,
+     '2025-12-31 23:59Z', '2025-12-31 23:59Z'),
+    (1, 1, '2026-01-05 10:15Z', 21, 1, true, 0, -1, -1, -1, 0, 0, 0, 0, 0, 0, NULL,
+     '2026-01-05 10:20Z', '2026-01-05 10:20Z'),
+    (1, 2, '2026-01-05 00:00Z', 21, 1, true, 0, -1, -1, -1, 0, 0, 0, 0, 0, 0, NULL,
+     '2026-01-05 10:20Z', '2026-01-05 10:20Z');

@@ -171,53 +171,53 @@ async fn agreeing() -> Database {
 /// What is broken, which check must name it, a part of the row's name, and how it is mended.
 const BREAKS: &[(&str, &[&str], &str, &str)] = &[
     (
-        "UPDATE session_usage SET input_tokens = 108 WHERE session_id = 11 AND NOT descendants",
+        "UPDATE session_usage SET input_tokens = 108 WHERE session_id = 11 AND NOT descendants AND NOT adjustment",
         &["session_totals"],
         "session root, shape 1",
-        "UPDATE session_usage SET input_tokens = 107 WHERE session_id = 11 AND NOT descendants",
+        "UPDATE session_usage SET input_tokens = 107 WHERE session_id = 11 AND NOT descendants AND NOT adjustment",
     ),
     (
-        "UPDATE session_usage SET errors = 0 WHERE descendants",
+        "UPDATE session_usage SET errors = 0 WHERE descendants AND NOT adjustment",
         &["root_totals"],
         "root session root, shape 1",
-        "UPDATE session_usage SET errors = 1 WHERE descendants",
+        "UPDATE session_usage SET errors = 1 WHERE descendants AND NOT adjustment",
     ),
     (
-        "UPDATE session_usage SET session_id = 12 WHERE descendants",
+        "UPDATE session_usage SET session_id = 12 WHERE descendants AND NOT adjustment",
         &["root_totals"],
         "root session root, shape 1",
-        "UPDATE session_usage SET session_id = 11 WHERE descendants",
+        "UPDATE session_usage SET session_id = 11 WHERE descendants AND NOT adjustment",
     ),
     (
-        "UPDATE usage_rollup SET first_time = '2026-01-05 10:02Z' WHERE grain = 1 AND bucket = '2026-01-05 10:00Z'",
+        "UPDATE usage_rollup SET first_time = '2026-01-05 10:02Z' WHERE grain = 1 AND bucket = '2026-01-05 10:00Z' AND NOT adjustment",
         &["usage_rollup_quarters"],
         "bucket 2026-01-05T10:00:00+00:00, shape 1",
-        "UPDATE usage_rollup SET first_time = '2026-01-05 10:03Z' WHERE grain = 1 AND bucket = '2026-01-05 10:00Z'",
+        "UPDATE usage_rollup SET first_time = '2026-01-05 10:03Z' WHERE grain = 1 AND bucket = '2026-01-05 10:00Z' AND NOT adjustment",
     ),
     (
         "UPDATE usage_rollup SET usd = 0.500000000001, text_in_usd = 0.300000000001
-         WHERE grain = 2 AND bucket = '2026-01-05 00:00Z'",
+         WHERE grain = 2 AND bucket = '2026-01-05 00:00Z' AND NOT adjustment",
         &["usage_rollup_days"],
         "bucket 2026-01-05T00:00:00+00:00, shape 1",
-        "UPDATE usage_rollup SET usd = 0.5, text_in_usd = 0.3 WHERE grain = 2 AND bucket = '2026-01-05 00:00Z'",
+        "UPDATE usage_rollup SET usd = 0.5, text_in_usd = 0.3 WHERE grain = 2 AND bucket = '2026-01-05 00:00Z' AND NOT adjustment",
     ),
     (
-        "UPDATE user_rollup SET cache_read_tokens = 0 WHERE grain = 1 AND bucket = '2026-01-05 10:15Z'",
+        "UPDATE user_rollup SET cache_read_tokens = 0 WHERE grain = 1 AND bucket = '2026-01-05 10:15Z' AND NOT adjustment",
         &["user_rollup_quarters"],
         "user ada, bucket 2026-01-05T10:15:00+00:00, shape 1",
-        "UPDATE user_rollup SET cache_read_tokens = NULL WHERE grain = 1 AND bucket = '2026-01-05 10:15Z'",
+        "UPDATE user_rollup SET cache_read_tokens = NULL WHERE grain = 1 AND bucket = '2026-01-05 10:15Z' AND NOT adjustment",
     ),
     (
-        "UPDATE user_rollup SET bucket = '2026-01-04Z' WHERE grain = 2 AND bucket = '2026-01-05 00:00Z'",
+        "UPDATE user_rollup SET bucket = '2026-01-04Z' WHERE grain = 2 AND bucket = '2026-01-05 00:00Z' AND NOT adjustment",
         &["user_rollup_days"],
         "user ada, bucket 2026-01-04T00:00:00+00:00, shape 1",
-        "UPDATE user_rollup SET bucket = '2026-01-05Z' WHERE grain = 2 AND bucket = '2026-01-04 00:00Z'",
+        "UPDATE user_rollup SET bucket = '2026-01-05Z' WHERE grain = 2 AND bucket = '2026-01-04 00:00Z' AND NOT adjustment",
     ),
     (
-        "UPDATE user_rollup SET text_out_usd = 1 WHERE grain = 2 AND bucket = '2026-01-05 00:00Z'",
+        "UPDATE user_rollup SET text_out_usd = 1 WHERE grain = 2 AND bucket = '2026-01-05 00:00Z' AND NOT adjustment",
         &["class_costs"],
         "user_rollup, grain 2, bucket 2026-01-05T00:00:00+00:00, number 21, shape 1",
-        "UPDATE user_rollup SET text_out_usd = NULL WHERE grain = 2 AND bucket = '2026-01-05 00:00Z'",
+        "UPDATE user_rollup SET text_out_usd = NULL WHERE grain = 2 AND bucket = '2026-01-05 00:00Z' AND NOT adjustment",
     ),
     (
         "UPDATE budget_window SET spent = 0.4 WHERE budget_number = 1",
@@ -303,6 +303,36 @@ const BREAKS: &[(&str, &[&str], &str, &str)] = &[
         "session root, shape 1",
         "UPDATE usage_event SET usd = 0.5 WHERE usd = 0.6",
     ),
+    (
+        "UPDATE usage_adjustment SET usd = 0.3 WHERE usd = 0.25",
+        &["usage_rollup_quarters", "usage_rollup_days", "user_rollup_quarters", "user_rollup_days"],
+        "bucket 2025-12-31T23:45:00+00:00, shape 1, corrections",
+        "UPDATE usage_adjustment SET usd = 0.25 WHERE usd = 0.3",
+    ),
+    (
+        "UPDATE session_usage SET unpriced = 0 WHERE session_id = 12 AND adjustment",
+        &["session_totals"],
+        "session leaf, shape 1, corrections",
+        "UPDATE session_usage SET unpriced = -1 WHERE session_id = 12 AND adjustment",
+    ),
+    (
+        "UPDATE user_rollup SET usd = 0.25 WHERE usd = 0.125 AND grain = 2 AND adjustment",
+        &["user_rollup_days", "class_costs"],
+        "user ada, bucket 2025-12-31T00:00:00+00:00, shape 1, corrections",
+        "UPDATE user_rollup SET usd = 0.125 WHERE usd = 0.25 AND grain = 2 AND adjustment",
+    ),
+    (
+        "UPDATE usage_adjustment SET call_id = 'another' WHERE usd = 0.125",
+        &["adjustment_chains"],
+        "event 00000000-0000-0000-0000-0000000000e5, revision 2",
+        "UPDATE usage_adjustment SET call_id = NULL WHERE usd = 0.125",
+    ),
+    (
+        "UPDATE usage_adjustment SET revision = 3 WHERE attempt = 2",
+        &["adjustment_chains"],
+        "event 00000000-0000-0000-0000-0000000000e2, revision 3",
+        "UPDATE usage_adjustment SET revision = 2 WHERE attempt = 2",
+    ),
 ];
 
 #[tokio::test]
@@ -335,7 +365,7 @@ async fn figures_are_exact_on_both_sides() {
         *spend,
         json!({
             "name": "budget_spend",
-            "rule": "events in scope, by charge time = spent of every counter",
+            "rule": "events in scope as corrected, by charge time = spent of every counter",
             "rows": 3,
             "drifting": 1,
             "figures": [

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rust_decimal::Decimal;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tollgate_domain::amount::Amount;
 use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
 use tollgate_domain::event::{Accounting, CallOutcome, EventKey, Origin, UsageEvent};
@@ -19,7 +19,9 @@ use tollgate_domain::price::{LineKind, PriceSheet, Rate, UnitCount, UnitPrice, p
 use tollgate_domain::tokens::{TokenClass, TokenPart, TokenUsage, UsageQuality};
 use uuid::Uuid;
 
-use crate::store::dictionary::{Dictionary, Wanted, sheet_digest};
+use crate::store::adjustments::{self, AdjustmentKind, Leg, Sign};
+use crate::store::dictionary::{Dictionary, Numbers, Wanted, sheet_digest};
+use crate::store::event_row::EventRow;
 use crate::store::ledger::{self, GRAIN_DAY, GRAIN_QUARTER, RollupKey, SessionKey};
 use crate::store::shape::Shape;
 use crate::store::usage::{NewEvent, encode};
@@ -195,8 +197,13 @@ pub(crate) fn events(seed: u64, count: usize) -> Vec<Known> {
     (0..count).map(|_| event(&mut random)).collect()
 }
 
-/// Records them in one transaction.
-pub(crate) async fn record(pool: &PgPool, dictionary: &Dictionary, tenant: TenantId, events: &[Known]) {
+/// The numbers of everything that these events name.
+async fn resolved(
+    connection: &mut PgConnection,
+    dictionary: &Dictionary,
+    tenant: TenantId,
+    events: impl Iterator<Item = &Known>,
+) -> Numbers {
     let mut wanted = Wanted::default();
     for known in events {
         for (dimension, value) in &known.event.dimensions.values {
@@ -212,50 +219,108 @@ pub(crate) async fn record(pool: &PgPool, dictionary: &Dictionary, tenant: Tenan
             wanted.sheets.insert(sheet_digest(sheet).unwrap(), sheet.clone());
         }
     }
-    let mut transaction = pool.begin().await.unwrap();
-    let numbers = dictionary.resolve(&mut transaction, tenant, &wanted).await.unwrap();
-    let mut rows = Vec::new();
-    let mut usage: BTreeMap<RollupKey, Measures> = BTreeMap::new();
-    let mut users: BTreeMap<RollupKey, Measures> = BTreeMap::new();
-    let mut sessions: BTreeMap<SessionKey, Measures> = BTreeMap::new();
-    for known in events {
-        let Known { event, sheet, charge, charge_time } = known;
+    dictionary.resolve(connection, tenant, &wanted).await.unwrap()
+}
+
+fn row(known: &Known, numbers: &Numbers) -> EventRow {
+    let Known { event, sheet, charge, charge_time } = known;
+    let EventKey::Id(event_id) = event.key else { panic!("an id") };
+    let new = NewEvent {
+        event_id,
+        event,
+        shape_id: numbers.shape(known.shape().digest()).unwrap(),
+        price_sheet_id: sheet.as_ref().map(|sheet| numbers.sheet(sheet_digest(sheet).unwrap()).unwrap()),
+        charge,
+        charge_time: *charge_time,
+        record_time: event.start_time,
+        notices: Notices::default(),
+        fingerprint: event.fingerprint(),
+    };
+    encode(&new, numbers).unwrap()
+}
+
+/// What is added to totals and rollups.
+#[derive(Default)]
+struct Deltas {
+    usage: BTreeMap<RollupKey, Measures>,
+    users: BTreeMap<RollupKey, Measures>,
+    sessions: BTreeMap<SessionKey, Measures>,
+}
+
+impl Deltas {
+    fn add(&mut self, known: &Known, numbers: &Numbers, measures: &Measures, adjustment: bool) {
+        let event = &known.event;
         let shape = numbers.shape(known.shape().digest()).unwrap();
-        let EventKey::Id(event_id) = event.key else { panic!("an id") };
-        let new = NewEvent {
-            event_id,
-            event,
-            shape_id: shape,
-            price_sheet_id: sheet.as_ref().map(|sheet| numbers.sheet(sheet_digest(sheet).unwrap()).unwrap()),
-            charge,
-            charge_time: *charge_time,
-            record_time: event.start_time,
-            notices: Notices::default(),
-            fingerprint: event.fingerprint(),
-        };
-        rows.push(encode(&new, &numbers).unwrap());
-        let measures = known.measures();
         let symbol = |dimension| event.dimensions.get(dimension).map(|value| numbers.symbol(dimension, value).unwrap());
         for (grain, length) in [(GRAIN_QUARTER, 900), (GRAIN_DAY, 86_400)] {
             let second = event.start_time.as_second();
             let bucket = Timestamp::from_second(second - second.rem_euclid(length)).unwrap();
-            let key = RollupKey { grain, bucket, user: 0, shape };
-            usage.entry(key).or_default().add(&measures).unwrap();
+            let key = RollupKey { grain, bucket, user: 0, shape, adjustment };
+            self.usage.entry(key).or_default().add(measures).unwrap();
             if let Some(user) = symbol(Dimension::UserId) {
-                users.entry(RollupKey { user, ..key }).or_default().add(&measures).unwrap();
+                self.users.entry(RollupKey { user, ..key }).or_default().add(measures).unwrap();
             }
         }
-        let Some(session) = symbol(Dimension::SessionId) else { continue };
-        sessions.entry(SessionKey { session, descendants: false, shape }).or_default().add(&measures).unwrap();
+        let Some(session) = symbol(Dimension::SessionId) else { return };
+        let key = SessionKey { session, descendants: false, shape, adjustment };
+        self.sessions.entry(key).or_default().add(measures).unwrap();
         let root = numbers.symbol(Dimension::SessionId, event.dimensions.root_session().unwrap()).unwrap();
         if root != session {
-            let key = SessionKey { session: root, descendants: true, shape };
-            sessions.entry(key).or_default().add(&measures).unwrap();
+            let key = SessionKey { session: root, descendants: true, ..key };
+            self.sessions.entry(key).or_default().add(measures).unwrap();
         }
     }
+
+    async fn write(&self, connection: &mut PgConnection, tenant: TenantId) {
+        ledger::add_usage_rollup(connection, tenant, self.usage.iter()).await.unwrap();
+        ledger::add_user_rollup(connection, tenant, self.users.iter()).await.unwrap();
+        ledger::add_session_usage(connection, tenant, self.sessions.iter()).await.unwrap();
+    }
+}
+
+/// Records them in one transaction.
+pub(crate) async fn record(pool: &PgPool, dictionary: &Dictionary, tenant: TenantId, events: &[Known]) {
+    let mut transaction = pool.begin().await.unwrap();
+    let numbers = resolved(&mut transaction, dictionary, tenant, events.iter()).await;
+    let rows: Vec<EventRow> = events.iter().map(|known| row(known, &numbers)).collect();
+    let mut deltas = Deltas::default();
+    for known in events {
+        deltas.add(known, &numbers, &known.measures(), false);
+    }
     ledger::insert_events(&mut transaction, tenant, &rows).await.unwrap();
-    ledger::add_usage_rollup(&mut transaction, tenant, usage.iter()).await.unwrap();
-    ledger::add_user_rollup(&mut transaction, tenant, users.iter()).await.unwrap();
-    ledger::add_session_usage(&mut transaction, tenant, sessions.iter()).await.unwrap();
+    deltas.write(&mut transaction, tenant).await;
+    transaction.commit().await.unwrap();
+}
+
+/// Corrects them in one transaction: each from what it was to what it should be; `None` = cancelled.
+pub(crate) async fn correct(
+    pool: &PgPool,
+    dictionary: &Dictionary,
+    tenant: TenantId,
+    corrections: &[(Known, Option<Known>)],
+) {
+    let mut transaction = pool.begin().await.unwrap();
+    let named = corrections.iter().flat_map(|(old, new)| std::iter::once(old).chain(new));
+    let numbers = resolved(&mut transaction, dictionary, tenant, named).await;
+    let mut deltas = Deltas::default();
+    let mut legs = Vec::new();
+    let leg = |known: &Known, sign| Leg {
+        row: row(known, &numbers),
+        revision: 2,
+        sign,
+        kind: AdjustmentKind::Replaced,
+        request_id: Uuid::nil(),
+        reason: "random".to_owned(),
+    };
+    for (old, new) in corrections {
+        deltas.add(old, &numbers, &old.measures().negated().unwrap(), true);
+        legs.push(leg(old, Sign::Reversed));
+        if let Some(new) = new {
+            deltas.add(new, &numbers, &new.measures(), true);
+            legs.push(leg(new, Sign::Added));
+        }
+    }
+    adjustments::insert(&mut transaction, tenant, &legs, Timestamp::UNIX_EPOCH).await.unwrap();
+    deltas.write(&mut transaction, tenant).await;
     transaction.commit().await.unwrap();
 }

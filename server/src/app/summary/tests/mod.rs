@@ -1,5 +1,6 @@
 //! Summaries and totals against a database, compared with what the events alone say.
 
+mod corrections;
 mod database;
 mod ledger;
 mod oracle;

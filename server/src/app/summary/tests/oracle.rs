@@ -70,6 +70,7 @@ pub(crate) fn expected(events: &[Known], request: &SummaryRequest) -> (Vec<Summa
         groups,
         latency: sum.latency(request.latency),
         measures: sum.measures,
+        current_usd: None,
     });
     let total_row = SummaryRow {
         bucket_start: None,
@@ -77,6 +78,7 @@ pub(crate) fn expected(events: &[Known], request: &SummaryRequest) -> (Vec<Summa
         groups: Vec::new(),
         latency: total.latency(request.latency),
         measures: total.measures,
+        current_usd: None,
     };
     (rows.collect(), total_row)
 }

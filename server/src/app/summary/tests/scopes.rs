@@ -5,15 +5,15 @@ use tollgate_domain::window::{Window, WindowKind};
 use super::*;
 use crate::app::totals::{Scope, ScopeQuery, ScopeReading, read_scopes};
 
-fn query(scope: Scope, window: Option<Window>, breakdown: Option<DimensionKey>) -> ScopeQuery {
+pub(super) fn query(scope: Scope, window: Option<Window>, breakdown: Option<DimensionKey>) -> ScopeQuery {
     ScopeQuery { scope, window, breakdown, breakdown_limit: 2 }
 }
 
-fn month() -> Window {
+pub(super) fn month() -> Window {
     Window::new(WindowKind::Month, 1, Some("Asia/Kathmandu".to_owned()), None, "window").unwrap()
 }
 
-fn scopes() -> Vec<(Scope, Option<DimensionKey>)> {
+pub(super) fn scopes() -> Vec<(Scope, Option<DimensionKey>)> {
     vec![
         (Scope::Session("session-1".to_owned()), Some(key(Dimension::SessionId))),
         (Scope::RootSession("session-1".to_owned()), Some(key(Dimension::RootSessionId))),
@@ -24,7 +24,7 @@ fn scopes() -> Vec<(Scope, Option<DimensionKey>)> {
     ]
 }
 
-fn request(scope: &Scope, key: Option<DimensionKey>, range: Bounds) -> SummaryRequest {
+pub(super) fn request(scope: &Scope, key: Option<DimensionKey>, range: Bounds) -> SummaryRequest {
     let value = match scope {
         Scope::Session(value)
         | Scope::RootSession(value)

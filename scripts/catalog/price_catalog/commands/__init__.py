@@ -1,0 +1,1 @@
+"""The commands of scripts/catalog, one file each."""

@@ -1,0 +1,80 @@
+//! What a batch adds to session totals and rollups: summed up in memory first, written with sorted keys.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+use tollgate_domain::measures::Measures;
+
+use super::batch::BatchError;
+use crate::store::event_row::EventRow;
+use crate::store::ledger::{self, GRAIN_DAY, GRAIN_QUARTER, RollupKey, SessionKey};
+use crate::tenant::TenantId;
+
+/// Where an event counts, by number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Its session.
+    pub(super) session: Option<i64>,
+    /// The root session, where it is not the session itself.
+    pub(super) root_apart: Option<i64>,
+    /// Its user.
+    pub(super) user: Option<i64>,
+    /// Its shape.
+    pub(super) shape: i64,
+    /// When it started.
+    pub(super) start_time: Timestamp,
+}
+
+impl Place {
+    /// Where the event of a row counts.
+    pub(super) fn of(row: &EventRow, start_time: Timestamp) -> Self {
+        let root_apart = row.root_session_id.filter(|root| Some(*root) != row.session_id);
+        Self { session: row.session_id, root_apart, user: row.user_id, shape: row.shape_id, start_time }
+    }
+}
+
+/// Deltas by row.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    sessions: BTreeMap<SessionKey, Measures>,
+    shapes: BTreeMap<RollupKey, Measures>,
+    users: BTreeMap<RollupKey, Measures>,
+}
+
+impl Totals {
+    /// Adds one event, or, as an `adjustment`, one signed leg of a correction.
+    pub(super) fn add(&mut self, place: &Place, measures: &Measures, adjustment: bool) -> Result<(), BatchError> {
+        let shape = place.shape;
+        for (session, descendants) in [(place.session, false), (place.root_apart, true)] {
+            if let Some(session) = session {
+                let key = SessionKey { session, descendants, shape, adjustment };
+                self.sessions.entry(key).or_default().add(measures)?;
+            }
+        }
+        for (grain, bucket) in buckets(place.start_time) {
+            let key = RollupKey { grain, bucket, user: 0, shape, adjustment };
+            self.shapes.entry(key).or_default().add(measures)?;
+            if let Some(user) = place.user {
+                self.users.entry(RollupKey { user, ..key }).or_default().add(measures)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was added.
+    pub(super) async fn write(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
+        ledger::add_session_usage(connection, tenant, self.sessions.iter()).await?;
+        ledger::add_usage_rollup(connection, tenant, self.shapes.iter()).await?;
+        ledger::add_user_rollup(connection, tenant, self.users.iter()).await?;
+        Ok(())
+    }
+}
+
+/// The two rollup buckets of an instant.
+fn buckets(at: Timestamp) -> [(i16, Timestamp); 2] {
+    let floor = |seconds: i64| {
+        Timestamp::from_second(at.as_microsecond().div_euclid(seconds * 1_000_000) * seconds).unwrap_or(at)
+    };
+    [(GRAIN_QUARTER, floor(900)), (GRAIN_DAY, floor(86_400))]
+}
