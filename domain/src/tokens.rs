@@ -7,6 +7,15 @@ use crate::violation::{Violation, Violations};
 /// Most tokens that one count may carry.
 pub const TOKENS_LIMIT: u64 = 1_000_000_000;
 
+/// Longest text whose tokens are estimated, in characters.
+pub const CHARACTERS_LIMIT: u64 = 3 * TOKENS_LIMIT;
+
+/// An estimate of the tokens of a text of so many characters: one for every three, rounded up, which is on the safe side
+/// for English.
+pub const fn tokens_of_characters(characters: u64) -> u64 {
+    characters.div_ceil(3)
+}
+
 /// Most parts that one usage may carry.
 pub const PARTS_LIMIT: usize = 32;
 

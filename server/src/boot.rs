@@ -9,7 +9,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_domain::price::{Catalog, CatalogError};
 use tollgate_proto::FILE_DESCRIPTOR_SET;
 use tollgate_proto::v1::admin_service_server::AdminServiceServer;
 use tollgate_proto::v1::alert_service_server::AlertServiceServer;
@@ -28,6 +27,7 @@ use crate::grpc::{AdminApi, AlertApi, BudgetApi, PriceApi, UsageApi};
 use crate::ledger::Ledger;
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, Metrics};
+use crate::prices::{CatalogFile, CatalogFileError, Prices, catalog_of};
 use crate::store::StoreError;
 use crate::store::connect::{self, ConnectError};
 use crate::store::dictionary::Dictionary;
@@ -43,9 +43,9 @@ pub enum BootError {
     /// The private Postgres does not start.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    /// The price catalog is broken.
-    #[error("the built-in price catalog cannot be used: {0}")]
-    Catalog(#[from] CatalogError),
+    /// The price catalog cannot be used.
+    #[error(transparent)]
+    Catalog(#[from] CatalogFileError),
     /// A URL is broken.
     #[error("a database URL cannot be used")]
     Url(#[source] sqlx::Error),
@@ -195,9 +195,14 @@ pub async fn start(
 ) -> Result<Running, BootError> {
     let address =
         listener.local_addr().map_err(|source| BootError::Listen { address: config.server.listen, source })?;
+    let mut catalog_file = config.prices.catalog_file.as_ref().map(CatalogFile::new);
+    let catalog = match &mut catalog_file {
+        Some(file) => file.read()?,
+        None => catalog_of(None)?,
+    };
     database.prepare(config).await?;
-    let catalog = Catalog::builtin()?;
     let pool = database.pool(&config.database);
+    let prices = Prices::new(pool.clone(), catalog, config.prices.free());
     let dictionary = Dictionary::default();
     let draining = CancellationToken::new();
     let source = DatabaseSource::new(pool.clone(), dictionary.clone());
@@ -207,13 +212,23 @@ pub async fn start(
     let unlimited = database.pooled.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let ledger_pool = connect::pool(unlimited, writers, config.database.acquire_timeout);
     let metrics = Metrics::new()?;
-    let ledger =
-        Ledger::start(ledger_pool.clone(), dictionary.clone(), hub.clone(), metrics.clone(), config.ledger.settings());
-    let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, catalog);
+    let ledger = Ledger::start(
+        ledger_pool.clone(),
+        dictionary.clone(),
+        hub.clone(),
+        prices.clone(),
+        metrics.clone(),
+        config.ledger.settings(),
+    );
+    let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone());
 
     let background = TaskTracker::new();
     let stop_background = CancellationToken::new();
     tasks::start(&background, &pool, &ledger, config.ledger.retention, &stop_background);
+    if let Some(file) = catalog_file {
+        background.spawn(file.watch(prices.clone(), config.prices.catalog_interval, stop_background.clone()));
+    }
+    background.spawn(prices.clone().watch(stop_background.clone()));
     background.spawn(hub.clone().run());
     background.spawn(exchange_touches(hub, TouchChannel::new(database.direct.clone())));
     let metrics_address = match config.metrics.listen {
@@ -240,7 +255,7 @@ pub async fn start(
         routes = routes.add_service(reflection);
     }
     set_health(&health, true).await;
-    tracing::info!(%address, "serving");
+    tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
     let pools = [ledger_pool, pool];
     let lifetime = Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health, pools };
@@ -267,10 +282,12 @@ async fn set_health(health: &HealthReporter, serving: bool) {
     if serving {
         health.set_serving::<UsageServiceServer<UsageApi>>().await;
         health.set_serving::<BudgetServiceServer<BudgetApi>>().await;
+        health.set_serving::<PriceServiceServer<PriceApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     } else {
         health.set_not_serving::<UsageServiceServer<UsageApi>>().await;
         health.set_not_serving::<BudgetServiceServer<BudgetApi>>().await;
+        health.set_not_serving::<PriceServiceServer<PriceApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     }
 }

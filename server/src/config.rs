@@ -10,8 +10,9 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+use tollgate_domain::price::FreeProviders;
 
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
@@ -30,6 +31,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Live totals.
     pub live: LiveConfig,
+    /// What calls cost.
+    pub prices: PricesConfig,
     /// Metrics.
     pub metrics: MetricsConfig,
     /// Logs.
@@ -199,6 +202,56 @@ impl LiveConfig {
     }
 }
 
+/// What calls cost.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PricesConfig {
+    /// A price catalog instead of the built-in one; it may be replaced while the server runs.
+    pub catalog_file: Option<PathBuf>,
+    /// How often the file is looked at.
+    #[serde(with = "humantime_serde")]
+    pub catalog_interval: Duration,
+    /// Providers whose models cost nothing unless a price says otherwise: a list, or names joined by commas; empty = none.
+    #[serde(deserialize_with = "names")]
+    pub free_providers: Vec<String>,
+}
+
+impl Default for PricesConfig {
+    fn default() -> Self {
+        Self {
+            catalog_file: None,
+            catalog_interval: Duration::from_secs(30),
+            free_providers: FreeProviders::default().names().map(str::to_owned).collect(),
+        }
+    }
+}
+
+impl PricesConfig {
+    /// For the price books.
+    pub fn free(&self) -> FreeProviders {
+        FreeProviders::new(&self.free_providers)
+    }
+}
+
+/// Names joined by commas, without what is empty.
+pub fn comma_separated(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// A list, or names joined by commas, as an environment variable has them.
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        Listed(Vec<String>),
+        Joined(String),
+    }
+    Ok(match Names::deserialize(deserializer)? {
+        Names::Listed(names) => names,
+        Names::Joined(text) => comma_separated(&text),
+    })
+}
+
 /// Metrics, for Prometheus.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -268,7 +321,7 @@ impl Config {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
-        let environment = Env::prefixed("TOLLGATE_").split("__").ignore(&["config", "url", "test"]);
+        let environment = Env::prefixed("TOLLGATE_").split("__").ignore(&["config", "url", "api_key", "test"]);
         let database = Env::raw().only(&["DATABASE_URL"]).map(|_| "database.url".into());
         let config: Self = figment.merge(environment).merge(database).extract().map_err(Box::new)?;
         config.check()?;
@@ -295,6 +348,9 @@ impl Config {
         }
         if self.database.connections == 0 {
             return invalid("database.connections", "must be above 0");
+        }
+        if self.prices.catalog_interval.is_zero() {
+            return invalid("prices.catalog_interval", "must be above 0");
         }
         if self.server.message_bytes < 64 << 10 {
             return invalid("server.message_bytes", "must be at least 64 KiB");
@@ -339,6 +395,22 @@ mod tests {
         assert!(matches!(config.check(), Err(ConfigError::Invalid { key: "server.listen", .. })));
         config.server.allow_unauthenticated = true;
         assert!(config.check().is_ok());
+    }
+
+    #[test]
+    fn free_providers_are_a_list_or_joined_by_commas() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tollgate.toml");
+        assert!(Config::default().prices.free_providers.contains(&"ollama".to_owned()));
+        for (text, expected) in [
+            ("free_providers = []", vec![]),
+            ("free_providers = \"\"", vec![]),
+            ("free_providers = \"ollama, own\"", vec!["ollama", "own"]),
+            ("free_providers = [\"own\"]", vec!["own"]),
+        ] {
+            std::fs::write(&file, format!("[prices]\n{text}\n")).unwrap();
+            assert_eq!(Config::load(Some(&file)).unwrap().prices.free_providers, expected, "{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod grpc;
 pub mod ledger;
 pub mod live;
 pub mod metrics;
+pub mod prices;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -14,6 +14,7 @@ mod field_rules;
 mod harness;
 mod listing;
 mod metrics;
+mod prices;
 mod recording;
 mod reservations;
 mod serving;

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tollgate_proto::v1;
 use tollgate_proto::v1::admin_service_client::AdminServiceClient;
 use tollgate_proto::v1::alert_service_client::AlertServiceClient;
-use tollgate_proto::v1::price_service_client::PriceServiceClient;
 use tollgate_server::boot::{self, Database};
 use tollgate_server::config::{Config, ServerConfig};
 use tonic::transport::Channel;
@@ -144,7 +143,6 @@ async fn what_is_defined_and_not_there_yet_says_so() {
     let server = TestServer::start().await;
     let channel = channel(&server).await;
     let (mut usage, mut budgets) = (server.usage.clone(), server.budgets.clone());
-    let mut prices = PriceServiceClient::new(channel.clone());
     let mut alerts = AlertServiceClient::new(channel.clone());
     let mut admin = AdminServiceClient::new(channel);
     let answers: Vec<(&str, Option<Status>)> = vec![
@@ -155,10 +153,6 @@ async fn what_is_defined_and_not_there_yet_says_so() {
             "DeleteBudgetOverride",
             budgets.delete_budget_override(v1::DeleteBudgetOverrideRequest::default()).await.err(),
         ),
-        ("SetPrice", prices.set_price(v1::SetPriceRequest::default()).await.err()),
-        ("ListPrices", prices.list_prices(v1::ListPricesRequest::default()).await.err()),
-        ("EndPrice", prices.end_price(v1::EndPriceRequest::default()).await.err()),
-        ("EstimateCost", prices.estimate_cost(v1::EstimateCostRequest::default()).await.err()),
         ("ListAlerts", alerts.list_alerts(v1::ListAlertsRequest::default()).await.err()),
         ("StreamAlerts", alerts.stream_alerts(v1::StreamAlertsRequest::default()).await.err()),
         ("AcknowledgeAlert", alerts.acknowledge_alert(v1::AcknowledgeAlertRequest::default()).await.err()),

@@ -85,6 +85,12 @@ impl CheckRequest {
         self
     }
 
+    /// The length of the input in characters, for callers that do not count tokens: Tollgate estimates them.
+    pub fn input_characters(mut self, characters: u64) -> Self {
+        self.estimate_mut().input_characters = Some(count(characters));
+        self
+    }
+
     /// How many of the input tokens will surely be read from the prompt cache.
     pub fn cache_read_tokens(mut self, tokens: u64) -> Self {
         self.estimate_mut().cache_read_tokens = Some(count(tokens));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tollgate_proto::v1::budget_service_client::BudgetServiceClient;
+use tollgate_proto::v1::price_service_client::PriceServiceClient;
 use tollgate_proto::v1::usage_service_client::UsageServiceClient;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -86,6 +87,10 @@ impl Client {
 
     pub(crate) fn budgets(&self) -> BudgetServiceClient<Transport> {
         BudgetServiceClient::new(self.transport()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    pub(crate) fn prices(&self) -> PriceServiceClient<Transport> {
+        PriceServiceClient::new(self.transport()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// Sends a message until it is answered, refused, or the attempts or the time are used up. The message is the same each

@@ -165,6 +165,11 @@ impl Catalog {
             .copied()
     }
 
+    /// The catalog's name of the provider that callers name `name`, in lower case; `None` where it is unknown.
+    pub fn provider_called(&self, name: &str) -> Option<&str> {
+        self.providers.get(self.provider(name)?).map(|provider| provider.name.as_str())
+    }
+
     fn found_at(&self, place: usize, id: &str) -> Option<Found<'_>> {
         self.matched(place, id).or_else(|| self.matched(place, &with_dashed_date(id)?))
     }

@@ -311,7 +311,7 @@ impl PriceEntry {
     fn add_rates(&self, rates: &mut Vec<Rate>, name: &str, entry: &RateEntry) -> Result<(), CatalogProblem> {
         let (line, default_per) = match LineKind::token_line(name) {
             Some(line) => (line, UnitPrice::TOKENS),
-            None if is_unit_name(name) => (LineKind::Unit(name.to_owned()), 1),
+            None if LineKind::is_unit_name(name) => (LineKind::Unit(name.to_owned()), 1),
             None => return Err(self.shape("name lines as tokens, or as units in lower case, digits and _")),
         };
         let plain;
@@ -362,10 +362,4 @@ impl PriceEntry {
     pub(super) fn shape(&self, rule: &'static str) -> CatalogProblem {
         CatalogProblem::Shape { price_id: self.id.clone(), rule }
     }
-}
-
-fn is_unit_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 64
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }

@@ -61,6 +61,12 @@ impl LineKind {
         (line.name() == name).then_some(line)
     }
 
+    /// Whether a unit may be called `name`: lower case letters, digits and `_`, at most 64 bytes.
+    pub fn is_unit_name(name: &str) -> bool {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+    }
+
     /// The lines whose rates stand in where this one has none, nearest first.
     ///
     /// Cached audio without a price of its own is charged as what was read from a cache, else as audio, at last as text:

@@ -48,16 +48,34 @@ pub(super) struct Origin {
 impl Catalog {
     /// Every price, in the order of the file: of a model, the standard ones come first.
     pub fn prices(&self) -> impl Iterator<Item = CatalogPrice<'_>> {
-        self.providers.iter().flat_map(|provider| provider.models.iter().flat_map(move |model| listed(provider, model)))
+        self.listed(None)
+    }
+
+    /// Every price in force at `at`: of a model, the one standard price that counts then, and all that patch it.
+    pub fn prices_at(&self, at: Timestamp) -> impl Iterator<Item = CatalogPrice<'_>> {
+        self.listed(Some(at))
+    }
+
+    fn listed(&self, at: Option<Timestamp>) -> impl Iterator<Item = CatalogPrice<'_>> {
+        self.providers
+            .iter()
+            .flat_map(move |provider| provider.models.iter().flat_map(move |model| listed(provider, model, at)))
     }
 
     /// The prices of the model that a call of `model` would be priced as; empty where it is unknown.
     pub fn prices_of(&self, model: &ModelRef) -> Vec<CatalogPrice<'_>> {
-        self.place_of(model).map(|(provider, model)| listed(provider, model).collect()).unwrap_or_default()
+        self.place_of(model).map(|(provider, model)| listed(provider, model, None).collect()).unwrap_or_default()
     }
 }
 
-fn listed<'a>(provider: &'a Provider, model: &'a Model) -> impl Iterator<Item = CatalogPrice<'a>> {
+fn listed<'a>(
+    provider: &'a Provider,
+    model: &'a Model,
+    at: Option<Timestamp>,
+) -> impl Iterator<Item = CatalogPrice<'a>> {
+    let standards =
+        model.prices.standards.iter().filter(move |it| at.is_none_or(|at| model.prices.is_standard(it, at)));
+    let variants = model.prices.variants.iter().filter(move |it| at.is_none_or(|at| it.schedule.contains(at)));
     let price = move |origin: &'a Origin, schedule: &Schedule, rates: &'a [Rate]| CatalogPrice {
         provider_name: &provider.name,
         model: &model.name,
@@ -72,8 +90,8 @@ fn listed<'a>(provider: &'a Provider, model: &'a Model) -> impl Iterator<Item = 
         source: origin.source.as_deref(),
         reason: origin.reason.as_deref(),
     };
-    let standards = model.prices.standards.iter().map(move |it| price(&it.origin, &it.schedule, &it.sheet.rates));
-    let variants = model.prices.variants.iter().map(move |it| CatalogPrice {
+    let standards = standards.map(move |it| price(&it.origin, &it.schedule, &it.sheet.rates));
+    let variants = variants.map(move |it| CatalogPrice {
         tier: it.tier.as_deref(),
         region: it.region.as_deref(),
         multiplier: it.multiplier,

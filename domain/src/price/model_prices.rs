@@ -72,6 +72,11 @@ impl Conditions<'_> {
 }
 
 impl ModelPrices {
+    /// Whether `standard`, one of this model's, is the one that counts at `at`.
+    pub(super) fn is_standard(&self, standard: &Standard, at: Timestamp) -> bool {
+        self.place(at).is_some_and(|(_, counting)| std::ptr::eq(counting, standard))
+    }
+
     fn place(&self, at: Timestamp) -> Option<(usize, &Standard)> {
         self.standards.iter().enumerate().rev().find(|(_, standard)| standard.schedule.contains(at))
     }

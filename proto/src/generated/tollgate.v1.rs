@@ -745,7 +745,8 @@ pub struct CostLine {
     /// The amount of the line in USD, as a decimal string with at most 12 decimals. Unset when the line has no price.
     #[prost(string, tag = "4")]
     pub usd: ::prost::alloc::string::String,
-    /// The price that was applied. Unset when the line has no price.
+    /// The price that was applied. Unset when the line has no price. Prices of the tenant that only gave a factor follow, each
+    /// after a `*`. `local/free` is the price of the local runtimes that the server takes for free.
     #[prost(string, tag = "5")]
     pub price_id: ::prost::alloc::string::String,
     /// The model billed by this line, because one response can bill two models.
@@ -3029,7 +3030,8 @@ impl ResponseView {
 /// What a call will use at most.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Estimate {
-    /// The input tokens of one call, cached ones included, from 0 to 1,000,000,000. Absent counts as 0 tokens.
+    /// The input tokens of one call, cached ones included, from 0 to 1,000,000,000. Absent means as many as `input_characters`
+    /// stands for, and without it 0 tokens.
     #[prost(int64, optional, tag = "1")]
     pub input_tokens: ::core::option::Option<i64>,
     /// How many of the input tokens will surely be read from the prompt cache, at least 0 and at most `input_tokens`. Absent
@@ -3052,6 +3054,11 @@ pub struct Estimate {
     /// caller's own prices.
     #[prost(string, tag = "7")]
     pub amount_usd: ::prost::alloc::string::String,
+    /// The length of the input of one call in characters, from 0 to 3,000,000,000, for callers that do not count tokens. Used when
+    /// `input_tokens` is unset: a token is taken for every 3 characters, rounded up, which is on the safe side for English and not
+    /// for every script, and the answer is marked as estimated.
+    #[prost(int64, optional, tag = "8")]
+    pub input_characters: ::core::option::Option<i64>,
 }
 /// Asks whether a call may run, and holds what it may cost.
 ///
@@ -3136,6 +3143,9 @@ pub struct CheckBudgetResponse {
     /// The server's clock at the decision.
     #[prost(message, optional, tag = "14")]
     pub server_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether the input tokens were estimated from `Estimate.input_characters`.
+    #[prost(bool, tag = "15")]
+    pub input_estimated: bool,
 }
 /// Keeps a reservation alive, reports what has been used so far, and may raise what is held.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4445,6 +4455,10 @@ pub enum ErrorReason {
     RequestIdReused = 25,
     /// FAILED_PRECONDITION: the event was cancelled. Only a replacement brings it back.
     EventCancelled = 26,
+    /// NOT_FOUND: there is no such price.
+    PriceNotFound = 27,
+    /// FAILED_PRECONDITION: the price is one of the catalog and cannot be ended. Set one of the tenant over it.
+    PriceOfCatalog = 28,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4480,6 +4494,8 @@ impl ErrorReason {
             Self::RevisionMismatch => "ERROR_REASON_REVISION_MISMATCH",
             Self::RequestIdReused => "ERROR_REASON_REQUEST_ID_REUSED",
             Self::EventCancelled => "ERROR_REASON_EVENT_CANCELLED",
+            Self::PriceNotFound => "ERROR_REASON_PRICE_NOT_FOUND",
+            Self::PriceOfCatalog => "ERROR_REASON_PRICE_OF_CATALOG",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4512,6 +4528,8 @@ impl ErrorReason {
             "ERROR_REASON_REVISION_MISMATCH" => Some(Self::RevisionMismatch),
             "ERROR_REASON_REQUEST_ID_REUSED" => Some(Self::RequestIdReused),
             "ERROR_REASON_EVENT_CANCELLED" => Some(Self::EventCancelled),
+            "ERROR_REASON_PRICE_NOT_FOUND" => Some(Self::PriceNotFound),
+            "ERROR_REASON_PRICE_OF_CATALOG" => Some(Self::PriceOfCatalog),
             _ => None,
         }
     }
@@ -4614,22 +4632,28 @@ impl CheckReason {
 /// The price of one line.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PriceRate {
-    /// The line, as in `CostLine.line`. Required.
+    /// The line, as in `CostLine.line`: a token line, or the name of a unit in lower case letters, digits and underscores.
+    /// Required. At most 64 bytes.
     #[prost(string, tag = "1")]
     pub line: ::prost::alloc::string::String,
-    /// The price of `per` units in USD, as a decimal string of at least 0 with at most 12 decimals. Required. Zero is a price.
+    /// The price of `per` units in USD, as a decimal string from 0 to 1,000,000 with at most 12 decimals. Required. Zero is a
+    /// price.
     #[prost(string, tag = "2")]
     pub usd: ::prost::alloc::string::String,
-    /// How many units the price is for, for example 1000000 tokens. At least 1; 0 means 1.
+    /// How many units the price is for, for example 1000000 tokens. From 1 to 1,000,000,000; 0 means 1.
     #[prost(int64, tag = "3")]
     pub per: i64,
     /// The price applies to calls with more input tokens than this; of several that apply, that with the highest threshold
-    /// counts, for the whole call. At least 0.
+    /// counts, for the whole call. At least 0. A line with a threshold needs a price without one, too.
     #[prost(int64, tag = "4")]
     pub above_input_tokens: i64,
-    /// For the line `cache_write`: the lifetime that the price is for. Unset means any.
+    /// For the line `cache_write`: the lifetime that the price is for, in whole seconds. Unset means any.
     #[prost(message, optional, tag = "5")]
     pub cache_ttl: ::core::option::Option<::prost_types::Duration>,
+    /// The least quantity of one call that is billed: a smaller one above zero is billed as this many. A decimal string of at
+    /// least 0. Unset means that every quantity is billed as it is.
+    #[prost(string, tag = "6")]
+    pub minimum: ::prost::alloc::string::String,
 }
 /// What a model costs during some time.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4640,8 +4664,10 @@ pub struct Price {
     /// Where the price comes from. Output only.
     #[prost(enumeration = "price::Source", tag = "2")]
     pub source: i32,
-    /// What is priced. Provider and model are required; a `*` at the end of the model stands for any rest, and the longest match
-    /// counts. A tier or a region that is left unset matches any.
+    /// What is priced. Provider and model are required and match without regard to case; a price over the catalog's name of a
+    /// provider is for calls under the aliases that the catalog knows, too. A `*` at the end of the model stands for any rest. A tier or a region that is left unset matches any. Where several prices of the tenant match a call, each line
+    /// takes the first that names it: the exact model before the longest match, then one that names the tier, then one that names
+    /// the region, then the later `start_time`.
     #[prost(message, optional, tag = "3")]
     pub model: ::core::option::Option<ModelRef>,
     /// How much it replaces. Required.
@@ -4650,11 +4676,13 @@ pub struct Price {
     /// The prices of the lines. At most 64. Required, unless `multiplier` is set and the coverage is LINES.
     #[prost(message, repeated, tag = "5")]
     pub rates: ::prost::alloc::vec::Vec<PriceRate>,
-    /// A factor on every line of the model after everything else, as a decimal string of at least 0 with at most 6 decimals, for
-    /// example `0.85` for a discount of 15 %. Unset means 1.
+    /// A factor on every line of the model after everything else, as a decimal string from 0 to 1,000 with at most 6 decimals, for
+    /// example `0.85` for a discount of 15 %. Unset means 1. The factors of all prices of the tenant that apply to a call are
+    /// multiplied; a price with the coverage MODEL ends what lies below it, factors included.
     #[prost(string, tag = "6")]
     pub multiplier: ::prost::alloc::string::String,
-    /// From when calls are priced so, by their `start_time`. Required.
+    /// From when calls are priced so, by their `start_time`. Required; it may lie in the past, where it prices calls that are
+    /// recorded from now on. Unset only for prices of the catalog that have always been in force.
     #[prost(message, optional, tag = "7")]
     pub start_time: ::core::option::Option<::prost_types::Timestamp>,
     /// Until when, exclusive. Unset means until something supersedes it.
@@ -4663,9 +4691,13 @@ pub struct Price {
     /// Where the price was read, or with whom it was agreed. At most 512 bytes.
     #[prost(string, tag = "9")]
     pub note: ::prost::alloc::string::String,
-    /// When the price was added. Output only.
+    /// When the price was added. Output only, unset for prices of the catalog.
     #[prost(message, optional, tag = "10")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// For a price of the catalog that holds only during a part of the day: when, in words, for example
+    /// `01:00-04:00 UTC mon,tue`. Output only.
+    #[prost(string, tag = "11")]
+    pub daily: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `Price`.
 pub mod price {
@@ -4742,7 +4774,8 @@ pub struct SetPriceRequest {
     /// The price. Required. Its output-only fields are ignored.
     #[prost(message, optional, tag = "1")]
     pub price: ::core::option::Option<Price>,
-    /// The identity of the request, minted by the caller: the same one again returns the first result. A UUID.
+    /// The identity of the request, minted by the caller: the same one again returns the first result, and with another price it
+    /// is refused with REQUEST_ID_REUSED. A UUID.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
     /// Whether to answer what would happen and change nothing.
@@ -4755,14 +4788,17 @@ pub struct SetPriceResponse {
     /// The price, output-only fields included.
     #[prost(message, optional, tag = "1")]
     pub price: ::core::option::Option<Price>,
-    /// The prices of the tenant that it supersedes, with their new ends.
+    /// The prices of the tenant that it supersedes, with their new ends: those over the same model, tier and region with the same
+    /// coverage and lines that would still hold when it starts, unless they outlast its own end.
     #[prost(message, repeated, tag = "2")]
     pub superseded: ::prost::alloc::vec::Vec<Price>,
 }
 /// Asks for prices. All conditions must hold.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPricesRequest {
-    /// The model; fields left unset match any. Unset means all models.
+    /// The model; fields left unset match any. Unset means all models. A model finds what prices it: a price over `gpt-4*` is
+    /// found by `gpt-4o`, and the price of the catalog by any id that it prices; a tier or region also finds prices for any. A
+    /// `*` at the end of the model stands for any rest.
     #[prost(message, optional, tag = "1")]
     pub model: ::core::option::Option<ModelRef>,
     /// Only prices in force at that moment. Unset means at any time.
@@ -4797,7 +4833,7 @@ pub struct EndPriceRequest {
     /// The price. Required. A price of the catalog is refused: set one of the tenant over it.
     #[prost(string, tag = "1")]
     pub price_id: ::prost::alloc::string::String,
-    /// From when it no longer applies. Unset means now.
+    /// From when it no longer applies, not before its start. Unset means now. A price that has an end can only end earlier.
     #[prost(message, optional, tag = "2")]
     pub end_time: ::core::option::Option<::prost_types::Timestamp>,
     /// The identity of the request, minted by the caller: the same one again returns the first result. A UUID.
@@ -4817,7 +4853,7 @@ pub struct EstimateCostRequest {
     /// The model. Required.
     #[prost(message, optional, tag = "1")]
     pub model: ::core::option::Option<ModelRef>,
-    /// What the call uses besides tokens, for counts and for the provider's report. At most 32.
+    /// What the call uses besides tokens, for counts and for the provider's report; an estimate has units of its own. At most 32.
     #[prost(message, repeated, tag = "5")]
     pub units: ::prost::alloc::vec::Vec<UnitCount>,
     /// When the call starts. Unset means now.
@@ -4835,7 +4871,7 @@ pub mod estimate_cost_request {
         /// At most this: the worst case is priced, as a check would.
         #[prost(message, tag = "2")]
         Estimate(super::Estimate),
-        /// Exactly these counts.
+        /// Exactly these counts, priced as RecordUsage would.
         #[prost(message, tag = "3")]
         Tokens(super::TokenUsage),
         /// What the provider reported.
@@ -4849,6 +4885,9 @@ pub struct EstimateCostResponse {
     /// The cost.
     #[prost(message, optional, tag = "1")]
     pub cost: ::core::option::Option<Cost>,
+    /// Whether the input tokens were estimated from `Estimate.input_characters`.
+    #[prost(bool, tag = "2")]
+    pub input_estimated: bool,
 }
 /// Prices recorded events again, at most 200 in a step: while `next_cursor` is set, ask again with it. `start_time` and
 /// `end_time` select events by the start that was first recorded, everything else by how they stand after amendments.

@@ -6,6 +6,7 @@ use tollgate_domain::event::UsageEvent;
 use tollgate_domain::tokens::UsageQuality;
 use uuid::Uuid;
 
+use super::record::priced;
 use super::{App, AppError};
 use crate::ledger::{Adjust, AdjustAnswer, Change, Correction};
 use crate::store::adjustments::RequestKey;
@@ -56,7 +57,8 @@ impl App {
                     let rule = "must not be UNKNOWN: a replacement says what was used";
                     return Err(AppError::invalid("replacement.tokens.quality", rule));
                 }
-                Change::Replace(Box::new(self.priced(*event)?))
+                let book = self.prices.book(tenant).await?;
+                Change::Replace(Box::new(priced(*event, &book)?))
             }
             Amendment::Reattribute(dimensions) => Change::Reattribute(dimensions),
         };

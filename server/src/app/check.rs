@@ -1,6 +1,7 @@
 //! CheckBudget, and what follows a hold: extend, release, look at it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use tollgate_domain::budget::Demand;
 use tollgate_domain::digest::Digester;
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::model::ModelRef;
-use tollgate_domain::price::Estimate;
+use tollgate_domain::price::{Estimate, PriceBook};
 use tollgate_domain::reservation::State;
 use tollgate_domain::tokens::TokenUsage;
 use uuid::Uuid;
@@ -34,6 +35,8 @@ pub struct CheckRequest {
     pub fallbacks: Vec<ModelRef>,
     /// What the caller estimates.
     pub estimate: Estimate,
+    /// Whether its input tokens were estimated from the length of a text.
+    pub input_estimated: bool,
     /// What to do about it.
     pub mode: CheckMode,
 }
@@ -72,7 +75,7 @@ pub struct ExtendRequest {
 impl CheckRequest {
     /// Digest of what was asked: the same id with another one is another check.
     fn fingerprint(&self) -> Uuid {
-        let Self { dimensions, model, fallbacks, estimate, mode } = self;
+        let Self { dimensions, model, fallbacks, estimate, input_estimated: _, mode } = self;
         let headroom = matches!(mode, CheckMode::Reserve { headroom: true, .. });
         let mut digester = Digester::new();
         digester.field(format!("{dimensions:?}")).field(format!("{model:?}")).field(format!("{fallbacks:?}"));
@@ -88,7 +91,8 @@ impl App {
     /// [`AppError`]. A refusal by a budget is no error.
     pub async fn check(&self, tenant: TenantId, request: &CheckRequest) -> Result<CheckAnswer, AppError> {
         let headroom = matches!(request.mode, CheckMode::Reserve { headroom: true, .. });
-        let plan = self.plan(request, headroom)?;
+        let book = self.prices.book(tenant).await?;
+        let plan = plan(request, headroom, book)?;
         match request.mode {
             CheckMode::Peek => self.peek(tenant, &plan).await,
             CheckMode::Reserve { id, ttl, .. } => {
@@ -98,33 +102,14 @@ impl App {
         }
     }
 
-    fn plan(&self, request: &CheckRequest, headroom: bool) -> Result<CheckPlan, AppError> {
-        // Prices change by the day: this replica's clock is near enough to choose among them.
-        let priced_at = Timestamp::now();
-        let mut demands = Vec::with_capacity(1 + request.fallbacks.len());
-        for model in std::iter::once(&request.model).chain(&request.fallbacks) {
-            let sheet = self.catalog.find(model, priced_at);
-            let demand = Demand::new(model.clone(), sheet, request.estimate.clone())
-                .map_err(|_| AppError::invalid("estimate", "its worst case is above what can be held"))?;
-            demands.push(demand);
-        }
-        Ok(CheckPlan {
-            dimensions: request.dimensions.clone(),
-            demands,
-            estimate: request.estimate.clone(),
-            headroom,
-            catalog: self.catalog.clone(),
-            priced_at,
-        })
-    }
-
     /// Reads only, in one snapshot, and never waits behind writers.
     async fn peek(&self, tenant: TenantId, plan: &CheckPlan) -> Result<CheckAnswer, AppError> {
         let mut transaction = self.snapshot().await?;
         let clock = crate::store::ledger::clock(&mut transaction, tenant).await?;
+        self.prices.noticed(tenant, clock.prices_version);
         let budgets = match self.ledger.last_known_budgets(tenant).await {
             Some(known) if known.version == clock.budgets_version => known,
-            _ => std::sync::Arc::new(budgets::active(&mut transaction, tenant, clock.budgets_version).await?),
+            _ => Arc::new(budgets::active(&mut transaction, tenant, clock.budgets_version).await?),
         };
         let keys = ledger::peek_keys(plan, &budgets, clock.now)?;
         let mut windows = HashMap::new();
@@ -141,9 +126,10 @@ impl App {
     /// [`AppError`].
     pub async fn extend(&self, tenant: TenantId, request: ExtendRequest) -> Result<ExtendAnswer, AppError> {
         let known = self.reservation(tenant, request.id).await?;
+        let book = self.prices.book(tenant).await?;
         let context = known.context.as_ref();
         let model_of = |model: Option<ModelRef>| model.or_else(|| context.map(|context| context.model.clone()));
-        let running_sheet = model_of(None).and_then(|model| self.catalog.find(&model, known.create_time));
+        let running_sheet = model_of(None).and_then(|model| book.find(&model, known.create_time));
         let raise = match request.raise {
             None => None,
             Some((model, estimate)) => {
@@ -152,9 +138,10 @@ impl App {
                     model: model_of(model).unwrap_or_default(),
                     fallbacks: Vec::new(),
                     estimate,
+                    input_estimated: false,
                     mode: CheckMode::Peek,
                 };
-                Some(self.plan(&check, false)?)
+                Some(plan(&check, false, book)?)
             }
         };
         let extension = Extension {
@@ -229,4 +216,25 @@ impl App {
         // Few meet the filter: what was found so far is a page, and the next goes on from here.
         Ok((found, filter.before))
     }
+}
+
+/// The worst case on every model of the check.
+fn plan(request: &CheckRequest, headroom: bool, prices: Arc<PriceBook>) -> Result<CheckPlan, AppError> {
+    // Prices change by the day: this replica's clock is near enough to choose among them.
+    let priced_at = Timestamp::now();
+    let mut demands = Vec::with_capacity(1 + request.fallbacks.len());
+    for model in std::iter::once(&request.model).chain(&request.fallbacks) {
+        let sheet = prices.find(model, priced_at);
+        let demand = Demand::new(model.clone(), sheet, request.estimate.clone())
+            .map_err(|_| AppError::invalid("estimate", "its worst case is above what can be held"))?;
+        demands.push(demand);
+    }
+    Ok(CheckPlan {
+        dimensions: request.dimensions.clone(),
+        demands,
+        estimate: request.estimate.clone(),
+        headroom,
+        prices,
+        priced_at,
+    })
 }

@@ -36,7 +36,7 @@ pub enum AppError {
     /// Something that the request names does not exist.
     #[error("{what} `{id}` does not exist")]
     NotFound {
-        /// `event`, `reservation`, `budget`.
+        /// `event`, `reservation`, `budget`, `price`.
         what: Named,
         /// Its id.
         id: String,
@@ -75,6 +75,9 @@ pub enum AppError {
     /// The event was cancelled.
     #[error("event {0} was cancelled: only a replacement brings it back")]
     EventCancelled(String),
+    /// The price is one of the catalog.
+    #[error("price `{0}` is one of the catalog and cannot be ended: set a price of your own over it")]
+    PriceOfCatalog(String),
     /// The query would touch too much.
     #[error("the query is too wide: {0}")]
     QueryTooWide(String),
@@ -112,6 +115,8 @@ pub enum Named {
     Reservation,
     /// A budget.
     Budget,
+    /// A price.
+    Price,
 }
 
 impl std::fmt::Display for Named {
@@ -120,6 +125,7 @@ impl std::fmt::Display for Named {
             Self::Event => "event",
             Self::Reservation => "reservation",
             Self::Budget => "budget",
+            Self::Price => "price",
         })
     }
 }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod budgets;
 pub mod check;
 pub mod error;
+pub mod prices;
 pub mod record;
 pub mod reprice;
 pub mod stream;
@@ -12,11 +13,8 @@ pub mod summary;
 pub mod totals;
 pub mod usage;
 
-use std::sync::Arc;
-
 use moka::sync::Cache;
 use sqlx::{PgPool, Postgres, Transaction};
-use tollgate_domain::price::Catalog;
 use uuid::Uuid;
 
 pub use error::AppError;
@@ -24,6 +22,7 @@ pub use error::AppError;
 use self::budgets::PartBudget;
 use crate::ledger::Ledger;
 use crate::live::Hub;
+use crate::prices::Prices;
 use crate::store::StoreError;
 use crate::store::connect::begin;
 use crate::store::dictionary::Dictionary;
@@ -40,8 +39,8 @@ pub struct App {
     pub hub: Hub,
     /// Numbers of dimension values, shapes and price sheets.
     pub dictionary: Dictionary,
-    /// Prices.
-    pub catalog: Arc<Catalog>,
+    /// What calls cost.
+    pub prices: Prices,
     /// What counters show in reservations, by budget number and counter.
     part_budgets: Cache<(TenantId, (i64, Uuid)), PartBudget>,
 }
@@ -51,8 +50,8 @@ const PART_BUDGETS: u64 = 100_000;
 
 impl App {
     /// The use cases over these parts.
-    pub fn new(pool: PgPool, ledger: Ledger, hub: Hub, dictionary: Dictionary, catalog: Arc<Catalog>) -> Self {
-        Self { pool, ledger, hub, dictionary, catalog, part_budgets: Cache::new(PART_BUDGETS) }
+    pub fn new(pool: PgPool, ledger: Ledger, hub: Hub, dictionary: Dictionary, prices: Prices) -> Self {
+        Self { pool, ledger, hub, dictionary, prices, part_budgets: Cache::new(PART_BUDGETS) }
     }
 
     /// A read-only transaction that sees one snapshot.

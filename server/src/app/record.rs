@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
-use tollgate_domain::price::{PriceError, PriceSheet, price};
+use tollgate_domain::price::{PriceBook, PriceError, PriceSheet, price};
 
 use super::{App, AppError};
 use crate::ledger::{Record, RecordAnswer};
@@ -17,11 +17,11 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn record(&self, tenant: TenantId, event: UsageEvent) -> Result<RecordAnswer, AppError> {
-        let record = self.priced(event)?;
-        self.ledger.record(tenant, record).await
+        let book = self.prices.book(tenant).await?;
+        self.ledger.record(tenant, priced(event, &book)?).await
     }
 
-    /// Enqueues one event of a batch; the answer comes later.
+    /// Enqueues one event of a batch, priced by `book`; the answer comes later.
     ///
     /// # Errors
     /// [`AppError`] for what can be refused at once.
@@ -29,24 +29,30 @@ impl App {
         &self,
         tenant: TenantId,
         event: UsageEvent,
+        book: &PriceBook,
     ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
-        self.ledger.enqueue_record(tenant, self.priced(event)?)
+        self.ledger.enqueue_record(tenant, priced(event, book)?)
     }
+}
 
-    /// The event with the prices known now.
-    pub(super) fn priced(&self, event: UsageEvent) -> Result<Record, AppError> {
-        let fingerprint = event.fingerprint();
-        let (sheet, charge) = self.price_now(&event)?;
-        Ok(Record { event, fingerprint, sheet, charge })
-    }
+/// The event with what it costs by these prices.
+pub(super) fn priced(event: UsageEvent, book: &PriceBook) -> Result<Record, AppError> {
+    let fingerprint = event.fingerprint();
+    let (sheet, charge) = price_by(&event, book)?;
+    Ok(Record { event, fingerprint, sheet, charge })
+}
 
-    /// What an event is charged by the prices that are known now for the time at which it started.
-    pub(super) fn price_now(&self, event: &UsageEvent) -> Result<(Option<Arc<PriceSheet>>, Charge), AppError> {
-        let sheet = self.catalog.find(event.model(), event.start_time);
-        let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref()).map_err(|error| match error {
-            PriceError::TooLarge => AppError::invalid("event", "its cost is above what can be held"),
-            PriceError::Negative => AppError::invalid("event.units", "must not be negative"),
-        })?;
-        Ok((sheet, Charge::of(event, cost)))
+/// What an event is charged by these prices, those for the time at which it started.
+pub(super) fn price_by(event: &UsageEvent, book: &PriceBook) -> Result<(Option<Arc<PriceSheet>>, Charge), AppError> {
+    let sheet = book.find(event.model(), event.start_time);
+    let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref()).map_err(not_priced)?;
+    Ok((sheet, Charge::of(event, cost)))
+}
+
+/// Why usage cannot be priced, in the terms of the contract.
+pub(super) fn not_priced(error: PriceError) -> AppError {
+    match error {
+        PriceError::TooLarge => AppError::invalid("event", "its cost is above what can be held"),
+        PriceError::Negative => AppError::invalid("event.units", "must not be negative"),
     }
 }

@@ -10,11 +10,12 @@ use tollgate_domain::digest::Digester;
 use tollgate_domain::dimensions::{DimensionKey, DimensionMatch};
 use tollgate_domain::measures::Charge;
 use tollgate_domain::model::ModelRef;
-use tollgate_domain::price::{Cost, CostLine, PriceSheet, PriceState};
+use tollgate_domain::price::{Cost, CostLine, PriceBook, PriceSheet, PriceState};
 use tollgate_domain::tokens::UsageQuality;
 use tollgate_domain::window::Bounds;
 use uuid::Uuid;
 
+use super::record::price_by;
 use super::{App, AppError};
 use crate::ledger::{Adjust, CORRECTIONS_LIMIT, Change, Correction, STATED_UNIT};
 use crate::store::adjustments::{self, RequestKey, Standing};
@@ -124,8 +125,10 @@ impl App {
         let mut outcome = RepriceOutcome { applied: request.apply.is_some(), next, ..RepriceOutcome::default() };
         let mut corrections = Vec::new();
         let mut changes = BTreeMap::new();
+        // The prices that are committed, not those that this replica has heard of.
+        let book = self.prices.newest(tenant).await?.book.clone();
         for standing in standings {
-            let repriced = self.repriced(standing)?;
+            let repriced = repriced(standing, &book)?;
             outcome.add(&repriced, &mut changes).map_err(too_large)?;
             if repriced.differs() {
                 corrections.push(Correction {
@@ -195,17 +198,18 @@ impl App {
         transaction.rollback().await.map_err(StoreError::from)?;
         Ok((found, filter.after))
     }
+}
 
-    fn repriced(&self, standing: Standing) -> Result<Repriced, AppError> {
-        let current = standing.current();
-        let (sheet, charge) = self.price_now(&current.event)?;
-        // A price that is known no more takes nothing back: unpriced is not zero.
-        if sheet.is_none() && current.charge.cost.state != PriceState::Unpriced {
-            let charge = current.charge.clone();
-            return Ok(Repriced { standing, sheet: None, charge });
-        }
-        Ok(Repriced { standing, sheet, charge })
+/// An event as it stands, at these prices.
+fn repriced(standing: Standing, book: &PriceBook) -> Result<Repriced, AppError> {
+    let current = standing.current();
+    let (sheet, charge) = price_by(&current.event, book)?;
+    // A price that is known no more takes nothing back: unpriced is not zero.
+    if sheet.is_none() && current.charge.cost.state != PriceState::Unpriced {
+        let charge = current.charge.clone();
+        return Ok(Repriced { standing, sheet: None, charge });
     }
+    Ok(Repriced { standing, sheet, charge })
 }
 
 impl Repriced {

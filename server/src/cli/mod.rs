@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod health;
+pub mod prices;
 pub mod serve;
 pub mod verify;
 
@@ -34,6 +35,8 @@ pub enum Command {
     Serve(serve::ServeArguments),
     /// Check that events, totals, rollups, budgets and reservations agree; exits with 1 on any drift.
     Verify(verify::VerifyArguments),
+    /// Look at prices, set them, compare catalogs, and say what a call would cost.
+    Prices(Box<prices::PricesArguments>),
     /// Ask a running server for its health; exits with 1 unless it serves.
     Health(health::HealthArguments),
 }
@@ -43,23 +46,26 @@ pub enum Command {
 /// # Errors
 /// What kept it from being done.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let config = Config::load(arguments.config.as_deref())?;
     let mut output = std::io::stdout();
-    match arguments.command {
-        Command::Demo(arguments) => demo::run(&arguments, &config, &mut output).await,
+    // Not for commands that only ask: a server's configuration does not concern them.
+    let config = || Config::load(arguments.config.as_deref());
+    match &arguments.command {
+        Command::Demo(arguments) => demo::run(arguments, &config()?, &mut output).await,
         Command::Serve(arguments) => {
-            serve::run(&arguments, &config, &mut output).await?;
+            serve::run(arguments, &config()?, &mut output).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Verify(arguments) => {
+            let config = config()?;
             let database = Database::open(&config).await?;
             database.prepare(&config).await?;
-            let holds = verify::run(&database.pool(&config.database), &arguments, &mut output).await;
+            let holds = verify::run(&database.pool(&config.database), arguments, &mut output).await;
             database.close().await?;
             Ok(if holds? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Prices(arguments) => prices::run(arguments, &mut output).await,
         Command::Health(arguments) => {
-            let serving = health::run(&arguments, config.server.listen).await?;
+            let serving = health::run(arguments, config()?.server.listen).await?;
             Ok(if serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }

@@ -1,6 +1,7 @@
 //! `tollgate serve`.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::boot::{self, Database};
-use crate::config::Config;
+use crate::config::{Config, comma_separated};
 use crate::telemetry;
 
 /// Runs the server.
@@ -18,6 +19,26 @@ pub struct ServeArguments {
     /// Print the configuration in force, secrets hidden, and exit.
     #[arg(long)]
     pub print_config: bool,
+    /// Price catalog to use instead of the built-in one, as `prices.catalog_file`
+    #[arg(long, value_name = "FILE")]
+    pub catalog: Option<PathBuf>,
+    /// Providers whose models are free, joined by commas, as `prices.free_providers`; an empty text for none
+    #[arg(long, value_name = "NAMES")]
+    pub free_providers: Option<String>,
+}
+
+impl ServeArguments {
+    /// The configuration with what the command line says over it.
+    fn over(&self, config: &Config) -> Config {
+        let mut config = config.clone();
+        if let Some(file) = &self.catalog {
+            config.prices.catalog_file = Some(file.clone());
+        }
+        if let Some(names) = &self.free_providers {
+            config.prices.free_providers = comma_separated(names);
+        }
+        config
+    }
 }
 
 /// Runs until SIGTERM or SIGINT, then drains.
@@ -25,6 +46,7 @@ pub struct ServeArguments {
 /// # Errors
 /// What keeps it from starting.
 pub async fn run(arguments: &ServeArguments, config: &Config, output: &mut impl Write) -> anyhow::Result<()> {
+    let config = &arguments.over(config);
     if arguments.print_config {
         output.write_all(config.printable().as_bytes())?;
         return Ok(());

@@ -91,7 +91,8 @@ impl BudgetService for BudgetApi {
             let held: Vec<&Reservation> = answer.reservation.iter().collect();
             // The hold is made: what only names it must not turn the answer into an error.
             let names = self.part_names(tenant, &held).await.unwrap_or_default();
-            Ok(to_answer(answer, all_budgets, |reservation, now| to_reservation(reservation, now, named(&names))))
+            let reservation = |reservation: &Reservation, now| to_reservation(reservation, now, named(&names));
+            Ok(to_answer(answer, all_budgets, request.input_estimated, reservation))
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }

@@ -3,12 +3,14 @@
 mod budget_service;
 pub mod convert;
 mod planned;
+mod price_service;
 mod reprice;
 pub mod status;
 mod usage_service;
 
 pub use budget_service::BudgetApi;
-pub use planned::{AdminApi, AlertApi, PriceApi};
+pub use planned::{AdminApi, AlertApi};
+pub use price_service::{PriceApi, quantities_of};
 pub use usage_service::UsageApi;
 
 use tonic::Request;

@@ -5,67 +5,14 @@ use futures::stream::BoxStream;
 use tollgate_proto::v1;
 use tollgate_proto::v1::admin_service_server::AdminService;
 use tollgate_proto::v1::alert_service_server::AlertService;
-use tollgate_proto::v1::price_service_server::PriceService;
 use tonic::{Request, Response, Status};
 
-use super::reprice::reprice_usage;
 use super::status::status;
-use crate::app::{App, AppError};
+use crate::app::AppError;
 
 /// The answer of a planned RPC.
 pub(super) fn planned(name: &'static str) -> Status {
     status(&AppError::NotImplemented(name))
-}
-
-/// Prices.
-#[derive(Debug, Clone)]
-pub struct PriceApi {
-    app: App,
-}
-
-impl PriceApi {
-    /// Serves the use cases of `app`.
-    pub fn new(app: App) -> Self {
-        Self { app }
-    }
-}
-
-#[tonic::async_trait]
-impl PriceService for PriceApi {
-    async fn set_price(
-        &self,
-        _request: Request<v1::SetPriceRequest>,
-    ) -> Result<Response<v1::SetPriceResponse>, Status> {
-        Err(planned("PriceService.SetPrice"))
-    }
-
-    async fn list_prices(
-        &self,
-        _request: Request<v1::ListPricesRequest>,
-    ) -> Result<Response<v1::ListPricesResponse>, Status> {
-        Err(planned("PriceService.ListPrices"))
-    }
-
-    async fn end_price(
-        &self,
-        _request: Request<v1::EndPriceRequest>,
-    ) -> Result<Response<v1::EndPriceResponse>, Status> {
-        Err(planned("PriceService.EndPrice"))
-    }
-
-    async fn estimate_cost(
-        &self,
-        _request: Request<v1::EstimateCostRequest>,
-    ) -> Result<Response<v1::EstimateCostResponse>, Status> {
-        Err(planned("PriceService.EstimateCost"))
-    }
-
-    async fn reprice_usage(
-        &self,
-        request: Request<v1::RepriceUsageRequest>,
-    ) -> Result<Response<v1::RepriceUsageResponse>, Status> {
-        reprice_usage(&self.app, request).await
-    }
 }
 
 /// Alerts.

@@ -14,6 +14,8 @@ use crate::app::error::Named;
 
 /// Domain of the reasons.
 const DOMAIN: &str = "tollgate";
+/// Most broken field rules that one status names: a status travels in a header, which is bounded.
+const VIOLATIONS_SHOWN: usize = 32;
 /// When to try again while the database is away.
 const DATABASE_RETRY: Duration = Duration::from_millis(500);
 
@@ -37,6 +39,7 @@ fn classified(error: &AppError) -> (Code, ErrorReason) {
                 Named::Event => ErrorReason::EventNotFound,
                 Named::Reservation => ErrorReason::ReservationNotFound,
                 Named::Budget => ErrorReason::BudgetNotFound,
+                Named::Price => ErrorReason::PriceNotFound,
             },
         ),
         AppError::ReservationIdReused(_) => (Code::FailedPrecondition, ErrorReason::ReservationIdReused),
@@ -47,6 +50,7 @@ fn classified(error: &AppError) -> (Code, ErrorReason) {
         AppError::EtagMismatch(_) => (Code::Aborted, ErrorReason::EtagMismatch),
         AppError::RevisionMismatch { .. } => (Code::Aborted, ErrorReason::RevisionMismatch),
         AppError::EventCancelled(_) => (Code::FailedPrecondition, ErrorReason::EventCancelled),
+        AppError::PriceOfCatalog(_) => (Code::FailedPrecondition, ErrorReason::PriceOfCatalog),
         AppError::QueryTooWide(_) => (Code::FailedPrecondition, ErrorReason::QueryTooWide),
         AppError::PageTokenInvalid => (Code::InvalidArgument, ErrorReason::PageTokenInvalid),
         AppError::NotImplemented(_) => (Code::Unimplemented, ErrorReason::NotImplemented),
@@ -89,6 +93,12 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
 
 /// The status of a failure.
 pub fn status(error: &AppError) -> Status {
+    if let AppError::Invalid(violations) = error
+        && let Some((shown, rest)) = violations.split_at_checked(VIOLATIONS_SHOWN)
+        && !rest.is_empty()
+    {
+        return status(&AppError::Invalid(shown.to_vec()));
+    }
     let (code, reason) = classified(error);
     let mut details = ErrorDetails::new();
     details.set_error_info(reason_name(reason), DOMAIN, metadata(error));

@@ -140,12 +140,13 @@ impl UsageService for UsageApi {
             let rule = format!("must have 1 to {BATCH_LIMIT} entries");
             return Err(status(&AppError::invalid("events", rule)));
         }
+        let book = self.app.prices.book(tenant).await.map_err(|error| status(&error.into()))?;
         // All are enqueued before the first is awaited, so that they share transactions.
         let enqueued: Vec<_> = events
             .into_iter()
             .map(|message| {
                 let event = event(Some(message), "event")?;
-                self.app.enqueue_record(tenant, event)
+                self.app.enqueue_record(tenant, event, &book)
             })
             .collect();
         let mut items = Vec::with_capacity(enqueued.len());

@@ -89,6 +89,8 @@ async fn transact(
     let mut transaction = ledger::begin_batch(connection, tenant).await?;
     let connection: &mut PgConnection = &mut transaction;
     let clock = ledger::clock(connection, tenant).await?;
+    // What was priced by older prices stands: it was told while they were in force here.
+    shared.prices.noticed(tenant, clock.prices_version);
     let budgets = budgets_at(shared, connection, tenant, clock.budgets_version).await?;
     let scene = Scene { tenant, now: clock.now, budgets, commands };
 

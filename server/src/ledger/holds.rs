@@ -9,7 +9,7 @@ use tollgate_domain::budget::{
 };
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::model::ModelRef;
-use tollgate_domain::price::{Catalog, Estimate};
+use tollgate_domain::price::{Estimate, PriceBook};
 use tollgate_domain::reservation::{Part, State};
 
 use super::batch::{BatchError, Scene};
@@ -32,7 +32,7 @@ pub struct CheckPlan {
     /// Whether a call that does not fit is cut to the output that does.
     pub headroom: bool,
     /// Prices the models that DOWNGRADE rules name.
-    pub catalog: Arc<Catalog>,
+    pub prices: Arc<PriceBook>,
     /// The instant whose prices count.
     pub priced_at: Timestamp,
 }
@@ -40,7 +40,7 @@ pub struct CheckPlan {
 impl CheckPlan {
     fn decide(&self, applied: &[Applied<'_>]) -> Result<Outcome, BatchError> {
         let candidate = |model: &ModelRef| {
-            let sheet = self.catalog.find(model, self.priced_at);
+            let sheet = self.prices.find(model, self.priced_at);
             Demand::new(model.clone(), sheet, self.estimate.clone())
         };
         Ok(decide(&self.demands, applied, self.headroom, candidate)?)

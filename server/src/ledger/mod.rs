@@ -40,6 +40,7 @@ pub use holds::{CheckPlan, explain, peek, peek_keys};
 use crate::app::AppError;
 use crate::live::Hub;
 use crate::metrics::Metrics;
+use crate::prices::Prices;
 use crate::store::budgets::{BudgetSet, WindowKey};
 use crate::store::dictionary::Dictionary;
 use crate::tenant::TenantId;
@@ -84,6 +85,7 @@ struct Shared {
     dictionary: Dictionary,
     settings: LedgerSettings,
     hub: Hub,
+    prices: Prices,
     metrics: Metrics,
     budgets: RwLock<std::collections::HashMap<TenantId, Arc<BudgetSet>>>,
     known_windows: Cache<(TenantId, WindowKey), ()>,
@@ -101,12 +103,20 @@ pub struct Ledger {
 
 impl Ledger {
     /// Starts the writers.
-    pub fn start(pool: PgPool, dictionary: Dictionary, hub: Hub, metrics: Metrics, settings: LedgerSettings) -> Self {
+    pub fn start(
+        pool: PgPool,
+        dictionary: Dictionary,
+        hub: Hub,
+        prices: Prices,
+        metrics: Metrics,
+        settings: LedgerSettings,
+    ) -> Self {
         let shared = Arc::new(Shared {
             pool,
             dictionary,
             settings,
             hub,
+            prices,
             metrics,
             budgets: RwLock::default(),
             known_windows: Cache::new(200_000),

@@ -66,15 +66,17 @@ pub struct Clock {
     pub now: Timestamp,
     /// The version of the tenant's budgets.
     pub budgets_version: i64,
+    /// The version of the tenant's prices.
+    pub prices_version: i64,
 }
 
-/// Reads the database's clock and the version of the tenant's budgets.
+/// Reads the database's clock and the versions of the tenant's budgets and prices.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn clock(connection: &mut PgConnection, tenant: TenantId) -> Result<Clock, StoreError> {
     let row = sqlx::query_file!("sql/ledger/clock.sql", tenant.0).fetch_one(connection).await?;
-    Ok(Clock { now: from_database(row.now)?, budgets_version: row.budgets_version })
+    Ok(Clock { now: from_database(row.now)?, budgets_version: row.budgets_version, prices_version: row.prices_version })
 }
 
 /// Maps keys of other systems to event ids: a key that is there already keeps the id of its first telling.

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod measures_row;
 pub mod notify;
 pub mod partitions;
+pub mod prices;
 pub mod reservations;
 pub mod sessions;
 pub mod shape;

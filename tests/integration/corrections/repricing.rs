@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use tollgate_domain::price::Catalog;
+use tollgate_domain::price::{Catalog, FreeProviders};
 use tollgate_proto::v1;
 use tollgate_proto::v1::amend_usage_request::Change;
 use tollgate_proto::v1::price_service_server::PriceService as _;
 use tollgate_server::grpc::PriceApi;
+use tollgate_server::prices::Prices;
 use tonic::Code;
 
 use super::*;
@@ -14,16 +15,28 @@ use crate::harness::build::{model, reserve, settling};
 use crate::harness::refusal::{Refusal, reason};
 
 /// Input and output cost a dollar per million tokens, for gpt-4o from 4 May on, and for a model that nobody knew.
-const NEW_PRICES: &str = r#"{"catalog":{"format":1,"version":"tests"}}
-{"provider":"openai"}
-{"provider":"openai","model":"gpt-4o","match":[{"equals":"gpt-4o"}],"prices":[{"id":"gpt-4o/old","rates":{"input":"2.5","output":"10"}},{"id":"gpt-4o/new","from":"2026-05-04T00:00:00Z","rates":{"input":"1","output":"1"}}]}
-{"provider":"openai","model":"brand-new","match":[{"equals":"brand-new"}],"prices":[{"id":"brand-new","rates":{"input":"1","output":"1"}}]}
-"#;
+const NEW_PRICES: &str = concat!(
+    r#"{"catalog":{"format":1,"version":"tests","sources":[]}}"#,
+    "\n",
+    r#"{"provider":"openai"}"#,
+    "\n",
+    r#"{"provider":"openai","model":"gpt-4o","match":[{"equals":"gpt-4o"}],"prices":["#,
+    r#"{"id":"gpt-4o/old","rates":{"input":"2.5","output":"10"}},"#,
+    r#"{"id":"gpt-4o/new","from":"2026-05-04T00:00:00Z","rates":{"input":"1","output":"1"}}]}"#,
+    "\n",
+    r#"{"provider":"openai","model":"brand-new","match":[{"equals":"brand-new"}],"prices":["#,
+    r#"{"id":"brand-new","rates":{"input":"1","output":"1"}}]}"#,
+    "\n",
+);
+/// No price at all.
+const NO_PRICES: &str =
+    concat!(r#"{"catalog":{"format":1,"version":"empty","sources":[]}}"#, "\n", r#"{"provider":"openai"}"#, "\n");
 
 /// The prices of a server, as if they were known to it now.
 fn knowing(server: &TestServer, prices: &str) -> PriceApi {
     let mut app = server.running.as_ref().unwrap().app.clone();
-    app.catalog = Arc::new(Catalog::parse(prices).unwrap());
+    let catalog = Arc::new(Catalog::parse(prices).unwrap());
+    app.prices = Prices::new(app.pool.clone(), catalog, FreeProviders::default());
     PriceApi::new(app)
 }
 
@@ -160,8 +173,7 @@ async fn invariant_7_what_was_unpriced_is_priced_when_a_price_arrives() {
 #[tokio::test]
 async fn a_price_that_is_known_no_more_takes_nothing_back() {
     let server = with_budgets(Vec::new()).await;
-    let empty = "{\"catalog\":{\"format\":1,\"version\":\"empty\"}}\n{\"provider\":\"openai\"}";
-    let prices = knowing(&server, empty);
+    let prices = knowing(&server, NO_PRICES);
     send(&server, &by_ada()).await;
     assert_eq!(outcome(&reprice(&prices, may()).await), (1, 0, 0, "0", false));
 }

@@ -5,6 +5,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::v1::budget_service_client::BudgetServiceClient;
+use tollgate_proto::v1::price_service_client::PriceServiceClient;
 use tollgate_proto::v1::usage_service_client::UsageServiceClient;
 use tollgate_server::app::audit::audit;
 use tollgate_server::boot::{self, Database, Running};
@@ -16,6 +17,7 @@ use tonic::transport::Channel;
 pub(crate) struct TestServer {
     pub(crate) usage: UsageServiceClient<Channel>,
     pub(crate) budgets: BudgetServiceClient<Channel>,
+    pub(crate) prices: PriceServiceClient<Channel>,
     pub(crate) url: String,
     pub(crate) options: PgConnectOptions,
     pub(crate) running: Option<Running>,
@@ -46,7 +48,8 @@ impl TestServer {
         let channel = Channel::from_shared(url.clone()).unwrap().connect().await.unwrap();
         Self {
             usage: UsageServiceClient::new(channel.clone()),
-            budgets: BudgetServiceClient::new(channel),
+            budgets: BudgetServiceClient::new(channel.clone()),
+            prices: PriceServiceClient::new(channel),
             url,
             options,
             running: Some(running),

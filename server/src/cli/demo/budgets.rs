@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tollgate_client::{BudgetBuilder, Client, Window, dimension, is_one_of, v1};
-use tollgate_domain::price::{Catalog, Estimate, worst_case};
+use tollgate_domain::price::{Estimate, PriceBook, worst_case};
 
 use super::cast::{PlannedCall, SMALL_MODEL, WRITER};
 
@@ -23,11 +23,11 @@ pub(super) const WRITER_BUDGET: &str = "writer-downgrade";
 /// What the server refuses, and calls that no price can be computed for.
 pub(super) async fn create(
     client: &Client,
-    catalog: &Catalog,
+    prices: &PriceBook,
     project: &str,
     calls: &[PlannedCall],
 ) -> anyhow::Result<()> {
-    for budget in budgets(catalog, project, calls)? {
+    for budget in budgets(prices, project, calls)? {
         let budget = v1::Budget::from(budget);
         let id = budget.budget_id.clone();
         client.create_budget(budget).await.with_context(|| format!("the budget {id} cannot be created"))?;
@@ -35,9 +35,9 @@ pub(super) async fn create(
     Ok(())
 }
 
-fn budgets(catalog: &Catalog, project: &str, calls: &[PlannedCall]) -> anyhow::Result<[BudgetBuilder; 3]> {
-    let all = planned_usd(catalog, calls.iter())?;
-    let writer = planned_usd(catalog, calls.iter().filter(|call| *call.agent == WRITER))?;
+fn budgets(prices: &PriceBook, project: &str, calls: &[PlannedCall]) -> anyhow::Result<[BudgetBuilder; 3]> {
+    let all = planned_usd(prices, calls.iter())?;
+    let writer = planned_usd(prices, calls.iter().filter(|call| *call.agent == WRITER))?;
     let of_project = || is_one_of(dimension("project_id"), [project]);
     let id = |name: &str| format!("{project}-{name}");
     Ok([
@@ -59,7 +59,7 @@ fn budgets(catalog: &Catalog, project: &str, calls: &[PlannedCall]) -> anyhow::R
 }
 
 /// What the calls cost if all of them run as planned.
-fn planned_usd<'a>(catalog: &Catalog, calls: impl Iterator<Item = &'a PlannedCall>) -> anyhow::Result<Decimal> {
+fn planned_usd<'a>(prices: &PriceBook, calls: impl Iterator<Item = &'a PlannedCall>) -> anyhow::Result<Decimal> {
     let now = Timestamp::now();
     let mut usd = Decimal::ZERO;
     for call in calls {
@@ -68,7 +68,7 @@ fn planned_usd<'a>(catalog: &Catalog, calls: impl Iterator<Item = &'a PlannedCal
             max_output_tokens: Some(call.traced.output_tokens),
             ..Estimate::default()
         };
-        let sheet = catalog.find(&call.priced_model(), now);
+        let sheet = prices.find(&call.priced_model(), now);
         let worst = worst_case(&estimate, sheet.as_deref()).context("a call of the trace is too large to be priced")?;
         usd = usd.saturating_add(worst.cost.usd.decimal());
     }
@@ -84,13 +84,16 @@ fn share(usd: Decimal, percent: i64) -> Decimal {
 #[cfg(test)]
 mod tests {
     use super::super::trace;
+    use tollgate_domain::price::{Catalog, FreeProviders};
+
     use super::*;
 
     #[test]
     fn limits_follow_from_the_trace() {
         let calls = trace::sample().unwrap().into_iter().enumerate();
         let calls: Vec<_> = calls.map(|(index, traced)| PlannedCall::new("p", index, traced)).collect();
-        let [user, project, writer] = budgets(&Catalog::builtin().unwrap(), "p", &calls).unwrap().map(v1::Budget::from);
+        let prices = PriceBook::of_catalog(Catalog::builtin().unwrap(), FreeProviders::default());
+        let [user, project, writer] = budgets(&prices, "p", &calls).unwrap().map(v1::Budget::from);
         let usd = |budget: &v1::Budget| budget.limit.parse::<Decimal>().unwrap();
         // What scripts/sum_trace.py says about the sample, to four decimals.
         assert_eq!(usd(&project), Decimal::new(2_1979, 4));

@@ -177,7 +177,8 @@ impl Demo<'_> {
     ) -> anyhow::Result<Report> {
         let client = connect(&endpoint).await?;
         if !self.arguments.no_budgets {
-            budgets::create(&client, &running.app.catalog, &self.project, &calls).await?;
+            let prices = running.app.prices.book(TenantId::LOCAL).await?;
+            budgets::create(&client, &prices, &self.project, &calls).await?;
         }
         let hour =
             Timestamp::now().round(jiff::TimestampRound::new().smallest(Unit::Hour).mode(jiff::RoundMode::Floor))?;

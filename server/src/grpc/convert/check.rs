@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tollgate_domain::budget::Decision;
 use tollgate_domain::price::Estimate;
+use tollgate_domain::tokens::{CHARACTERS_LIMIT, tokens_of_characters};
 use tollgate_domain::violation::Violations;
 use tollgate_proto::v1;
 
@@ -45,7 +46,7 @@ pub fn check(message: v1::CheckBudgetRequest) -> Result<CheckRequest, AppError> 
     let id = holds.then(|| uuid_v7(&mut found, "reservation_id", &reservation_id)).flatten();
     found.add_if(!holds && !reservation_id.is_empty(), "reservation_id", "may be set only with a mode that reserves");
     let dimensions = dimensions(&mut found, "dimensions", dimensions_message);
-    let estimate = estimate(&mut found, "estimate", estimate_message);
+    let (estimate, input_estimated) = estimate(&mut found, "estimate", estimate_message);
     let model_message = match (model_message, estimate.amount_usd) {
         (None, Some(_)) => Default::default(),
         (message, _) => required_model(&mut found, "model", message),
@@ -69,7 +70,7 @@ pub fn check(message: v1::CheckBudgetRequest) -> Result<CheckRequest, AppError> 
     };
     let Some(mode) = mode else { return Err(found.into_result(()).err().unwrap_or_default().into()) };
     found
-        .into_result(CheckRequest { dimensions, model: model_message, fallbacks, estimate, mode })
+        .into_result(CheckRequest { dimensions, model: model_message, fallbacks, estimate, input_estimated, mode })
         .map_err(AppError::from)
 }
 
@@ -79,8 +80,9 @@ fn lead(found: &mut Violations, ttl: Option<prost_types::Duration>) -> Option<Du
     Some(ttl)
 }
 
-fn estimate(found: &mut Violations, path: &str, message: Option<v1::Estimate>) -> Estimate {
-    let Some(message) = message else { return Estimate::default() };
+/// An estimate, and whether its input was estimated from characters.
+pub fn estimate(found: &mut Violations, path: &str, message: Option<v1::Estimate>) -> (Estimate, bool) {
+    let Some(message) = message else { return Default::default() };
     let v1::Estimate {
         input_tokens,
         cache_read_tokens,
@@ -89,11 +91,18 @@ fn estimate(found: &mut Violations, path: &str, message: Option<v1::Estimate>) -
         calls,
         units: unit_messages,
         amount_usd,
+        input_characters,
     } = message;
     let mut tokens = |name: &str, value: Option<i64>| value.map(|value| count(found, &format!("{path}.{name}"), value));
-    let input_tokens = tokens("input_tokens", input_tokens);
+    let counted = tokens("input_tokens", input_tokens);
+    let characters = tokens("input_characters", input_characters);
     let cache_read_tokens = tokens("cache_read_tokens", cache_read_tokens);
     let max_output_tokens = tokens("max_output_tokens", max_output_tokens);
+    let too_long = characters.is_some_and(|characters| characters > CHARACTERS_LIMIT);
+    let rule = format!("must be at most {CHARACTERS_LIMIT}");
+    found.add_if(too_long, format!("{path}.input_characters"), rule);
+    let input_estimated = counted.is_none() && characters.is_some();
+    let input_tokens = counted.or(characters.map(|length| tokens_of_characters(length.min(CHARACTERS_LIMIT))));
     let mut repeats = |name: &str, value: i32| {
         u32::try_from(value).unwrap_or_else(|_| {
             found.add(format!("{path}.{name}"), "must not be negative");
@@ -111,10 +120,10 @@ fn estimate(found: &mut Violations, path: &str, message: Option<v1::Estimate>) -
     );
     let estimate = Estimate { input_tokens, cache_read_tokens, max_output_tokens, choices, calls, units, amount_usd };
     match estimate.validated(path) {
-        Ok(estimate) => estimate,
+        Ok(estimate) => (estimate, input_estimated),
         Err(violations) => {
             found.extend(violations);
-            Estimate::default()
+            Default::default()
         }
     }
 }
@@ -134,7 +143,7 @@ pub fn extension(message: v1::ExtendReservationRequest) -> Result<ExtendRequest,
     let model =
         model_message.map(|message| model(&mut found, "model", message)).filter(|model| !model.model.is_empty());
     found.add_if(model.is_some() && raise_to.is_none(), "model", "may be set only with raise_to");
-    let raise = raise_to.map(|message| (model, estimate(&mut found, "raise_to", Some(message))));
+    let raise = raise_to.map(|message| (model, estimate(&mut found, "raise_to", Some(message)).0));
     let Some(id) = id else { return Err(found.into_result(()).err().unwrap_or_default().into()) };
     found.into_result(ExtendRequest { id, ttl, sequence, running, raise }).map_err(AppError::from)
 }
@@ -153,6 +162,7 @@ pub fn to_decision(decision: &Decision) -> v1::Decision {
 pub fn to_answer(
     answer: CheckAnswer,
     all_budgets: bool,
+    input_estimated: bool,
     to_reservation: impl Fn(&crate::store::reservations::Reservation, Timestamp) -> v1::Reservation,
 ) -> v1::CheckBudgetResponse {
     let explanation = explain(&answer);
@@ -192,5 +202,6 @@ pub fn to_answer(
         }),
         explanation,
         server_time: Some(to_timestamp(now)),
+        input_estimated,
     }
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod cost;
 pub mod dimensions;
 pub mod event;
+pub mod price;
 pub mod reprice;
 pub mod reservation;
 pub mod summary;

@@ -1,0 +1,1 @@
+SELECT prices_version FROM tenant WHERE tenant_id = $1

@@ -1,0 +1,94 @@
+//! The prices of one tenant, as this replica knows them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Mutex;
+use tollgate_domain::price::{PriceBook, TenantPrice};
+
+use super::Shared;
+use crate::store::{StoreError, prices};
+use crate::tenant::TenantId;
+
+/// A tenant's prices at one version.
+#[derive(Debug)]
+pub struct PricesInForce {
+    /// Rises with every change.
+    pub version: i64,
+    /// Every price that the tenant has set, ended ones included, in the order in which they were set.
+    pub prices: Vec<Arc<TenantPrice>>,
+    /// What calls are priced by.
+    pub book: Arc<PriceBook>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shelf {
+    tenant: TenantId,
+    /// The newest version that was heard of.
+    newest: AtomicI64,
+    current: ArcSwapOption<PricesInForce>,
+    /// Held by who reads or compiles: it is done once, and the last one saw the newest prices and catalog.
+    changing: Mutex<()>,
+}
+
+impl Shelf {
+    pub(super) fn new(tenant: TenantId) -> Self {
+        Self { tenant, newest: AtomicI64::new(0), current: ArcSwapOption::empty(), changing: Mutex::new(()) }
+    }
+
+    /// What is in force, unless a newer version was heard of.
+    pub(super) fn current(&self) -> Option<Arc<PricesInForce>> {
+        let current = self.current.load_full();
+        current.filter(|current| current.version >= self.newest.load(Ordering::Acquire))
+    }
+
+    /// What was in force last.
+    pub(super) fn remembered(&self) -> Option<Arc<PricesInForce>> {
+        self.current.load_full()
+    }
+
+    pub(super) fn noticed(&self, version: i64) {
+        self.newest.fetch_max(version, Ordering::AcqRel);
+    }
+
+    /// Reads the prices, unless somebody else just did.
+    pub(super) async fn refresh(&self, shared: &Shared) -> Result<Arc<PricesInForce>, StoreError> {
+        let _turn = self.changing.lock().await;
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        let mut connection = shared.pool.acquire().await?;
+        // The version first: prices that a change adds in between are read again when its version is heard of.
+        let version = prices::version(&mut connection, self.tenant).await?.unwrap_or_default();
+        let read = prices::all(&mut connection, self.tenant).await?.into_iter().map(Arc::new).collect();
+        drop(connection);
+        self.noticed(version);
+        let read = Arc::new(shared.compiled(version, read));
+        tracing::debug!(tenant = self.tenant.0, version, prices = read.prices.len(), "prices were read");
+        self.put(read.clone());
+        Ok(read)
+    }
+
+    /// Lays the same prices over another catalog.
+    pub(super) async fn recompile(&self, shared: &Shared) {
+        let _turn = self.changing.lock().await;
+        if let Some(current) = self.current.load_full() {
+            self.put(Arc::new(shared.compiled(current.version, current.prices.clone())));
+        }
+    }
+
+    /// Takes prices that were just committed, unless newer ones are known.
+    pub(super) async fn take(&self, shared: &Shared, version: i64, prices: Vec<Arc<TenantPrice>>) {
+        self.noticed(version);
+        let _turn = self.changing.lock().await;
+        if self.current.load().as_ref().is_none_or(|known| known.version < version) {
+            self.put(Arc::new(shared.compiled(version, prices)));
+        }
+    }
+
+    /// Only in turn, so that nothing older comes last.
+    fn put(&self, prices: Arc<PricesInForce>) {
+        self.current.store(Some(prices));
+    }
+}
