@@ -6,8 +6,9 @@ use uuid::Uuid;
 use crate::amount::Usd;
 use crate::digest::Digester;
 use crate::dimensions::Dimensions;
+use crate::extract::ModelUsage;
 use crate::model::ModelRef;
-use crate::price::UnitCount;
+use crate::price::{UnitCount, Used};
 use crate::tokens::TokenUsage;
 
 /// Version of the field list that makes the fingerprint; stored on every row, so that a later list can change.
@@ -136,6 +137,10 @@ pub struct UsageEvent {
     pub usage: Option<TokenUsage>,
     /// Other billed units.
     pub units: Vec<UnitCount>,
+    /// Parts of the usage that are billed as other models.
+    pub additional: Vec<ModelUsage>,
+    /// The API whose own usage object the counts were read from; absent = the caller sent counts.
+    pub usage_api: Option<String>,
     /// Whether a response cache answered instead of the provider.
     pub response_cache_hit: bool,
     /// How it ended.
@@ -166,6 +171,16 @@ impl UsageEvent {
         self.response_model.as_ref().unwrap_or(&self.request_model)
     }
 
+    /// Everything that it used, for its price.
+    pub fn used(&self) -> Used<'_> {
+        Used { usage: self.usage.as_ref(), units: &self.units, additional: &self.additional }
+    }
+
+    /// What the provider or a gateway says that it cost, where that is in US dollars.
+    pub fn reported_usd(&self) -> Option<Usd> {
+        self.reported_cost.filter(|_| self.reported_currency.as_deref().unwrap_or("USD") == "USD")
+    }
+
     /// The number of calls that it stands for: a call is counted by its first attempt.
     pub fn calls(&self) -> u32 {
         u32::from(self.attempt <= 1)
@@ -189,6 +204,8 @@ impl UsageEvent {
             batch_id,
             usage,
             units,
+            additional,
+            usage_api: _,
             response_cache_hit,
             outcome,
             error_type,
@@ -222,6 +239,9 @@ impl UsageEvent {
             ("accounting", accounting.code().to_string()),
             ("origin", origin.code().to_string()),
         ];
+        if !additional.is_empty() {
+            fields.push(("additional", format!("{additional:?}")));
+        }
         fields.extend(dimensions.values.iter().map(|(dimension, value)| (dimension.name(), value.clone())));
         fields
     }
@@ -271,6 +291,8 @@ mod tests {
             batch_id: None,
             usage: Some(TokenUsage::reported(10, 5)),
             units: Vec::new(),
+            additional: Vec::new(),
+            usage_api: None,
             response_cache_hit: false,
             outcome: CallOutcome::Ok,
             error_type: None,

@@ -157,7 +157,7 @@ impl Measures {
             .usage
             .as_ref()
             .is_some_and(|usage| matches!(usage.quality, UsageQuality::Estimated | UsageQuality::Unknown));
-        let reported = event.reported_cost.filter(|_| event.reported_currency.as_deref().unwrap_or("USD") == "USD");
+        let reported = event.reported_usd();
         let mut class_usd = [None; CostClass::COUNT];
         if !memo && !event.response_cache_hit {
             for line in &charge.cost.lines {

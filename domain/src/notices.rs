@@ -16,12 +16,16 @@ impl Notices {
     /// A budget window was charged that had ended before.
     pub const CLOSED_WINDOW: Self = Self(16);
 
-    const NAMED: [(Self, &'static str); 5] = [
+    /// The reported cost lies further from ours than is tolerated.
+    pub const REPORTED_COST_DIFFERS: Self = Self(32);
+
+    const NAMED: [(Self, &'static str); 6] = [
         (Self::UNRESERVED, "UNRESERVED"),
         (Self::LATE, "LATE"),
         (Self::NOT_HELD, "NOT_HELD"),
         (Self::OVERRUN, "OVERRUN"),
         (Self::CLOSED_WINDOW, "CLOSED_WINDOW"),
+        (Self::REPORTED_COST_DIFFERS, "REPORTED_COST_DIFFERS"),
     ];
 
     /// No notice.

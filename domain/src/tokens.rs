@@ -135,6 +135,13 @@ pub struct TokenPart {
     pub cache_ttl_seconds: Option<u32>,
 }
 
+impl TokenPart {
+    /// Whether both count the same class and lifetime.
+    fn is_of_the_kind_of(&self, other: &Self) -> bool {
+        (self.class, self.cache_ttl_seconds) == (other.class, other.cache_ttl_seconds)
+    }
+}
+
 /// How the counts came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -231,6 +238,43 @@ impl TokenUsage {
         }
         self.parts.sort_by_key(|part| (part.class, part.cache_ttl_seconds));
         violations.into_result(self)
+    }
+
+    /// The counts of both together. A side that one of them reports is reported.
+    pub fn with(&self, other: &Self) -> Self {
+        let total = |left: Option<u64>, right: Option<u64>| match (left, right) {
+            (Some(left), Some(right)) => Some(left.saturating_add(right)),
+            (only, None) | (None, only) => only,
+        };
+        let mut sum = Self {
+            total_input: total(self.total_input, other.total_input),
+            total_output: total(self.total_output, other.total_output),
+            ..self.clone()
+        };
+        for part in &other.parts {
+            match sum.parts.iter_mut().find(|own| own.is_of_the_kind_of(part)) {
+                Some(own) => own.tokens = own.tokens.saturating_add(part.tokens),
+                None => sum.parts.push(*part),
+            }
+        }
+        sum.parts.sort_by_key(|part| (part.class, part.cache_ttl_seconds));
+        sum
+    }
+
+    /// The counts without those of `other`, which they include.
+    pub fn without(&self, other: &Self) -> Self {
+        let total = |whole: Option<u64>, part: Option<u64>| whole.map(|whole| whole.saturating_sub(part.unwrap_or(0)));
+        let mut rest = Self {
+            total_input: total(self.total_input, other.total_input),
+            total_output: total(self.total_output, other.total_output),
+            ..self.clone()
+        };
+        for part in &other.parts {
+            if let Some(own) = rest.parts.iter_mut().find(|own| own.is_of_the_kind_of(part)) {
+                own.tokens = own.tokens.saturating_sub(part.tokens);
+            }
+        }
+        rest
     }
 
     /// Tokens of `class` over all times to live; absent = not reported.

@@ -48,6 +48,8 @@ impl Call {
             batch_id: None,
             usage: Some(self.usage.clone()),
             units: self.units.clone(),
+            additional: Vec::new(),
+            usage_api: None,
             response_cache_hit: false,
             outcome: CallOutcome::Ok,
             error_type: None,

@@ -24,7 +24,7 @@ use crate::app::stream::DatabaseSource;
 use crate::config::{Config, DatabaseConfig, ServerConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{AdminApi, AlertApi, BudgetApi, PriceApi, UsageApi};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerSettings};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, Metrics};
 use crate::prices::{CatalogFile, CatalogFileError, Prices, catalog_of};
@@ -218,7 +218,7 @@ pub async fn start(
         hub.clone(),
         prices.clone(),
         metrics.clone(),
-        config.ledger.settings(),
+        LedgerSettings { reported_cost: config.prices.reported_cost(), ..config.ledger.settings() },
     );
     let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone());
 

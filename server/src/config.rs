@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
+use rust_decimal::Decimal;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
-use tollgate_domain::price::FreeProviders;
+use tollgate_domain::amount::Usd;
+use tollgate_domain::price::{FreeProviders, ReportedCostTolerance};
 
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
@@ -144,8 +146,16 @@ pub struct LedgerConfig {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        let LedgerSettings { queue_items, queue_bytes, batch_items, writers, retry_for, retention, ahead: _ } =
-            LedgerSettings::default();
+        let LedgerSettings {
+            queue_items,
+            queue_bytes,
+            batch_items,
+            writers,
+            retry_for,
+            retention,
+            ahead: _,
+            reported_cost: _,
+        } = LedgerSettings::default();
         Self { queue_items, queue_bytes, batch_items, writers, retry_for, retention }
     }
 }
@@ -214,11 +224,18 @@ pub struct PricesConfig {
     /// Providers whose models cost nothing unless a price says otherwise: a list, or names joined by commas; empty = none.
     #[serde(deserialize_with = "names")]
     pub free_providers: Vec<String>,
+    /// A reported cost gets a notice where it differs from ours by more than this share of the greater figure, from 0 to 1 …
+    pub reported_cost_fraction: Decimal,
+    /// … and by more than this many US dollars.
+    pub reported_cost_usd: Usd,
 }
 
 impl Default for PricesConfig {
     fn default() -> Self {
+        let ReportedCostTolerance { fraction, usd } = ReportedCostTolerance::default();
         Self {
+            reported_cost_fraction: fraction,
+            reported_cost_usd: usd,
             catalog_file: None,
             catalog_interval: Duration::from_secs(30),
             free_providers: FreeProviders::default().names().map(str::to_owned).collect(),
@@ -227,6 +244,11 @@ impl Default for PricesConfig {
 }
 
 impl PricesConfig {
+    /// For the ledger.
+    pub fn reported_cost(&self) -> ReportedCostTolerance {
+        ReportedCostTolerance { fraction: self.reported_cost_fraction, usd: self.reported_cost_usd }
+    }
+
     /// For the price books.
     pub fn free(&self) -> FreeProviders {
         FreeProviders::new(&self.free_providers)
@@ -348,6 +370,12 @@ impl Config {
         }
         if self.database.connections == 0 {
             return invalid("database.connections", "must be above 0");
+        }
+        if self.prices.reported_cost_fraction.is_sign_negative() || self.prices.reported_cost_fraction > Decimal::ONE {
+            return invalid("prices.reported_cost_fraction", "must be between 0 and 1, for example \"0.05\"");
+        }
+        if self.prices.reported_cost_usd.is_negative() {
+            return invalid("prices.reported_cost_usd", "must not be negative");
         }
         if self.prices.catalog_interval.is_zero() {
             return invalid("prices.catalog_interval", "must be above 0");

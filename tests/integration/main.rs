@@ -15,6 +15,7 @@ mod harness;
 mod listing;
 mod metrics;
 mod prices;
+mod provider_usage;
 mod recording;
 mod reservations;
 mod serving;

@@ -34,6 +34,8 @@ pub use api::known_apis;
 pub use error::ExtractError;
 pub use stream::StreamExtractor;
 
+use serde::{Deserialize, Serialize};
+
 use crate::amount::Usd;
 use crate::price::UnitCount;
 use crate::tokens::TokenUsage;
@@ -66,7 +68,7 @@ pub struct Extraction {
 }
 
 /// A part of an answer that another model gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelUsage {
     /// The model, in the provider's words.
     pub model: String,

@@ -1,5 +1,6 @@
 //! The prices that a tenant's calls are priced by: the catalog's, with the tenant's own over them.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -180,6 +181,7 @@ impl PriceBook {
             model: below.map_or(&model.model, |sheet| &sheet.model).clone(),
             rates,
             max_output_tokens: below.map_or(assumed, |sheet| sheet.max_output_tokens),
+            others: BTreeMap::new(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Turns a catalog's file into what look-ups need.
 
+use std::collections::BTreeMap;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, RwLock};
 
@@ -119,6 +120,7 @@ impl Compiler {
             model: entry.model.clone(),
             rates,
             max_output_tokens: entry.max_output_tokens.filter(|_| writes).unwrap_or(assumed),
+            others: BTreeMap::new(),
         }))
     }
 

@@ -1,5 +1,6 @@
 //! Providers whose models cost nothing because they run on one's own machines.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::line::LineKind;
@@ -68,5 +69,6 @@ pub(super) fn free_sheet(catalog_version: &str, provider_name: &str, model: &str
         model: model.to_owned(),
         rates: vec![zero(LineKind::InputText), zero(LineKind::OutputText)],
         max_output_tokens: DEFAULT_MAX_OUTPUT_TOKENS,
+        others: BTreeMap::new(),
     }
 }

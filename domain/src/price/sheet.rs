@@ -1,5 +1,6 @@
 //! The unit prices in force for one model.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,9 @@ pub struct PriceSheet {
     pub rates: Vec<Rate>,
     /// Most tokens that one answer may have.
     pub max_output_tokens: u64,
+    /// The sheets of other models that the call was billed as, by the names that the provider gave them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, Self>,
 }
 
 impl PriceSheet {
@@ -105,6 +109,7 @@ impl PriceSheet {
             .iter()
             .all(|rate| rate.price.never_rounds() && rate.above_input_tokens.is_none() && rate.minimum.is_none())
             && self.request_rate().is_none()
+            && self.others.is_empty()
     }
 
     /// The fee of one request, where the model has one.
@@ -135,6 +140,7 @@ mod tests {
             model: "m".into(),
             rates: vec![rate(1, None), rate(2, Some(100)), rate(3, Some(200))],
             max_output_tokens: 0,
+            others: BTreeMap::new(),
         })
     }
 

@@ -4551,6 +4551,8 @@ pub enum NoticeKind {
     Overrun = 4,
     /// A window that had closed already was charged. It raises no alert.
     ClosedWindow = 5,
+    /// The reported cost in USD lies further from the computed one than the server's settings tolerate.
+    ReportedCostDiffers = 6,
 }
 impl NoticeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4565,6 +4567,7 @@ impl NoticeKind {
             Self::NotHeld => "NOTICE_KIND_NOT_HELD",
             Self::Overrun => "NOTICE_KIND_OVERRUN",
             Self::ClosedWindow => "NOTICE_KIND_CLOSED_WINDOW",
+            Self::ReportedCostDiffers => "NOTICE_KIND_REPORTED_COST_DIFFERS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4576,6 +4579,7 @@ impl NoticeKind {
             "NOTICE_KIND_NOT_HELD" => Some(Self::NotHeld),
             "NOTICE_KIND_OVERRUN" => Some(Self::Overrun),
             "NOTICE_KIND_CLOSED_WINDOW" => Some(Self::ClosedWindow),
+            "NOTICE_KIND_REPORTED_COST_DIFFERS" => Some(Self::ReportedCostDiffers),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ INSERT INTO usage_adjustment (
     panel_position, panel_size, fingerprint_version, attempt, outcome, price_state, quality, accounting, origin,
     notices, response_cache_hit, keep_open, usd, saved_usd, reported_cost, reported_currency, cache_write_ttls,
     units, labels, call_id, response_id, batch_id, error_type, trace_id, span_id, external_source, external_key,
-    metadata
+    metadata, additional, usage_api
 )
 SELECT
     $1, leg.revision, leg.sign, leg.kind, leg.request_id, leg.reason, $8,
@@ -27,7 +27,7 @@ SELECT
     event.response_cache_hit, event.keep_open, event.usd, event.saved_usd, event.reported_cost,
     event.reported_currency, event.cache_write_ttls, event.units, event.labels, event.call_id, event.response_id,
     event.batch_id, event.error_type, event.trace_id, event.span_id, event.external_source, event.external_key,
-    event.metadata
+    event.metadata, event.additional, event.usage_api
 FROM unnest($2::usage_event_v1[]) WITH ORDINALITY AS event
 JOIN unnest($3::bigint[], $4::smallint[], $5::smallint[], $6::uuid[], $7::text[])
     WITH ORDINALITY AS leg (revision, sign, kind, request_id, reason, ordinality) USING (ordinality)

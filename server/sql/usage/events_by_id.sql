@@ -13,7 +13,8 @@ SELECT
         event.accounting, event.origin, event.notices, event.response_cache_hit, event.keep_open, event.usd,
         event.saved_usd, event.reported_cost, event.reported_currency, event.cache_write_ttls, event.units,
         event.labels, event.call_id, event.response_id, event.batch_id, event.error_type, event.trace_id,
-        event.span_id, event.external_source, event.external_key, event.metadata
+        event.span_id, event.external_source, event.external_key, event.metadata,
+        event.additional, event.usage_api
     )::usage_event_v1 AS "event!: EventRow"
 FROM usage_event AS event
 WHERE event.tenant_id = $1 AND event.event_id = ANY($2)

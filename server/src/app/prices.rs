@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tollgate_domain::digest::Digester;
+use tollgate_domain::extract::ModelUsage;
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::{
-    Catalog, CatalogPrice, Cost, Estimate, PriceBook, PriceTerms, TenantPrice, UnitCount, factors_overflow, price,
-    worst_case,
+    Catalog, CatalogPrice, Cost, Estimate, PriceBook, PriceTerms, TenantPrice, UnitCount, Used, factors_overflow,
+    sheet_with_others, worst_case,
 };
 use tollgate_domain::tokens::TokenUsage;
 use uuid::Uuid;
@@ -85,7 +86,37 @@ pub enum Quantities {
     /// At most this.
     AtMost(Estimate),
     /// Exactly this.
-    Exactly(Option<TokenUsage>, Vec<UnitCount>),
+    Exactly(Box<Exact>),
+}
+
+/// What a call uses, as it is recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Exact {
+    /// All tokens.
+    pub usage: Option<TokenUsage>,
+    /// Everything else.
+    pub units: Vec<UnitCount>,
+    /// Parts that are billed as other models.
+    pub additional: Vec<ModelUsage>,
+    /// The tier in which the provider says that it served the call, where the caller names none.
+    pub provider_tier: Option<String>,
+    /// The same for the region.
+    pub region: Option<String>,
+}
+
+impl Exact {
+    /// The model with what the provider said of it.
+    fn served(&self, model: &ModelRef) -> ModelRef {
+        let filled = |said: &String, reported: &Option<String>| match reported {
+            Some(reported) if said.is_empty() => reported.clone(),
+            _ => said.clone(),
+        };
+        ModelRef {
+            provider_tier: filled(&model.provider_tier, &self.provider_tier),
+            region: filled(&model.region, &self.region),
+            ..model.clone()
+        }
+    }
 }
 
 impl PriceFilter {
@@ -275,13 +306,16 @@ impl App {
 /// # Errors
 /// [`AppError::Invalid`] where the cost is above what can be held.
 pub fn cost_of(book: &PriceBook, model: &ModelRef, quantities: &Quantities, at: Timestamp) -> Result<Cost, AppError> {
-    let sheet = book.find(model, at);
     match quantities {
-        Quantities::AtMost(estimate) => match worst_case(estimate, sheet.as_deref()) {
+        Quantities::AtMost(estimate) => match worst_case(estimate, book.find(model, at).as_deref()) {
             Ok(worst) => Ok(worst.cost),
             Err(_) => Err(AppError::invalid("estimate", "its worst case is above what can be held")),
         },
-        Quantities::Exactly(usage, units) => price(usage.as_ref(), units, sheet.as_deref()).map_err(not_priced),
+        Quantities::Exactly(exact) => {
+            let Exact { usage, units, additional, .. } = exact.as_ref();
+            let sheet = sheet_with_others(&exact.served(model), additional, |model| book.find(model, at));
+            Used { usage: usage.as_ref(), units, additional }.bill(sheet.as_deref()).map_err(not_priced)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
-use tollgate_domain::price::{PriceBook, PriceError, PriceSheet, price};
+use tollgate_domain::price::{PriceBook, PriceError, PriceSheet, sheet_with_others};
 
 use super::{App, AppError};
 use crate::ledger::{Record, RecordAnswer};
@@ -44,8 +44,8 @@ pub(super) fn priced(event: UsageEvent, book: &PriceBook) -> Result<Record, AppE
 
 /// What an event is charged by these prices, those for the time at which it started.
 pub(super) fn price_by(event: &UsageEvent, book: &PriceBook) -> Result<(Option<Arc<PriceSheet>>, Charge), AppError> {
-    let sheet = book.find(event.model(), event.start_time);
-    let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref()).map_err(not_priced)?;
+    let sheet = sheet_with_others(event.model(), &event.additional, |model| book.find(model, event.start_time));
+    let cost = event.used().bill(sheet.as_deref()).map_err(not_priced)?;
     Ok((sheet, Charge::of(event, cost)))
 }
 

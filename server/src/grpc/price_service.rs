@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tollgate_domain::price::UnitCount;
-use tollgate_domain::tokens::{TokenUsage, UsageQuality};
+use tollgate_domain::tokens::UsageQuality;
 use tollgate_domain::violation::Violations;
 use tollgate_proto::v1;
 use tollgate_proto::v1::price_service_server::PriceService;
@@ -14,12 +14,13 @@ use super::convert::check::estimate;
 use super::convert::cost::to_cost;
 use super::convert::dimensions::{model, required_model};
 use super::convert::price::{terms, to_price, to_tenant_price};
+use super::convert::provider_usage::provider_usage;
 use super::convert::tokens::{units, usage};
 use super::convert::values::{page_size, text, timestamp, uuid};
 use super::reprice::reprice_usage;
 use super::status::status;
 use super::tenant_of;
-use crate::app::prices::{ListedPrice, PriceCursor, PriceFilter, PriceSource, Quantities};
+use crate::app::prices::{Exact, ListedPrice, PriceCursor, PriceFilter, PriceSource, Quantities};
 use crate::app::{App, AppError};
 
 const PRICE_ID_BYTES_LIMIT: usize = 256;
@@ -167,18 +168,14 @@ fn quantities(
             let usage = usage(found, "tokens", message);
             let unknown = usage.as_ref().is_some_and(|usage| usage.quality == UsageQuality::Unknown);
             found.add_if(unknown, "tokens.quality", "must not be unknown: there would be nothing to price");
-            Ok((Some(Quantities::Exactly(usage, units)), false))
+            let exact = Exact { usage, units, ..Exact::default() };
+            Ok((Some(Quantities::Exactly(Box::new(exact))), false))
         }
         Some(Usage::ProviderUsage(message)) => {
-            let (usage, units) = extracted(&message, units)?;
-            Ok((Some(Quantities::Exactly(Some(usage), units)), false))
+            let reported = provider_usage(found, "provider_usage", message);
+            Ok((reported.map(|reported| Quantities::Exactly(Box::new(reported.exact(units)))), false))
         }
     }
-}
-
-/// What a provider reported, with the units that the caller counted.
-fn extracted(_message: &v1::ProviderUsage, _units: Vec<UnitCount>) -> Result<(TokenUsage, Vec<UnitCount>), AppError> {
-    Err(AppError::NotImplemented("provider_usage"))
 }
 
 fn checked<T>(found: Violations, value: T) -> Result<T, AppError> {

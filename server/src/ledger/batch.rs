@@ -144,7 +144,7 @@ async fn transact(
     shared.dictionary.remember(tenant, drafts.wanted(), &numbers);
     counters.remember(tenant, &shared.known_windows);
     note_matches(shared, &scene, drafts.matched().chain(plans.values().flat_map(holds::ReservePlan::matched)));
-    drafts.price_states().for_each(|state| shared.metrics.recorded(state));
+    drafts.outcomes().for_each(|(state, notices)| shared.metrics.recorded(state, notices));
     let mut touches = drafts.touches(&scene);
     touches.extend(adjustments.touches(tenant));
     Ok(Done { answers, touches })

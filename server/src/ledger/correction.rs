@@ -89,7 +89,7 @@ pub(super) enum Priced {
 impl Priced {
     /// The sheet as it applies to the event.
     fn by(sheet: Option<&Arc<PriceSheet>>, event: &UsageEvent) -> Self {
-        Self::By(sheet.map(|sheet| sheet.applied_to(event.usage.as_ref())))
+        Self::By(sheet.map(|sheet| sheet.applied_to(event.used().own().as_ref())))
     }
 }
 

@@ -11,7 +11,7 @@ use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
 use tollgate_domain::event::{Accounting, EventKey, UsageEvent};
 use tollgate_domain::measures::{Charge, Measures};
 use tollgate_domain::notices::Notices;
-use tollgate_domain::price::{LineKind, PriceSheet, PriceState, Rate, UnitCount, UnitPrice, price};
+use tollgate_domain::price::{LineKind, PriceSheet, PriceState, Rate, UnitCount, UnitPrice};
 use tollgate_domain::reservation::State;
 use tollgate_domain::tokens::{TokenUsage, UsageQuality};
 use uuid::Uuid;
@@ -83,7 +83,7 @@ impl<'a> Drafts<'a> {
                 drafts.refused.insert(index, error);
                 continue;
             }
-            let draft = draft(record, event_id, scene, reservations)?;
+            let draft = draft(record, event_id, scene, reservations, settings)?;
             drafts.want(&draft)?;
             drafts.drafts.insert(index, draft);
         }
@@ -310,9 +310,9 @@ impl<'a> Drafts<'a> {
         self.new_drafts().flat_map(|draft| draft.targets.iter().map(|target| target.key.budget))
     }
 
-    /// How far new events could be priced.
-    pub(super) fn price_states(&self) -> impl Iterator<Item = PriceState> {
-        self.new_drafts().map(|draft| draft.charge.cost.state)
+    /// How far new events could be priced, and how they were charged.
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = (PriceState, Notices)> {
+        self.new_drafts().map(|draft| (draft.charge.cost.state, draft.notices))
     }
 
     /// Whose totals moved: those of new events, and those whose holds did.
@@ -383,6 +383,7 @@ fn draft<'a>(
     event_id: Uuid,
     scene: &Scene<'_>,
     reservations: &Reservations,
+    settings: &LedgerSettings,
 ) -> Result<Draft<'a>, BatchError> {
     let held = record.event.reservation.and_then(|used| reservations.get(used.reservation_id));
     let checked = held.and_then(|reservation| Some((reservation, reservation.context.as_ref()?)));
@@ -395,7 +396,9 @@ fn draft<'a>(
             sheet = known.sheet.or(sheet);
             event.units.extend(known.units);
             event.usage = Some(known.usage);
-            let cost = price(event.usage.as_ref(), &event.units, sheet.as_deref())
+            let cost = event
+                .used()
+                .bill(sheet.as_deref())
                 .map_err(|_| BatchError::Command("unknown usage cannot be priced"))?;
             charge = Charge::of(&event, cost);
         }
@@ -408,9 +411,14 @@ fn draft<'a>(
     };
     let shape = Shape::of(&event, &event.dimensions).digest();
     // Kept as it applies to this call: the cost of many can then be computed from their summed counts.
-    let sheet = sheet.map(|sheet| sheet.applied_to(event.usage.as_ref()));
+    let sheet = sheet.map(|sheet| sheet.applied_to(event.used().own().as_ref()));
     let sheet = sheet.map(|sheet| Ok::<_, BatchError>((sheet_digest(&sheet)?, sheet))).transpose()?;
-    let notices = notices_before_charging(&targets, held.is_some(), checked.map(|(reservation, _)| reservation), scene);
+    let mut notices =
+        notices_before_charging(&targets, held.is_some(), checked.map(|(reservation, _)| reservation), scene);
+    let reported = event.reported_usd().filter(|_| !event.response_cache_hit);
+    if reported.is_some_and(|usd| settings.reported_cost.is_exceeded(usd, &charge.cost)) {
+        notices.add(Notices::REPORTED_COST_DIFFERS);
+    }
     Ok(Draft {
         record,
         event_id,
@@ -480,6 +488,7 @@ fn stated_amount(amount: Usd, charged: Usd, model: &str, usage: TokenUsage) -> S
             "stated-by-caller",
         )],
         max_output_tokens: 0,
+        others: BTreeMap::new(),
     };
     let units = vec![UnitCount { unit: STATED_UNIT.to_owned(), quantity: Amount::from(left) }];
     StandIn {

@@ -26,6 +26,7 @@ use sqlx::PgPool;
 use tokio::sync::{RwLock, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollgate_domain::price::ReportedCostTolerance;
 use uuid::Uuid;
 
 pub use adjust::{Adjust, AdjustAnswer};
@@ -62,6 +63,8 @@ pub struct LedgerSettings {
     pub retention: Duration,
     /// How far ahead an event id may be.
     pub ahead: Duration,
+    /// How far a reported cost may lie from ours without a notice.
+    pub reported_cost: ReportedCostTolerance,
 }
 
 impl Default for LedgerSettings {
@@ -74,6 +77,7 @@ impl Default for LedgerSettings {
             retry_for: Duration::from_secs(5),
             retention: Duration::from_secs(400 * 86_400),
             ahead: Duration::from_secs(48 * 3_600),
+            reported_cost: ReportedCostTolerance::default(),
         }
     }
 }

@@ -5,7 +5,8 @@
 
 mod endpoint;
 
-use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use tollgate_domain::notices::Notices;
 use tollgate_domain::price::PriceState;
 
 pub use endpoint::serve;
@@ -15,6 +16,7 @@ pub use endpoint::serve;
 pub struct Metrics {
     registry: Registry,
     events: IntCounterVec,
+    reported_cost_differences: IntCounter,
 }
 
 impl Metrics {
@@ -28,8 +30,13 @@ impl Metrics {
             Opts::new("recorded_events_total", "Events recorded, without repeats, by how far they could be priced."),
             &["price_state"],
         )?;
+        let reported_cost_differences = IntCounter::new(
+            "reported_cost_differences_total",
+            "Events whose reported cost lies further from the computed one than is tolerated.",
+        )?;
         registry.register(Box::new(events.clone()))?;
-        let metrics = Self { registry, events };
+        registry.register(Box::new(reported_cost_differences.clone()))?;
+        let metrics = Self { registry, events, reported_cost_differences };
         for state in [PriceState::Priced, PriceState::Free, PriceState::Partial, PriceState::Unpriced] {
             // Shown from the start: an alert on unpriced calls must not wait for the first one.
             metrics.events.with_label_values(&[label(state)]).inc_by(0);
@@ -38,8 +45,11 @@ impl Metrics {
     }
 
     /// Counts an event that was committed.
-    pub fn recorded(&self, state: PriceState) {
+    pub fn recorded(&self, state: PriceState, notices: Notices) {
         self.events.with_label_values(&[label(state)]).inc();
+        if notices.contains(Notices::REPORTED_COST_DIFFERS) {
+            self.reported_cost_differences.inc();
+        }
     }
 
     /// Everything, in Prometheus' text format.
@@ -67,10 +77,11 @@ mod tests {
     #[test]
     fn invariant_7_every_price_state_is_counted_apart() {
         let metrics = Metrics::new().unwrap();
-        metrics.recorded(PriceState::Unpriced);
-        metrics.recorded(PriceState::Unpriced);
-        metrics.recorded(PriceState::Free);
+        metrics.recorded(PriceState::Unpriced, Notices::none());
+        metrics.recorded(PriceState::Unpriced, Notices::UNRESERVED);
+        metrics.recorded(PriceState::Free, Notices::REPORTED_COST_DIFFERS);
         let text = metrics.text().unwrap();
+        assert!(text.contains("tollgate_reported_cost_differences_total 1\n"), "{text}");
         for (state, count) in [("priced", 0), ("free", 1), ("partial", 0), ("unpriced", 2)] {
             let line = format!("tollgate_recorded_events_total{{price_state=\"{state}\"}} {count}\n");
             assert!(text.contains(&line), "{line}{text}");

@@ -76,4 +76,6 @@ pub struct EventRow {
     pub external_source: Option<String>,
     pub external_key: Option<String>,
     pub metadata: Option<String>,
+    pub additional: Option<serde_json::Value>,
+    pub usage_api: Option<String>,
 }

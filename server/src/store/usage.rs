@@ -10,9 +10,10 @@ use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
 use tollgate_domain::event::{
     Accounting, CallOutcome, EventKey, FINGERPRINT_VERSION, Origin, ReservationUse, UsageEvent,
 };
+use tollgate_domain::extract::ModelUsage;
 use tollgate_domain::measures::Charge;
 use tollgate_domain::notices::Notices;
-use tollgate_domain::price::{Cost, PriceSheet, PriceState, UnitCount, price};
+use tollgate_domain::price::{Cost, PriceSheet, PriceState, UnitCount, Used};
 use tollgate_domain::tokens::{TokenClass, TokenPart, TokenUsage, UsageQuality};
 use uuid::Uuid;
 
@@ -198,6 +199,10 @@ pub fn encode(new: &NewEvent<'_>, numbers: &Numbers) -> Result<EventRow, StoreEr
         external_source,
         external_key,
         metadata: event.metadata_json.clone(),
+        additional: (!event.additional.is_empty())
+            .then(|| json(serde_json::to_value(&event.additional)))
+            .transpose()?,
+        usage_api: event.usage_api.clone(),
     })
 }
 
@@ -286,7 +291,10 @@ fn stored(
     let units: Vec<UnitCount> =
         row.units.map(serde_json::from_value).transpose().map_err(|_| unreadable())?.unwrap_or_default();
     let money = |value: rust_decimal::Decimal| Usd::new(value).map_err(|_| unreadable());
-    let cost: Cost = price(usage.as_ref(), &units, sheet.map(AsRef::as_ref)).map_err(|_| unreadable())?;
+    let additional: Vec<ModelUsage> =
+        row.additional.map(serde_json::from_value).transpose().map_err(|_| unreadable())?.unwrap_or_default();
+    let used = Used { usage: usage.as_ref(), units: &units, additional: &additional };
+    let cost: Cost = used.bill(sheet.map(AsRef::as_ref)).map_err(|_| unreadable())?;
     let key = match (row.external_source, row.external_key) {
         (Some(source), Some(key)) => EventKey::External { source, key },
         _ => EventKey::Id(row.event_id),
@@ -308,6 +316,8 @@ fn stored(
         batch_id: row.batch_id,
         usage,
         units,
+        additional,
+        usage_api: row.usage_api,
         response_cache_hit: row.response_cache_hit,
         outcome: CallOutcome::from_code(row.outcome).ok_or_else(unreadable)?,
         error_type: row.error_type,

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -19,6 +21,7 @@ fn sheet(rates: &[(LineKind, &str)]) -> PriceSheet {
         model: "model".into(),
         rates: rates.iter().map(rate).collect(),
         max_output_tokens: 16_384,
+        others: BTreeMap::new(),
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -29,6 +31,7 @@ fn sheet(rates: &[(LineKind, &str)]) -> PriceSheet {
         model: "model".into(),
         rates: rates.iter().map(rate).collect(),
         max_output_tokens: 1000,
+        others: BTreeMap::new(),
     }
 }
 

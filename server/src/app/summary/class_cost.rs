@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use serde::Deserialize as _;
 use tollgate_domain::amount::Usd;
+use tollgate_domain::extract::ModelUsage;
 use tollgate_domain::measures::{CostClass, Measures};
-use tollgate_domain::price::{Cost, LineKind, PriceSheet, UnitCount, price};
+use tollgate_domain::price::{Cost, LineKind, PriceSheet, UnitCount, Used, price};
 use tollgate_domain::tokens::{TokenClass, TokenPart, TokenUsage};
 
 use super::event;
@@ -67,15 +68,22 @@ impl Deferred {
             return Ok(());
         };
         let (sheet, linear) = sheets.sheet(number)?;
-        if linear && candidate.units.is_none() && candidate.cache_write_ttls.is_none() {
+        let summable =
+            candidate.units.is_none() && candidate.cache_write_ttls.is_none() && candidate.additional.is_none();
+        if linear && summable {
             return self.by_sheet.entry(number).or_default().add(candidate);
         }
         let units: Vec<UnitCount> = match &candidate.units {
             Some(units) => Vec::deserialize(units).map_err(|_| unreadable())?,
             None => Vec::new(),
         };
-        let cost = price(Some(&usage(candidate)?), &units, Some(sheet)).map_err(|_| Failure::TooLarge)?;
-        add_lines(measures, &cost)
+        let additional: Vec<ModelUsage> = match &candidate.additional {
+            Some(parts) => Vec::deserialize(parts).map_err(|_| unreadable())?,
+            None => Vec::new(),
+        };
+        let usage = usage(candidate)?;
+        let used = Used { usage: Some(&usage), units: &units, additional: &additional };
+        add_lines(measures, &used.bill(Some(sheet)).map_err(|_| Failure::TooLarge)?)
     }
 
     /// Adds what another cell deferred.

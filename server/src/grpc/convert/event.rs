@@ -9,6 +9,7 @@ use tollgate_proto::v1;
 
 use super::cost::to_charge;
 use super::dimensions::{dimensions, model, required_model, to_dimensions, to_model};
+use super::provider_usage::provider_usage;
 use super::tokens::{to_unit, to_usage, units, usage};
 use super::values::{
     decimal, duration, known, required_timestamp, text, timestamp, to_duration, to_timestamp, uuid_v7,
@@ -73,11 +74,11 @@ pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, 
     let time_to_first_token = duration(&mut found, &field("time_to_first_token"), time_to_first_token, LONGEST_CALL);
     let attempt = i16::try_from(attempt.max(1)).ok().filter(|_| attempt >= 0);
     found.add_if(attempt.is_none(), field("attempt"), "must be between 0 and 32767");
-    let usage = match usage_message {
-        None => None,
-        Some(v1::usage_event::Usage::Tokens(tokens)) => usage(&mut found, &field("tokens"), tokens),
-        Some(v1::usage_event::Usage::ProviderUsage(_)) => {
-            return Err(AppError::NotImplemented("event.provider_usage"));
+    let (usage, reported) = match usage_message {
+        None => (None, None),
+        Some(v1::usage_event::Usage::Tokens(tokens)) => (usage(&mut found, &field("tokens"), tokens), None),
+        Some(v1::usage_event::Usage::ProviderUsage(message)) => {
+            (None, provider_usage(&mut found, &field("provider_usage"), message))
         }
     };
     let metadata = text(&mut found, &field("metadata_json"), metadata_json, METADATA_BYTES_LIMIT);
@@ -111,7 +112,7 @@ pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, 
     let (Some(key), Some(start_time), Some(attempt)) = (key, start_time, attempt) else {
         return Err(found.into_result(()).err().unwrap_or_default().into());
     };
-    let event = UsageEvent {
+    let mut event = UsageEvent {
         key,
         call_id,
         attempt,
@@ -126,6 +127,8 @@ pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, 
         batch_id,
         usage,
         units,
+        additional: Vec::new(),
+        usage_api: None,
         response_cache_hit,
         outcome,
         error_type,
@@ -146,6 +149,9 @@ pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, 
         span_id,
         metadata_json: metadata,
     };
+    if let Some(reported) = reported {
+        reported.fill(&mut found, &field("provider_usage"), &mut event);
+    }
     found.into_result(event).map_err(AppError::from)
 }
 
@@ -217,6 +223,8 @@ pub fn to_event(event: &UsageEvent) -> v1::UsageEvent {
         batch_id,
         usage,
         units,
+        additional: _,
+        usage_api: _,
         response_cache_hit,
         outcome,
         error_type,
@@ -308,7 +316,7 @@ pub fn to_first_record(standing: &Standing) -> v1::UsageRecord {
         api_key_id: String::new(),
         charge_time: Some(to_timestamp(*charge_time)),
         record_time: Some(to_timestamp(*record_time)),
-        extracted: None,
+        extracted: event.usage_api.as_ref().and(event.usage.as_ref()).map(to_usage),
         cancelled: *cancelled,
     }
 }

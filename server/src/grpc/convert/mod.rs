@@ -8,6 +8,7 @@ pub mod cost;
 pub mod dimensions;
 pub mod event;
 pub mod price;
+pub mod provider_usage;
 pub mod reprice;
 pub mod reservation;
 pub mod summary;

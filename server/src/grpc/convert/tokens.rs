@@ -12,7 +12,7 @@ const UNIT_BYTES_LIMIT: usize = 64;
 /// Largest quantity of a unit.
 const QUANTITY_LIMIT: u32 = 1_000_000_000;
 /// Most units of one event.
-const UNITS_LIMIT: usize = 32;
+pub(super) const UNITS_LIMIT: usize = 32;
 
 /// Validated usage.
 pub fn usage(violations: &mut Violations, path: &str, message: v1::TokenUsage) -> Option<TokenUsage> {

@@ -61,6 +61,7 @@ fn sheet(model: &str, rates: &[(LineKind, &str)]) -> Arc<PriceSheet> {
         model: model.to_owned(),
         rates: rates.iter().map(rate).collect(),
         max_output_tokens: 1_000,
+        others: BTreeMap::new(),
     })
 }
 
@@ -172,6 +173,8 @@ fn event(random: &mut StdRng) -> Known {
         batch_id: None,
         usage: usage(random),
         units,
+        additional: Vec::new(),
+        usage_api: None,
         response_cache_hit: random.random_bool(0.1),
         outcome: *outcomes.choose(random).unwrap(),
         error_type: None,
