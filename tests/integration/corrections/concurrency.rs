@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use tollgate_proto::v1;
 use tollgate_proto::v1::amend_usage_request::Change;
+use tollgate_server::config::{Config, LiveConfig};
 use tonic::Code;
 
 use super::*;
@@ -91,20 +92,19 @@ async fn corrections_and_recording_on_two_replicas_leave_nothing_adrift() {
     first.assert_audit_holds().await;
 }
 
-#[tokio::test]
-async fn live_totals_follow_a_correction_on_another_replica() {
-    let first = with_budgets(Vec::new()).await;
-    let second = first.replica().await;
+/// Watches two sessions on `watching`, moves an event from one to the other on `amending`, and waits for both to say so.
+async fn assert_totals_move(amending: &TestServer, watching: &TestServer) {
     let told = by_ada();
-    send(&first, &told).await;
+    send(amending, &told).await;
     let scope = |name: &str| v1::WatchScope {
         key: name.to_owned(),
         scope: Some(v1::watch_scope::Scope::SessionId(name.to_owned())),
         ..Default::default()
     };
     let request = v1::StreamUsageRequest { scopes: vec![scope("s1"), scope("s2")], ..Default::default() };
-    let mut feed = second.usage.clone().stream_usage(request).await.unwrap().into_inner();
-    amend(&first, amendment(&told, 1, Change::Reattribute(who("bob", "s2", "writer")))).await;
+    let mut feed = watching.usage.clone().stream_usage(request).await.unwrap().into_inner();
+    assert!(feed.message().await.unwrap().unwrap().snapshot);
+    amend(amending, amendment(&told, 1, Change::Reattribute(who("bob", "s2", "writer")))).await;
     let mut seen = BTreeMap::new();
     let moved = BTreeMap::from([("s1".to_owned(), "0".to_owned()), ("s2".to_owned(), "0.0125".to_owned())]);
     crate::harness::wait::bounded("the totals move", async {
@@ -115,4 +115,19 @@ async fn live_totals_follow_a_correction_on_another_replica() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn live_totals_follow_a_correction_at_once() {
+    // Nothing is read for the time alone: only the correction itself can tell of it.
+    let live = LiveConfig { poll_interval: std::time::Duration::from_secs(86_400), ..LiveConfig::default() };
+    let server = TestServer::configured(&Config { live, ..Config::default() }).await;
+    assert_totals_move(&server, &server).await;
+}
+
+#[tokio::test]
+async fn live_totals_follow_a_correction_on_another_replica() {
+    let first = with_budgets(Vec::new()).await;
+    let second = first.replica().await;
+    assert_totals_move(&first, &second).await;
 }
