@@ -4772,7 +4772,7 @@ pub mod price {
         }
     }
 }
-/// Adds a price of the tenant.
+/// Adds a price of the tenant. Where one in force says the same already, that one is answered and nothing is added.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetPriceRequest {
     /// The price. Required. Its output-only fields are ignored.

@@ -134,6 +134,9 @@ impl App {
             return Ok(known);
         }
         let mut known = self.prices_before(&mut change, tenant).await?;
+        if let Some(same) = said_already(&terms, &known) {
+            return Ok(PriceSet { price: same, superseded: Vec::new() });
+        }
         if known.len() >= PRICES_LIMIT {
             let advice = format!("there are {PRICES_LIMIT} already: cover more models with one by a `*` at the end");
             return Err(AppError::invalid("price", advice));
@@ -301,6 +304,15 @@ pub fn cost_of(book: &PriceBook, model: &ModelRef, quantities: &Quantities, at: 
             Used { usage: usage.as_ref(), units, additional }.bill(sheet.as_deref()).map_err(not_priced)
         }
     }
+}
+
+/// The price in force that says the same, unless a later one may stand over it: a list that is imported every night adds
+/// nothing where nothing changed.
+fn said_already(terms: &PriceTerms, known: &[Arc<TenantPrice>]) -> Option<Arc<TenantPrice>> {
+    let same = known.iter().find(|price| terms.is_said_by(&price.terms))?;
+    let later = |price: &Arc<TenantPrice>| price.terms.start_time > same.terms.start_time;
+    let hidden = known.iter().any(|price| later(price) && price.terms.may_meet(terms));
+    (!hidden).then(|| same.clone())
 }
 
 /// Digest of what a request asks for.

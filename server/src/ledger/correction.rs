@@ -164,10 +164,6 @@ fn replacement(record: &Record, standing: &Standing, event_id: Uuid) -> Result<N
     event.reservation = first.event.reservation;
     let charge_time = match event.reservation {
         Some(_) => {
-            if !event.dimensions.values.is_empty() && event.dimensions.values != current.event.dimensions.values {
-                let rule = "come from the reservation that paid: leave them as they are, or reattribute the event";
-                return Err(AppError::invalid("replacement.dimensions", rule));
-            }
             event.dimensions = current.event.dimensions.clone();
             first.charge_time
         }
