@@ -25,7 +25,11 @@ impl Subject {
                 format!("{} went over its limit, {}: {}", named(budget), why(*cause), figures(budget))
             }
             Self::ReservationExpired { budget } => {
-                format!("a reservation in {} expired without being recorded or released: {}", named(budget), figures(budget))
+                format!(
+                    "a reservation in {} expired without being recorded or released: {}",
+                    named(budget),
+                    figures(budget)
+                )
             }
             Self::UnpricedModel { model, partial: false } => {
                 format!("model {} has no price: its use is recorded without a cost; set a price", named_model(model))
@@ -35,7 +39,9 @@ impl Subject {
             }
             Self::ReportedCostDiffers { model, reported_usd, computed_usd } => {
                 let model = named_model(model);
-                format!("a call of model {model} is reported to cost {reported_usd} USD and computed to cost {computed_usd} USD")
+                format!(
+                    "a call of model {model} is reported to cost {reported_usd} USD and computed to cost {computed_usd} USD"
+                )
             }
         }
     }
@@ -61,7 +67,11 @@ fn figures(budget: &BudgetState) -> String {
 }
 
 fn named_model(model: &ModelRef) -> String {
-    if model.provider_name.is_empty() { model.model.clone() } else { format!("{}/{}", model.provider_name, model.model) }
+    if model.provider_name.is_empty() {
+        model.model.clone()
+    } else {
+        format!("{}/{}", model.provider_name, model.model)
+    }
 }
 
 const fn why(cause: OverrunCause) -> &'static str {

@@ -69,8 +69,7 @@ fn a_model_is_told_once_a_day_and_kind() {
     let at = |time: &str| unpriced.occasion(None, time.parse().unwrap());
     assert_eq!(at("2026-05-01T00:00:00Z"), at("2026-05-01T23:59:59Z"));
     assert_ne!(at("2026-05-01T23:59:59Z"), at("2026-05-02T00:00:00Z"));
-    let differs =
-        Subject::ReportedCostDiffers { model, reported_usd: Usd::ZERO, computed_usd: Usd::ZERO };
+    let differs = Subject::ReportedCostDiffers { model, reported_usd: Usd::ZERO, computed_usd: Usd::ZERO };
     assert_ne!(at("2026-05-01T00:00:00Z"), differs.occasion(None, "2026-05-01T00:00:00Z".parse().unwrap()));
 }
 

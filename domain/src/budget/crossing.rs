@@ -95,9 +95,8 @@ pub fn rules_against(
     let counted: Vec<&Demand> = demands.iter().filter(|demand| budget.counts_model(&demand.model)).collect();
     let in_dollars = budget.unit == Unit::Usd;
     let passes = counted.is_empty() || in_dollars && counted.iter().all(|demand| demand.is_free());
-    let unpriced = in_dollars
-        && budget.effective_unpriced() == Choice::Deny
-        && counted.iter().any(|demand| demand.is_unpriced());
+    let unpriced =
+        in_dollars && budget.effective_unpriced() == Choice::Deny && counted.iter().any(|demand| demand.is_unpriced());
     // A call that is refused for its missing price fires no rule.
     if passes || unpriced || budget.mode == Mode::Disabled {
         return Ok(Vec::new());

@@ -20,8 +20,8 @@ pub use raised::{AlertSource, Raised};
 
 use crate::live::{Hub, Touch};
 use crate::metrics::Metrics;
-use crate::store::alerts::{self, NewAlert};
 use crate::store::StoreError;
+use crate::store::alerts::{self, NewAlert};
 use crate::tenant::TenantId;
 
 /// Occasions that are remembered as told.

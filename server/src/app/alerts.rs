@@ -139,8 +139,16 @@ impl App {
         // A position that was never reached belongs to another database: this one has told nothing yet.
         let position = request.after.unwrap_or(newest).min(newest);
         let heartbeat = request.heartbeat;
-        let mut watcher =
-            Watcher { app: self.clone(), tenant, budgets, follower, draining, position, heartbeat, sent: Instant::now() };
+        let mut watcher = Watcher {
+            app: self.clone(),
+            tenant,
+            budgets,
+            follower,
+            draining,
+            position,
+            heartbeat,
+            sent: Instant::now(),
+        };
         let first = watcher.read(newest).await?;
         Ok(futures::stream::unfold(Next::First(watcher, first), next))
     }
@@ -216,8 +224,7 @@ impl Watcher {
     /// What was raised since the last message and up to `newest`, as far as it fits.
     async fn read(&mut self, newest: i64) -> Result<AlertMessage, AppError> {
         let pool = &self.app.pool;
-        let alerts =
-            alerts::since(pool, self.tenant, self.position, newest, &self.budgets, MESSAGE_LIMIT).await?;
+        let alerts = alerts::since(pool, self.tenant, self.position, newest, &self.budgets, MESSAGE_LIMIT).await?;
         let full = i64::try_from(alerts.len()).is_ok_and(|count| count == MESSAGE_LIMIT);
         self.position = alerts.last().filter(|_| full).map_or(newest.max(self.position), |last| last.position);
         Ok(AlertMessage { alerts, position: self.position })

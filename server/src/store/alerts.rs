@@ -156,9 +156,8 @@ pub async fn add(
     now: Timestamp,
 ) -> Result<HashSet<Uuid>, StoreError> {
     let count = i64::try_from(alerts.len()).unwrap_or(i64::MAX);
-    let last = sqlx::query_file_scalar!("sql/alert/take_positions.sql", tenant.0, count)
-        .fetch_one(&mut *connection)
-        .await?;
+    let last =
+        sqlx::query_file_scalar!("sql/alert/take_positions.sql", tenant.0, count).fetch_one(&mut *connection).await?;
     let ids: Vec<Uuid> = alerts.iter().map(|alert| alert.alert_id).collect();
     let positions: Vec<i64> = (last - count + 1..=last).collect();
     let occasions: Vec<Uuid> = alerts.iter().map(|alert| alert.occasion).collect();
@@ -202,7 +201,9 @@ pub async fn add_deliveries(
     alert_ids: &[Uuid],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query_file!("sql/alert/add_deliveries.sql", tenant.0, alert_ids, to_database(now)).execute(connection).await?;
+    sqlx::query_file!("sql/alert/add_deliveries.sql", tenant.0, alert_ids, to_database(now))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -26,7 +26,9 @@ pub fn to_alert(alert: &StoredAlert) -> v1::Alert {
         _ => String::new(),
     };
     let (reported_usd, computed_usd) = match subject {
-        Subject::ReportedCostDiffers { reported_usd, computed_usd, .. } => (to_usd(*reported_usd), to_usd(*computed_usd)),
+        Subject::ReportedCostDiffers { reported_usd, computed_usd, .. } => {
+            (to_usd(*reported_usd), to_usd(*computed_usd))
+        }
         _ => (String::new(), String::new()),
     };
     v1::Alert {
