@@ -191,3 +191,18 @@ fn interruption(status: tonic::Status) -> Interruption {
         _ => Interruption::Transient(Failure::from_status(status).retry_after()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_stops_within_a_message_resumes_before_it() {
+        let alert = |id: &str| v1::Alert { alert_id: id.to_owned(), ..v1::Alert::default() };
+        let response = v1::StreamAlertsResponse { alerts: vec![alert("a"), alert("b")], cursor: "2".to_owned() };
+        let raised = raised(Ok(Message { before: "1".to_owned(), response }));
+        let told: Vec<(String, String)> =
+            raised.into_iter().map(Result::unwrap).map(|raised| (raised.alert.alert_id, raised.cursor)).collect();
+        assert_eq!(told, [("a", "1"), ("b", "2")].map(|(id, cursor)| (id.to_owned(), cursor.to_owned())));
+    }
+}

@@ -103,12 +103,11 @@ impl Follower {
     pub async fn beyond(&mut self, position: i64) -> i64 {
         let tenant = self.tenant;
         let newest = |positions: &HashMap<TenantId, i64>| positions.get(&tenant).copied().unwrap_or(0);
-        let found = match self.newest.wait_for(|positions| newest(positions) > position).await {
+        match self.newest.wait_for(|positions| newest(positions) > position).await {
             Ok(positions) => newest(&positions),
             // The feed holds the sender and is held here.
             Err(_) => position,
-        };
-        found
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn of_creation(
     raised: &mut Raised,
 ) -> Result<(), AmountError> {
     counters.retain(|stored| stored.end > raised.now());
-    counters.sort_by(|left, right| right.counter.spent.cmp(&left.counter.spent));
+    counters.sort_by_key(|stored| std::cmp::Reverse(stored.counter.spent));
     counters.truncate(COUNTERS_LIMIT);
     of_change(None, created, &counters, raised)
 }

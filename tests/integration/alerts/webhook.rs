@@ -164,6 +164,15 @@ async fn a_failing_receiver_is_tried_again_with_the_same_id_and_body() {
     assert_eq!(different(|post| String::from_utf8(post.body.to_vec()).unwrap()), 1);
     assert!(posts.iter().all(|post| post.is_signed_by(SECRETS[0])));
     until("it is delivered", || async { (deliveries(&server).await.1 == 1).then_some(()) }).await;
+    let metrics = crate::metrics::get(&server, "/metrics").await;
+    for line in [
+        "tollgate_alerts_total{kind=\"rule_fired\"} 1\n",
+        "tollgate_alerts_total{kind=\"overrun\"} 0\n",
+        "tollgate_webhook_deliveries_total{outcome=\"retried\"} 2\n",
+        "tollgate_webhook_deliveries_total{outcome=\"delivered\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line}{metrics}");
+    }
     // As if what became of it had been lost on the way: the receiver knows the message by its id.
     execute(&server, "UPDATE alert_delivery SET deliver_time = NULL, next_attempt_time = now()").await;
     let posts = receiver.wait_for(4).await;
