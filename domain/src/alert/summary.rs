@@ -19,7 +19,7 @@ impl Subject {
                     Basis::Spent => "spent",
                     Basis::Committed => "spent, held or presumed",
                 };
-                format!("{} {does} {} of its limit {figure}: {}", named(budget), rule.at_fraction, figures(budget))
+                format!("{} {does} {} of its limit ({figure}): {}", named(budget), rule.at_fraction, figures(budget))
             }
             Self::Overrun { cause, budget } => {
                 format!("{} went over its limit, {}: {}", named(budget), why(*cause), figures(budget))

@@ -94,6 +94,6 @@ fn what_is_stored_is_read_back() {
     let summary = fired("0.8", Basis::Spent, Action::Alert).summary();
     assert_eq!(
         summary,
-        "budget team user_id=ann reached 0.8 of its limit spent: limit 10, spent 8, held 0, presumed 0 USD"
+        "budget team user_id=ann reached 0.8 of its limit (spent): limit 10, spent 8, held 0, presumed 0 USD"
     );
 }
