@@ -1,6 +1,7 @@
 //! The rules of Tollgate, pure: no I/O, no clock, no runtime. Time and state enter as arguments, decisions leave as
 //! values, so that every rule can be tested without a server or a database.
 
+pub mod alert;
 pub mod amount;
 pub mod budget;
 pub mod calendar;

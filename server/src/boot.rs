@@ -19,9 +19,10 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
+use crate::alerts::{AlertSettings, Alerts, Feed, webhook};
 use crate::app::App;
 use crate::app::stream::DatabaseSource;
-use crate::config::{Config, DatabaseConfig, ServerConfig};
+use crate::config::{Config, ConfigError, DatabaseConfig, ServerConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{AdminApi, AlertApi, BudgetApi, PriceApi, UsageApi};
 use crate::ledger::{Ledger, LedgerSettings};
@@ -58,6 +59,9 @@ pub enum BootError {
         #[source]
         source: std::io::Error,
     },
+    /// The webhook cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The metrics contradict each other.
     #[error("the metrics cannot be kept")]
     Metrics(#[from] prometheus::Error),
@@ -212,15 +216,20 @@ pub async fn start(
     let unlimited = database.pooled.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let ledger_pool = connect::pool(unlimited, writers, config.database.acquire_timeout);
     let metrics = Metrics::new()?;
+    let webhook = config.alerts.webhook()?;
+    let settings = AlertSettings { deliver: webhook.is_some(), log: config.alerts.log };
+    let alerts = Alerts::new(settings, metrics.clone(), hub.clone());
+    let feed = Feed::new(pool.clone(), hub.clone());
     let ledger = Ledger::start(
         ledger_pool.clone(),
         dictionary.clone(),
         hub.clone(),
         prices.clone(),
         metrics.clone(),
+        alerts.clone(),
         LedgerSettings { reported_cost: config.prices.reported_cost(), ..config.ledger.settings() },
     );
-    let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone());
+    let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone(), alerts, feed.clone());
 
     let background = TaskTracker::new();
     let stop_background = CancellationToken::new();
@@ -230,6 +239,11 @@ pub async fn start(
     }
     background.spawn(prices.clone().watch(stop_background.clone()));
     background.spawn(hub.clone().run());
+    background.spawn(feed.run(stop_background.clone()));
+    if let Some(webhook) = webhook {
+        let courier = webhook::run(webhook, pool.clone(), hub.clone(), metrics.clone(), stop_background.clone());
+        background.spawn(courier);
+    }
     background.spawn(exchange_touches(hub, TouchChannel::new(database.direct.clone())));
     let metrics_address = match config.metrics.listen {
         Some(address) => Some(serve_metrics(&background, address, metrics, stop_background.clone()).await?),
@@ -244,7 +258,7 @@ pub async fn start(
         .add_service(UsageServiceServer::new(UsageApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(BudgetServiceServer::new(BudgetApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(PriceServiceServer::new(PriceApi::new(app.clone())).max_decoding_message_size(limit))
-        .add_service(AlertServiceServer::new(AlertApi).max_decoding_message_size(limit))
+        .add_service(AlertServiceServer::new(AlertApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(AdminServiceServer::new(AdminApi).max_decoding_message_size(limit));
     if config.server.reflection {
         let reflection = tonic_reflection::server::Builder::configure()
@@ -283,11 +297,13 @@ async fn set_health(health: &HealthReporter, serving: bool) {
         health.set_serving::<UsageServiceServer<UsageApi>>().await;
         health.set_serving::<BudgetServiceServer<BudgetApi>>().await;
         health.set_serving::<PriceServiceServer<PriceApi>>().await;
+        health.set_serving::<AlertServiceServer<AlertApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     } else {
         health.set_not_serving::<UsageServiceServer<UsageApi>>().await;
         health.set_not_serving::<BudgetServiceServer<BudgetApi>>().await;
         health.set_not_serving::<PriceServiceServer<PriceApi>>().await;
+        health.set_not_serving::<AlertServiceServer<AlertApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     }
 }

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tollgate_domain::amount::Usd;
 use tollgate_domain::price::{FreeProviders, ReportedCostTolerance};
 
+use crate::alerts::webhook::{Secret, Target, Webhook};
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub live: LiveConfig,
     /// What calls cost.
     pub prices: PricesConfig,
+    /// Alerts.
+    pub alerts: AlertsConfig,
     /// Metrics.
     pub metrics: MetricsConfig,
     /// Logs.
@@ -274,6 +277,61 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
     })
 }
 
+/// How alerts are passed on. Whoever calls AlertService has them in any case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertsConfig {
+    /// Where each alert is posted; absent = nowhere. It may carry a credential, and is kept like one.
+    #[serde(serialize_with = "hidden")]
+    pub webhook_url: Option<SecretString>,
+    /// What posts are signed with, by Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. A list, or joined by commas; with
+    /// several, each post carries a signature by each, so that one can be replaced by another.
+    #[serde(serialize_with = "hidden_list", deserialize_with = "secrets")]
+    pub webhook_secrets: Vec<SecretString>,
+    /// Whether the receiver may lie at an address that is not public, such as loopback or a private network, and be plain http.
+    pub allow_private_addresses: bool,
+    /// Whether each alert is a line of the log, a warning.
+    pub log: bool,
+}
+
+impl Default for AlertsConfig {
+    fn default() -> Self {
+        Self { webhook_url: None, webhook_secrets: Vec::new(), allow_private_addresses: false, log: true }
+    }
+}
+
+impl AlertsConfig {
+    /// The receiver; `None` = there is none.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub fn webhook(&self) -> Result<Option<Webhook>, ConfigError> {
+        let invalid = |key, rule: String| ConfigError::Invalid { key, rule };
+        let mut secrets = Vec::with_capacity(self.webhook_secrets.len());
+        for secret in &self.webhook_secrets {
+            let parsed = Secret::parse(secret.expose_secret());
+            secrets.push(parsed.map_err(|error| invalid("alerts.webhook_secrets", error.to_string()))?);
+        }
+        let Some(url) = &self.webhook_url else { return Ok(None) };
+        if secrets.is_empty() {
+            let rule = "must be set with alerts.webhook_url: what is not signed could come from anybody";
+            return Err(invalid("alerts.webhook_secrets", rule.to_owned()));
+        }
+        let target = Target::parse(url.expose_secret(), self.allow_private_addresses)
+            .map_err(|error| invalid("alerts.webhook_url", error.to_string()))?;
+        Ok(Some(Webhook::new(target, secrets, self.allow_private_addresses)))
+    }
+}
+
+fn secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretString>, D::Error> {
+    Ok(names(deserializer)?.into_iter().map(SecretString::from).collect())
+}
+
+/// Shows how many secrets are set.
+fn hidden_list<S: Serializer>(secrets: &[SecretString], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(secrets.iter().map(|_| "(hidden)"))
+}
+
 /// Metrics, for Prometheus.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -380,6 +438,7 @@ impl Config {
         if self.prices.catalog_interval.is_zero() {
             return invalid("prices.catalog_interval", "must be above 0");
         }
+        self.alerts.webhook()?;
         if self.server.message_bytes < 64 << 10 {
             return invalid("server.message_bytes", "must be at least 64 KiB");
         }
@@ -414,6 +473,22 @@ mod tests {
         let printed = config.printable();
         assert!(printed.contains("(hidden)") && !printed.contains("canary"), "{printed}");
         assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_webhook_needs_encryption_and_signatures_and_hides_both() {
+        const SECRET: &str = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5";
+        let mut config = Config::default();
+        config.alerts.webhook_url = Some("https://example.com/canary".to_owned().into());
+        assert!(matches!(config.check(), Err(ConfigError::Invalid { key: "alerts.webhook_secrets", .. })));
+        config.alerts.webhook_secrets = vec![SECRET.to_owned().into()];
+        assert!(config.check().is_ok());
+        let printed = config.printable();
+        assert!(!printed.contains("canary") && !printed.contains(SECRET), "{printed}");
+        config.alerts.webhook_url = Some("http://example.com".to_owned().into());
+        assert!(matches!(config.check(), Err(ConfigError::Invalid { key: "alerts.webhook_url", .. })));
+        config.alerts.allow_private_addresses = true;
+        assert!(config.check().is_ok());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `grpc` decodes and encodes, `app` holds the use cases, `ledger` is the one writer, `live` streams totals, `store` is
 //! the only place that knows SQL. `ARCHITECTURE.md` at the root is the map.
 
+pub mod alerts;
 pub mod app;
 pub mod boot;
 pub mod cli;

@@ -7,6 +7,7 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod alerts;
 mod budgets;
 mod corrections;
 mod crash;

@@ -12,7 +12,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::v1;
 use tollgate_proto::v1::admin_service_client::AdminServiceClient;
-use tollgate_proto::v1::alert_service_client::AlertServiceClient;
 use tollgate_server::boot::{self, Database};
 use tollgate_server::config::{Config, ServerConfig};
 use tonic::transport::Channel;
@@ -143,7 +142,6 @@ async fn what_is_defined_and_not_there_yet_says_so() {
     let server = TestServer::start().await;
     let channel = channel(&server).await;
     let (mut usage, mut budgets) = (server.usage.clone(), server.budgets.clone());
-    let mut alerts = AlertServiceClient::new(channel.clone());
     let mut admin = AdminServiceClient::new(channel);
     let answers: Vec<(&str, Option<Status>)> = vec![
         ("ExportUsage", usage.export_usage(v1::ExportUsageRequest::default()).await.err()),
@@ -153,9 +151,6 @@ async fn what_is_defined_and_not_there_yet_says_so() {
             "DeleteBudgetOverride",
             budgets.delete_budget_override(v1::DeleteBudgetOverrideRequest::default()).await.err(),
         ),
-        ("ListAlerts", alerts.list_alerts(v1::ListAlertsRequest::default()).await.err()),
-        ("StreamAlerts", alerts.stream_alerts(v1::StreamAlertsRequest::default()).await.err()),
-        ("AcknowledgeAlert", alerts.acknowledge_alert(v1::AcknowledgeAlertRequest::default()).await.err()),
         ("CreateApiKey", admin.create_api_key(v1::CreateApiKeyRequest::default()).await.err()),
         ("ListApiKeys", admin.list_api_keys(v1::ListApiKeysRequest::default()).await.err()),
         ("RotateApiKey", admin.rotate_api_key(v1::RotateApiKeyRequest::default()).await.err()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tollgate_proto::v1::alert_service_client::AlertServiceClient;
 use tollgate_proto::v1::budget_service_client::BudgetServiceClient;
 use tollgate_proto::v1::price_service_client::PriceServiceClient;
 use tollgate_proto::v1::usage_service_client::UsageServiceClient;
@@ -91,6 +92,10 @@ impl Client {
 
     pub(crate) fn prices(&self) -> PriceServiceClient<Transport> {
         PriceServiceClient::new(self.transport()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    pub(crate) fn alert_service(&self) -> AlertServiceClient<Transport> {
+        AlertServiceClient::new(self.transport()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// Sends a message until it is answered, refused, or the attempts or the time are used up. The message is the same each

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod alerts;
 mod batch;
 mod budget;
 mod budgets;
@@ -35,6 +36,7 @@ mod unreachable;
 mod watch;
 mod window;
 
+pub use alerts::{Alerts, RaisedAlert};
 pub use budget::{BudgetBuilder, dimension, is_absent, is_one_of, label};
 pub use builder::ClientBuilder;
 pub use check::{CheckAnswer, CheckOutcome, CheckRequest, Decision};

@@ -243,7 +243,7 @@ fn judge_one(demands: &[Demand], entry: &Applied<'_>, judged: &mut Judged) -> Re
         judged.fired.push(Some(Action::Block));
         return Ok(Some(Verdict::Unpriced));
     }
-    let fired = fired_by(entry, counter, amount)?;
+    let fired = fired_by(entry.budget, counter, entry.limit, amount)?;
     judged.fired.push(fired.iter().map(|rule| rule.action).max());
     let offers_models = fired.iter().any(|rule| {
         let already =
@@ -258,11 +258,17 @@ fn judge_one(demands: &[Demand], entry: &Applied<'_>, judged: &mut Judged) -> Re
     })
 }
 
-fn fired_by<'a>(entry: &Applied<'a>, counter: &Counter, amount: Amount) -> Result<Vec<&'a Rule>, AmountError> {
+/// The rules of a budget that fire on a call that asks for `amount`.
+pub(super) fn fired_by<'a>(
+    budget: &'a Budget,
+    counter: &Counter,
+    limit: Amount,
+    amount: Amount,
+) -> Result<Vec<&'a Rule>, AmountError> {
     let committed = counter.committed()?.plus(amount)?;
     let mut fired = Vec::new();
-    for rule in &entry.budget.rules {
-        let threshold = threshold(rule, entry.limit);
+    for rule in &budget.rules {
+        let threshold = threshold(rule, limit);
         let fires = match rule.basis {
             Basis::Spent => counter.spent >= threshold,
             Basis::Committed => committed > threshold,
@@ -275,7 +281,7 @@ fn fired_by<'a>(entry: &Applied<'a>, counter: &Counter, amount: Amount) -> Resul
 }
 
 /// The amount at which a rule fires; one that cannot be held can never be reached.
-fn threshold(rule: &Rule, limit: Amount) -> Amount {
+pub(super) fn threshold(rule: &Rule, limit: Amount) -> Amount {
     let product = rule.at_fraction.decimal().checked_mul(limit.decimal());
     product.and_then(|product| Amount::rounded(product).ok()).unwrap_or(Amount::MAX)
 }
@@ -348,7 +354,7 @@ fn downgrade(
         for demand in demands.iter().filter(|demand| entry.budget.counts_model(&demand.model)) {
             amount = amount.max(demand.quantities().in_unit(entry.budget.unit)?);
         }
-        for rule in fired_by(entry, counter, amount)? {
+        for rule in fired_by(entry.budget, counter, entry.limit, amount)? {
             for model in &rule.downgrade_to {
                 let demand = vec![candidate(model)?];
                 let second = judge(&demand, applied)?;

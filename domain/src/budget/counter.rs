@@ -28,6 +28,22 @@ pub enum OverrunCause {
     Reattributed,
 }
 
+impl OverrunCause {
+    /// Its name, as it is stored.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EstimateLow => "estimate_low",
+            Self::NotReserved => "not_reserved",
+            Self::Late => "late",
+            Self::BudgetCreated => "budget_created",
+            Self::BudgetChanged => "budget_changed",
+            Self::Repriced => "repriced",
+            Self::Amended => "amended",
+            Self::Reattributed => "reattributed",
+        }
+    }
+}
+
 /// Sums of one window. `spent + held + presumed` is what is committed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counter {

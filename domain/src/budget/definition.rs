@@ -82,6 +82,13 @@ pub struct Rule {
     pub downgrade_to: Vec<ModelRef>,
 }
 
+impl Rule {
+    /// Whether both tell people the same, so that one of them is enough: same share, same figure, same action.
+    pub fn same_alert(&self, other: &Self) -> bool {
+        (self.at_fraction, self.basis, self.action) == (other.at_fraction, other.basis, other.action)
+    }
+}
+
 /// Refuse or let pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,12 +2,14 @@
 
 mod admission;
 mod counter;
+mod crossing;
 mod definition;
 mod demand;
 mod state;
 
 pub use admission::{AdmissionError, Applied, Decision, Outcome, Refusal, decide, peek_fired, room};
 pub use counter::{Counter, OverrunCause};
+pub use crossing::{Crossing, change_crossings, crossings, rules_against};
 pub use definition::{Action, Basis, Budget, Carry, Choice, Mode, OnExpire, PerValues, Reach, Rule, Unit};
 pub use demand::{Demand, Quantities};
 pub use state::BudgetState;

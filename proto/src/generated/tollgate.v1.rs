@@ -2383,7 +2383,9 @@ pub mod admin_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// Something that people should know. A rule raises at most one alert per counter and window. Output only.
+/// Something that people should know. Written in the transaction that caused it, and raised once: a rule or a cause of overrun
+/// raises at most one alert per counter and window, a model at most one of each kind per UTC day. Windows that have closed and
+/// disabled budgets raise none. Output only.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Alert {
     /// The identifier.
@@ -2395,10 +2397,10 @@ pub struct Alert {
     /// The rule that fired. Set for RULE_FIRED.
     #[prost(message, optional, tag = "3")]
     pub rule: ::core::option::Option<Rule>,
-    /// The counter as it was then. Set for RULE_FIRED and OVERRUN.
+    /// The counter as it was then. Set for RULE_FIRED, OVERRUN and RESERVATION_EXPIRED.
     #[prost(message, optional, tag = "4")]
     pub budget: ::core::option::Option<BudgetState>,
-    /// The model. Set for UNPRICED_MODEL.
+    /// The model. Set for UNPRICED_MODEL and REPORTED_COST_DIFFERS.
     #[prost(message, optional, tag = "5")]
     pub model: ::core::option::Option<ModelRef>,
     /// The alert in a sentence, for people. Not to be parsed.
@@ -2416,6 +2418,25 @@ pub struct Alert {
     /// The note of the acknowledgement.
     #[prost(string, tag = "10")]
     pub note: ::prost::alloc::string::String,
+    /// How soon somebody should look.
+    #[prost(enumeration = "alert::Severity", tag = "11")]
+    pub severity: i32,
+    /// Why the counter went over its limit: ESTIMATE_LOW, NOT_RESERVED, LATE, BUDGET_CREATED, BUDGET_CHANGED, REPRICED, AMENDED or
+    /// REATTRIBUTED; later versions may add others. Set for OVERRUN.
+    #[prost(string, tag = "12")]
+    pub cause: ::prost::alloc::string::String,
+    /// The event that raised it. Empty where it was not one event.
+    #[prost(string, tag = "13")]
+    pub event_id: ::prost::alloc::string::String,
+    /// The reservation that raised it. Empty where there was none.
+    #[prost(string, tag = "14")]
+    pub reservation_id: ::prost::alloc::string::String,
+    /// The cost of the event as its caller reported it, as a decimal string in USD. Set for REPORTED_COST_DIFFERS.
+    #[prost(string, tag = "15")]
+    pub reported_usd: ::prost::alloc::string::String,
+    /// The cost of the event as Tollgate computed it, as a decimal string in USD. Set for REPORTED_COST_DIFFERS.
+    #[prost(string, tag = "16")]
+    pub computed_usd: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `Alert`.
 pub mod alert {
@@ -2425,14 +2446,18 @@ pub mod alert {
     pub enum Kind {
         /// Never sent by a server.
         Unspecified = 0,
-        /// A rule of a budget fired.
+        /// A rule of a budget fired: a counter reached its share of the limit, or it refused or downgraded a call.
         RuleFired = 1,
         /// A counter of a hard budget went over its limit.
         Overrun = 2,
-        /// A model was used that has no price.
+        /// A model was used that has no price, or none for a part of what was used.
         UnpricedModel = 3,
-        /// The audit found sums that disagree.
+        /// The audit found sums that disagree. Not raised by this version.
         AuditMismatch = 4,
+        /// A reservation expired: its caller neither recorded nor released it. Raised for the first one of a counter and window.
+        ReservationExpired = 5,
+        /// The cost that was reported for a call of a model lies further from the computed one than the server's settings tolerate.
+        ReportedCostDiffers = 6,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -2446,6 +2471,8 @@ pub mod alert {
                 Self::Overrun => "KIND_OVERRUN",
                 Self::UnpricedModel => "KIND_UNPRICED_MODEL",
                 Self::AuditMismatch => "KIND_AUDIT_MISMATCH",
+                Self::ReservationExpired => "KIND_RESERVATION_EXPIRED",
+                Self::ReportedCostDiffers => "KIND_REPORTED_COST_DIFFERS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2456,6 +2483,45 @@ pub mod alert {
                 "KIND_OVERRUN" => Some(Self::Overrun),
                 "KIND_UNPRICED_MODEL" => Some(Self::UnpricedModel),
                 "KIND_AUDIT_MISMATCH" => Some(Self::AuditMismatch),
+                "KIND_RESERVATION_EXPIRED" => Some(Self::ReservationExpired),
+                "KIND_REPORTED_COST_DIFFERS" => Some(Self::ReportedCostDiffers),
+                _ => None,
+            }
+        }
+    }
+    /// How soon somebody should look.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Severity {
+        /// Never sent by a server.
+        Unspecified = 0,
+        /// Good to know: what fired does not bind, because the budget is in SHADOW mode.
+        Info = 1,
+        /// Something is about to run short, or to go unnoticed.
+        Warning = 2,
+        /// Calls are refused or throttled, or a hard budget was overspent.
+        Critical = 3,
+    }
+    impl Severity {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "SEVERITY_UNSPECIFIED",
+                Self::Info => "SEVERITY_INFO",
+                Self::Warning => "SEVERITY_WARNING",
+                Self::Critical => "SEVERITY_CRITICAL",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "SEVERITY_UNSPECIFIED" => Some(Self::Unspecified),
+                "SEVERITY_INFO" => Some(Self::Info),
+                "SEVERITY_WARNING" => Some(Self::Warning),
+                "SEVERITY_CRITICAL" => Some(Self::Critical),
                 _ => None,
             }
         }
@@ -2499,17 +2565,18 @@ pub struct StreamAlertsRequest {
     /// The budgets. Empty means all, and the alerts that belong to no budget. At most 100.
     #[prost(string, repeated, tag = "1")]
     pub budget_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The `cursor` of the last message that was received, to resume after it. Empty starts from now.
+    /// The `cursor` of the last message that was received, to resume after it, on any replica. Empty starts from now.
     #[prost(string, tag = "2")]
     pub cursor: ::prost::alloc::string::String,
     /// The most time between two messages. From 5 to 60 seconds; unset means 15 seconds.
     #[prost(message, optional, tag = "3")]
     pub heartbeat: ::core::option::Option<::prost_types::Duration>,
 }
-/// Alerts as they were raised. Each is delivered at least once.
+/// Alerts as they were raised. Each is delivered at least once. The first message comes at once, so that there is a cursor from
+/// the beginning.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamAlertsResponse {
-    /// The alerts, oldest first. Empty is a heartbeat.
+    /// The alerts, oldest first, at most 100. Empty is a heartbeat.
     #[prost(message, repeated, tag = "1")]
     pub alerts: ::prost::alloc::vec::Vec<Alert>,
     /// Where to resume after this message.
@@ -4459,6 +4526,8 @@ pub enum ErrorReason {
     PriceNotFound = 27,
     /// FAILED_PRECONDITION: the price is one of the catalog and cannot be ended. Set one of the tenant over it.
     PriceOfCatalog = 28,
+    /// NOT_FOUND: there is no such alert.
+    AlertNotFound = 29,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4496,6 +4565,7 @@ impl ErrorReason {
             Self::EventCancelled => "ERROR_REASON_EVENT_CANCELLED",
             Self::PriceNotFound => "ERROR_REASON_PRICE_NOT_FOUND",
             Self::PriceOfCatalog => "ERROR_REASON_PRICE_OF_CATALOG",
+            Self::AlertNotFound => "ERROR_REASON_ALERT_NOT_FOUND",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4530,6 +4600,7 @@ impl ErrorReason {
             "ERROR_REASON_EVENT_CANCELLED" => Some(Self::EventCancelled),
             "ERROR_REASON_PRICE_NOT_FOUND" => Some(Self::PriceNotFound),
             "ERROR_REASON_PRICE_OF_CATALOG" => Some(Self::PriceOfCatalog),
+            "ERROR_REASON_ALERT_NOT_FOUND" => Some(Self::AlertNotFound),
             _ => None,
         }
     }

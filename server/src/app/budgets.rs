@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::error::Named;
 use super::totals::Scope;
-use super::{App, AppError};
+use super::{App, AppError, budget_alerts};
 use crate::ledger::budget_state;
-use crate::store::budgets::{self, NewWindow, StoredBudget, StoredWindow, WindowFilter, WindowKey};
+use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredBudget, StoredWindow, WindowFilter, WindowKey};
 use crate::store::connect::begin;
 use crate::store::counters::{Needed, charged_groups, dimensions_of};
 use crate::store::{StoreError, ledger};
@@ -68,9 +68,14 @@ impl App {
         let counted_from = budget.count_from.unwrap_or(window.start);
         let etag = Uuid::now_v7().to_string();
         let number = budgets::insert(&mut transaction, tenant, &budget, counted_from, request_id, &etag, now).await?;
-        self.count_back(&mut transaction, tenant, number, &budget, counted_from, now).await?;
+        let counters = self.count_back(&mut transaction, tenant, number, &budget, counted_from, now).await?;
         if !validate_only {
+            let active = ActiveBudget { number, budget: budget.clone(), counted_from };
+            let mut raised = self.alerts.raising(tenant, now);
+            budget_alerts::of_creation(&active, counters, &mut raised).map_err(too_large)?;
+            let alerts = self.alerts.write(&mut transaction, raised).await?;
             transaction.commit().await.map_err(StoreError::from)?;
+            self.alerts.announce(tenant, &alerts);
         }
         Ok(StoredBudget {
             number,
@@ -85,7 +90,7 @@ impl App {
         })
     }
 
-    /// Fills the counters of a new budget from the events that it selects. No batch runs meanwhile.
+    /// Fills the counters of a new budget from the events that it selects, and returns them. No batch runs meanwhile.
     async fn count_back(
         &self,
         connection: &mut PgConnection,
@@ -94,7 +99,7 @@ impl App {
         budget: &Budget,
         counted_from: Timestamp,
         now: Timestamp,
-    ) -> Result<(), AppError> {
+    ) -> Result<Vec<StoredWindow>, AppError> {
         let windows = windows_between(budget, counted_from, now)?;
         let needed = Needed::by(budget);
         let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
@@ -132,7 +137,7 @@ impl App {
             budgets::add_windows(connection, tenant, &new).await?;
             budgets::update_windows(connection, tenant, counters.iter().map(|(_, stored)| stored)).await?;
         }
-        Ok(())
+        Ok(counters.into_iter().map(|(_, stored)| stored).collect())
     }
 
     /// Reads a budget, deleted or not.
@@ -175,13 +180,18 @@ impl App {
         let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let mut known = editable(&mut transaction, tenant, budget_id, etag).await?;
-        known.budget = change(&known)?;
+        let changed = change(&known)?;
+        let before = std::mem::replace(&mut known.budget, changed);
         known.etag = Uuid::now_v7().to_string();
         known.update_time = now;
         budgets::update(&mut transaction, tenant, known.number, &known.budget, &known.etag, now).await?;
         budgets::book_overrun(&mut transaction, tenant, known.number, known.budget.limit, now).await?;
         if !validate_only {
+            let mut raised = self.alerts.raising(tenant, now);
+            budget_alerts::of_update(&mut transaction, tenant, &before, &known.active(), &mut raised).await?;
+            let alerts = self.alerts.write(&mut transaction, raised).await?;
             transaction.commit().await.map_err(StoreError::from)?;
+            self.alerts.announce(tenant, &alerts);
         }
         Ok(known)
     }

@@ -36,7 +36,7 @@ pub enum AppError {
     /// Something that the request names does not exist.
     #[error("{what} `{id}` does not exist")]
     NotFound {
-        /// `event`, `reservation`, `budget`, `price`.
+        /// `event`, `reservation`, `budget`, `price`, `alert`.
         what: Named,
         /// Its id.
         id: String,
@@ -117,6 +117,8 @@ pub enum Named {
     Budget,
     /// A price.
     Price,
+    /// An alert.
+    Alert,
 }
 
 impl std::fmt::Display for Named {
@@ -126,6 +128,7 @@ impl std::fmt::Display for Named {
             Self::Reservation => "reservation",
             Self::Budget => "budget",
             Self::Price => "price",
+            Self::Alert => "alert",
         })
     }
 }

@@ -1,7 +1,9 @@
 //! The use cases, one file each.
 
+pub mod alerts;
 pub mod amend;
 pub mod audit;
+mod budget_alerts;
 pub mod budgets;
 pub mod check;
 pub mod error;
@@ -20,6 +22,7 @@ use uuid::Uuid;
 pub use error::AppError;
 
 use self::budgets::PartBudget;
+use crate::alerts::{Alerts, Feed};
 use crate::ledger::Ledger;
 use crate::live::Hub;
 use crate::prices::Prices;
@@ -41,6 +44,10 @@ pub struct App {
     pub dictionary: Dictionary,
     /// What calls cost.
     pub prices: Prices,
+    /// Where alerts are raised.
+    pub alerts: Alerts,
+    /// Where alerts are followed.
+    pub feed: Feed,
     /// What counters show in reservations, by budget number and counter.
     part_budgets: Cache<(TenantId, (i64, Uuid)), PartBudget>,
 }
@@ -50,8 +57,16 @@ const PART_BUDGETS: u64 = 100_000;
 
 impl App {
     /// The use cases over these parts.
-    pub fn new(pool: PgPool, ledger: Ledger, hub: Hub, dictionary: Dictionary, prices: Prices) -> Self {
-        Self { pool, ledger, hub, dictionary, prices, part_budgets: Cache::new(PART_BUDGETS) }
+    pub fn new(
+        pool: PgPool,
+        ledger: Ledger,
+        hub: Hub,
+        dictionary: Dictionary,
+        prices: Prices,
+        alerts: Alerts,
+        feed: Feed,
+    ) -> Self {
+        Self { pool, ledger, hub, dictionary, prices, alerts, feed, part_budgets: Cache::new(PART_BUDGETS) }
     }
 
     /// A read-only transaction that sees one snapshot.

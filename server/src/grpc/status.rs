@@ -40,6 +40,7 @@ fn classified(error: &AppError) -> (Code, ErrorReason) {
                 Named::Reservation => ErrorReason::ReservationNotFound,
                 Named::Budget => ErrorReason::BudgetNotFound,
                 Named::Price => ErrorReason::PriceNotFound,
+                Named::Alert => ErrorReason::AlertNotFound,
             },
         ),
         AppError::ReservationIdReused(_) => (Code::FailedPrecondition, ErrorReason::ReservationIdReused),

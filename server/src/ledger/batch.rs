@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::Shared;
 use super::adjust::Adjustments;
+use super::alerts;
 use super::command::{Answer, Command};
 use super::counters::Counters;
 use super::drafts::Drafts;
@@ -110,6 +111,8 @@ async fn transact(
     let plans = holds::need_counters(&scene, &reservations, &mut counters)?;
     counters.lock(connection, tenant, &shared.known_windows).await?;
 
+    let mut raised = shared.alerts.raising(tenant, scene.now);
+    alerts::of_events(drafts.new_drafts(), &mut raised);
     let mut answers = HashMap::new();
     for (index, command) in commands.iter().enumerate() {
         let answer = match command {
@@ -126,6 +129,7 @@ async fn transact(
             Command::Adjust(..) => adjustments.settle(index, &scene, &mut counters)?,
             Command::Expire { id, .. } => settle::expire(*id, &scene, &mut reservations, &mut counters)?,
         };
+        alerts::of_command(command, &answer, plans.get(&index), &scene, &mut counters, &mut raised)?;
         answers.insert(index, answer);
     }
 
@@ -133,6 +137,7 @@ async fn transact(
     counters.write(connection, tenant).await?;
     drafts.write_late_notices(connection, tenant).await?;
     adjustments.write_requests(connection, &scene).await?;
+    let alerts = shared.alerts.write(connection, raised).await?;
     let mut answer = |index| answers.remove(&index).unwrap_or(Err(AppError::Internal));
     let answers = (0..commands.len()).map(&mut answer).collect();
     if commands.iter().any(Command::is_rehearsal) {
@@ -143,6 +148,7 @@ async fn transact(
 
     shared.dictionary.remember(tenant, drafts.wanted(), &numbers);
     counters.remember(tenant, &shared.known_windows);
+    shared.alerts.announce(tenant, &alerts);
     note_matches(shared, &scene, drafts.matched().chain(plans.values().flat_map(holds::ReservePlan::matched)));
     drafts.outcomes().for_each(|(state, notices)| shared.metrics.recorded(state, notices));
     let mut touches = drafts.touches(&scene);

@@ -87,6 +87,8 @@ pub(super) fn deciding(
 struct Slot {
     stored: StoredWindow,
     changed: bool,
+    /// As it was before the command under way, where that one moved it.
+    before: Option<Counter>,
 }
 
 /// The batch's counters.
@@ -94,6 +96,7 @@ struct Slot {
 pub(super) struct Counters {
     needed: BTreeMap<WindowKey, Option<NewWindow>>,
     slots: BTreeMap<WindowKey, Slot>,
+    moved: Vec<WindowKey>,
 }
 
 impl Counters {
@@ -131,7 +134,7 @@ impl Counters {
             budgets::add_windows(connection, tenant, &missing).await?;
         }
         for stored in budgets::lock_windows(connection, tenant, self.needed.keys().copied()).await? {
-            self.slots.insert(stored.key, Slot { stored, changed: false });
+            self.slots.insert(stored.key, Slot { stored, changed: false, before: None });
         }
         Ok(())
     }
@@ -145,7 +148,18 @@ impl Counters {
     pub(super) fn change(&mut self, key: &WindowKey) -> Result<&mut Counter, BatchError> {
         let slot = self.slots.get_mut(key).ok_or(BatchError::Command("a counter is missing"))?;
         slot.changed = true;
+        if slot.before.is_none() {
+            slot.before = Some(slot.stored.counter.clone());
+            self.moved.push(*key);
+        }
         Ok(&mut slot.stored.counter)
+    }
+
+    /// The counters that moved since this was asked before, each as it was then.
+    pub(super) fn take_moved(&mut self) -> BTreeMap<WindowKey, Counter> {
+        let slots = &mut self.slots;
+        let before = |key: WindowKey| Some((key, slots.get_mut(&key)?.before.take()?));
+        self.moved.drain(..).filter_map(before).collect()
     }
 
     /// A counter as it is shown after this batch.

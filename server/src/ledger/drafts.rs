@@ -199,7 +199,8 @@ impl<'a> Drafts<'a> {
         Ok(())
     }
 
-    fn new_drafts(&self) -> impl Iterator<Item = &Draft<'a>> {
+    /// Those that were not recorded before.
+    pub(super) fn new_drafts(&self) -> impl Iterator<Item = &Draft<'a>> {
         self.drafts.values().filter(|draft| matches!(draft.fate, Fate::New))
     }
 

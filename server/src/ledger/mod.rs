@@ -5,6 +5,7 @@
 //! leaves nothing half done.
 
 mod adjust;
+mod alerts;
 mod batch;
 mod command;
 mod correction;
@@ -38,6 +39,7 @@ pub use counters::budget_state;
 pub(crate) use drafts::STATED_UNIT;
 pub use holds::{CheckPlan, explain, peek, peek_keys};
 
+use crate::alerts::Alerts;
 use crate::app::AppError;
 use crate::live::Hub;
 use crate::metrics::Metrics;
@@ -91,6 +93,7 @@ struct Shared {
     hub: Hub,
     prices: Prices,
     metrics: Metrics,
+    alerts: Alerts,
     budgets: RwLock<std::collections::HashMap<TenantId, Arc<BudgetSet>>>,
     known_windows: Cache<(TenantId, WindowKey), ()>,
     matches: Mutex<BTreeMap<(TenantId, i64), Timestamp>>,
@@ -113,6 +116,7 @@ impl Ledger {
         hub: Hub,
         prices: Prices,
         metrics: Metrics,
+        alerts: Alerts,
         settings: LedgerSettings,
     ) -> Self {
         let shared = Arc::new(Shared {
@@ -122,6 +126,7 @@ impl Ledger {
             hub,
             prices,
             metrics,
+            alerts,
             budgets: RwLock::default(),
             known_windows: Cache::new(200_000),
             matches: Mutex::default(),

@@ -69,6 +69,7 @@ async fn commit(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Resu
             shared.dictionary.forget();
             shared.known_windows.invalidate_all();
             shared.prices.forget();
+            shared.alerts.forget();
         }
         if !error.may_pass() || Instant::now() >= deadline {
             return Err(error);

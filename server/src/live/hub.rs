@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tollgate_domain::violation::Violation;
 
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     /// How many distinct scopes are watched, so that a touch of an unwatched server takes no lock.
     pub(super) watched: AtomicUsize,
     pub(super) outbox: Outbox,
+    /// Rises when alerts may have been raised.
+    alerts: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Hub {
@@ -55,6 +57,7 @@ impl Hub {
             wake: Notify::new(),
             watched: AtomicUsize::new(0),
             outbox: Outbox::default(),
+            alerts: watch::Sender::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -81,6 +84,9 @@ impl Hub {
 
     /// Says what a commit touched. To be called after it, never within it.
     pub fn touch(&self, touches: &[Touch]) {
+        if touches.iter().any(Touch::is_of_alerts) {
+            self.ring_for_alerts();
+        }
         let unwatched = self.shared.watched.load(Ordering::SeqCst) == 0;
         if touches.is_empty() || (unwatched && !self.shared.settings.notify) {
             return;
@@ -98,11 +104,15 @@ impl Hub {
     /// Marks the scopes behind these hashes.
     pub(super) fn touch_hashes(&self, scopes: impl IntoIterator<Item = (TenantId, ScopeHash)>) {
         let mut table = lock(&self.shared.table);
-        let mut any = false;
+        let (mut any, mut alerts) = (false, false);
         for (tenant, hash) in scopes {
             any |= table.touch(tenant, hash);
+            alerts |= hash == ScopeHash::alerts();
         }
         drop(table);
+        if alerts {
+            self.ring_for_alerts();
+        }
         if any {
             self.shared.wake.notify_one();
         }
@@ -112,6 +122,16 @@ impl Hub {
     pub fn touch_everything(&self) {
         lock(&self.shared.table).touch_everything();
         self.shared.wake.notify_one();
+        self.ring_for_alerts();
+    }
+
+    /// Changes whenever alerts may have been raised, here or, where notices arrive, on another replica.
+    pub fn alerts_raised(&self) -> watch::Receiver<u64> {
+        self.shared.alerts.subscribe()
+    }
+
+    fn ring_for_alerts(&self) {
+        self.shared.alerts.send_modify(|times| *times = times.wrapping_add(1));
     }
 
     /// Watches `scopes` of a tenant; the positions of the subscription are theirs.

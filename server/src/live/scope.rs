@@ -28,6 +28,7 @@ enum Kind {
     Agent = 4,
     Project = 5,
     Tenant = 6,
+    Alerts = 7,
 }
 
 impl ScopeHash {
@@ -41,6 +42,11 @@ impl ScopeHash {
             Scope::Project(id) => Self::new(Kind::Project, id),
             Scope::Tenant => Self::new(Kind::Tenant, ""),
         }
+    }
+
+    /// What stands for a tenant's alerts among the scopes: nobody watches totals of it.
+    pub(super) fn alerts() -> Self {
+        Self::new(Kind::Alerts, "")
     }
 
     /// FNV-1a. The standard library's hashes may differ between the releases that two replicas were built with.
@@ -74,6 +80,16 @@ impl Touch {
                 hash(Kind::Tenant, Some("")),
             ],
         }
+    }
+
+    /// What raised alerts touch.
+    pub fn alerts(tenant: TenantId) -> Self {
+        Self { tenant, scopes: [Some(ScopeHash::alerts()), None, None, None, None, None] }
+    }
+
+    /// Whether it tells of alerts.
+    pub(super) fn is_of_alerts(&self) -> bool {
+        self.scopes.first() == Some(&Some(ScopeHash::alerts()))
     }
 
     /// The scopes that are present.

@@ -6,6 +6,7 @@
 mod endpoint;
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use tollgate_domain::alert::AlertKind;
 use tollgate_domain::notices::Notices;
 use tollgate_domain::price::PriceState;
 
@@ -17,6 +18,31 @@ pub struct Metrics {
     registry: Registry,
     events: IntCounterVec,
     reported_cost_differences: IntCounter,
+    alerts: IntCounterVec,
+    deliveries: IntCounterVec,
+}
+
+/// What became of an attempt to deliver an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The receiver took it.
+    Delivered,
+    /// It failed, and is tried again.
+    Retried,
+    /// It failed for the last time.
+    GivenUp,
+}
+
+impl DeliveryOutcome {
+    const ALL: [Self; 3] = [Self::Delivered, Self::Retried, Self::GivenUp];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retried => "retried",
+            Self::GivenUp => "given_up",
+        }
+    }
 }
 
 impl Metrics {
@@ -34,12 +60,25 @@ impl Metrics {
             "reported_cost_differences_total",
             "Events whose reported cost lies further from the computed one than is tolerated.",
         )?;
+        let alerts = IntCounterVec::new(Opts::new("alerts_total", "Alerts that were raised, by kind."), &["kind"])?;
+        let deliveries = IntCounterVec::new(
+            Opts::new("webhook_deliveries_total", "Attempts to deliver an alert to the webhook, by outcome."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(alerts.clone()))?;
+        registry.register(Box::new(deliveries.clone()))?;
         registry.register(Box::new(events.clone()))?;
         registry.register(Box::new(reported_cost_differences.clone()))?;
-        let metrics = Self { registry, events, reported_cost_differences };
+        let metrics = Self { registry, events, reported_cost_differences, alerts, deliveries };
         for state in [PriceState::Priced, PriceState::Free, PriceState::Partial, PriceState::Unpriced] {
             // Shown from the start: an alert on unpriced calls must not wait for the first one.
             metrics.events.with_label_values(&[label(state)]).inc_by(0);
+        }
+        for kind in AlertKind::ALL {
+            metrics.alerts.with_label_values(&[kind.name()]).inc_by(0);
+        }
+        for outcome in DeliveryOutcome::ALL {
+            metrics.deliveries.with_label_values(&[outcome.label()]).inc_by(0);
         }
         Ok(metrics)
     }
@@ -50,6 +89,16 @@ impl Metrics {
         if notices.contains(Notices::REPORTED_COST_DIFFERS) {
             self.reported_cost_differences.inc();
         }
+    }
+
+    /// Counts an alert that was committed.
+    pub fn alerted(&self, kind: AlertKind) {
+        self.alerts.with_label_values(&[kind.name()]).inc();
+    }
+
+    /// Counts an attempt to deliver an alert.
+    pub fn delivered(&self, outcome: DeliveryOutcome) {
+        self.deliveries.with_label_values(&[outcome.label()]).inc();
     }
 
     /// Everything, in Prometheus' text format.

@@ -499,6 +499,33 @@ pub async fn list_windows(
     rows.into_iter().map(StoredWindow::try_from).collect()
 }
 
+/// Reads up to `limit` counters of a budget whose window holds `now` and that stand at `amount` or above it, or over their limit:
+/// the fullest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn reached_windows(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    number: i64,
+    amount: Amount,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<StoredWindow>, StoreError> {
+    let rows = sqlx::query_file_as!(
+        WindowRow,
+        "sql/budget/list_reached.sql",
+        tenant.0,
+        number,
+        to_database(now),
+        amount.decimal(),
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(StoredWindow::try_from).collect()
+}
+
 /// A counter's budget and `per` values, whatever its window, of deleted budgets too.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! The only place that knows sqlx. One statement per file under `sql/`, checked at compile time.
 
 pub mod adjustments;
+pub mod alerts;
 pub mod audit;
 pub mod budgets;
 pub mod connect;

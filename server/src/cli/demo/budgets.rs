@@ -16,6 +16,11 @@ pub(super) const PROJECT_BUDGET: &str = "project-monthly";
 /// The budget of the writer, which downgrades.
 pub(super) const WRITER_BUDGET: &str = "writer-downgrade";
 
+/// The ids of the budgets of a project's run.
+pub(super) fn budget_ids(project: &str) -> [String; 3] {
+    [USER_BUDGET, PROJECT_BUDGET, WRITER_BUDGET].map(|name| format!("{project}-{name}"))
+}
+
 /// Creates the budgets of the run. Their limits follow from what the calls would cost without them, so that each of them is
 /// met by a trace of any length.
 ///

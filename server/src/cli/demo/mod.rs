@@ -1,6 +1,7 @@
 //! `tollgate demo`: the main job on real input. A server, an orchestrator that replays a real LLM trace over the socket, a
 //! subscriber that watches, the summaries, and the audit.
 
+mod alerts;
 mod budgets;
 mod cast;
 mod figures;
@@ -75,6 +76,10 @@ pub struct DemoArguments {
 pub async fn run(arguments: &DemoArguments, config: &Config, output: &mut impl Write) -> anyhow::Result<ExitCode> {
     // Below warnings, logs would tear the display apart.
     telemetry::start(&LogConfig { filter: "warn".to_owned(), ..config.log.clone() })?;
+    let mut config = config.clone();
+    // Shown in the display instead.
+    config.alerts.log = false;
+    let config = &config;
     let trace = match &arguments.trace {
         Some(file) => trace::read(file)?,
         None => trace::sample()?,
@@ -180,12 +185,14 @@ impl Demo<'_> {
             let prices = running.app.prices.book(TenantId::LOCAL).await?;
             budgets::create(&client, &prices, &self.project, &calls).await?;
         }
+        let followed = (!self.arguments.no_budgets).then(|| alerts::Followed::start(&client, &self.project));
         let hour =
             Timestamp::now().round(jiff::TimestampRound::new().smallest(Unit::Hour).mode(jiff::RoundMode::Floor))?;
         let planned = u64::try_from(calls.len()).unwrap_or(u64::MAX);
         let tally = SharedTally::default();
         let mut live = Live::watch(&client, &self.project, hour);
-        let screen = Screen::new(&self.project, planned, tally.clone(), live.latest());
+        let screen = Screen::new(&self.project, planned, tally.clone(), live.latest())
+            .with_alerts(followed.as_ref().map(alerts::Followed::alerts));
         let (ended, replayed) = (CancellationToken::new(), Instant::now());
         let drawing = tokio::spawn(screen.run(ended.clone()));
         let replay =
@@ -203,10 +210,15 @@ impl Demo<'_> {
             anyhow::bail!("the stream of totals ended: {failure}");
         }
         let summaries = summaries::ask(&client, &self.project, SystemTime::from(hour)).await?;
+        let alerts = match &followed {
+            Some(_) => alerts::list(&client, &self.project).await.context("the alerts cannot be read")?,
+            None => Vec::new(),
+        };
         let audit =
             audit(&running.app.pool, &running.app.dictionary, TenantId::LOCAL).await.context("the audit failed")?;
         Ok(with_tally(&tally, |tally| {
-            self.report(tally, endpoint, planned, summaries, audit, &latest, Timing::new(tally, started, replayed))
+            let timing = Timing::new(tally, started, replayed);
+            self.report(tally, endpoint, planned, (summaries, alerts), audit, &latest, timing)
         }))
     }
 
@@ -215,15 +227,16 @@ impl Demo<'_> {
         tally: &tally::Tally,
         endpoint: String,
         planned: u64,
-        summaries: Vec<summaries::RunSummary>,
+        (summaries, alerts): (Vec<summaries::RunSummary>, Vec<alerts::RaisedAlert>),
         audit: crate::app::audit::AuditReport,
         latest: &Latest,
         timing: Timing,
     ) -> Report {
         let agreements = proof::agreements(&tally.recorded, &tally.by_model, latest.sums(), &summaries);
         let complete = tally.failed == 0 && tally.ended() == planned;
+        let told = alerts::tell_of_all(&alerts, &latest.scope.budgets);
         Report {
-            holds: complete && audit.holds() && agreements.iter().all(|agreement| agreement.holds),
+            holds: complete && told && audit.holds() && agreements.iter().all(|agreement| agreement.holds),
             project_id: self.project.clone(),
             endpoint,
             trace: self.trace_name(),
@@ -231,6 +244,7 @@ impl Demo<'_> {
             recorded: Recorded::new(tally),
             outcomes: Outcomes::new(tally),
             budgets: Counter::all(&self.project, &latest.scope.budgets),
+            alerts,
             summaries,
             agreements,
             audit,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tollgate_client::v1;
 
+use super::alerts::RaisedAlert;
 use super::figures::{budget_line, grouped, milliseconds, per_second, seconds};
 use super::proof::Agreement;
 use super::screen::budget_name;
@@ -34,6 +35,8 @@ pub(super) struct Report {
     pub(super) outcomes: Outcomes,
     /// The counters of the run's budgets at the end.
     pub(super) budgets: Vec<Counter>,
+    /// What was raised about them, oldest first.
+    pub(super) alerts: Vec<RaisedAlert>,
     /// By agent, model and hour.
     pub(super) summaries: Vec<RunSummary>,
     /// The ways to the same figures.
@@ -191,6 +194,9 @@ impl Report {
         }
         for counter in &self.budgets {
             writeln!(output, "  {}", counter.line)?;
+        }
+        for alert in &self.alerts {
+            writeln!(output, "  ⚠ {}", alert.summary)?;
         }
         Ok(())
     }

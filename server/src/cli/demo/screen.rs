@@ -36,6 +36,7 @@ pub(super) struct Screen {
     calls: u64,
     tally: SharedTally,
     latest: watch::Receiver<Latest>,
+    alerts: Option<watch::Receiver<Vec<v1::Alert>>>,
     told: Told,
 }
 
@@ -45,7 +46,7 @@ struct Told {
     refusal: bool,
     downgrade: bool,
     failure: bool,
-    alert: bool,
+    alerts: usize,
 }
 
 impl Screen {
@@ -53,7 +54,13 @@ impl Screen {
     pub(super) fn new(project: &str, calls: u64, tally: SharedTally, latest: watch::Receiver<Latest>) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let medium = if terminal { Medium::Terminal(Box::new(Bars::new(calls))) } else { Medium::Lines };
-        Self { medium, project: project.to_owned(), calls, tally, latest, told: Told::default() }
+        Self { medium, project: project.to_owned(), calls, tally, latest, alerts: None, told: Told::default() }
+    }
+
+    /// Shows alerts, too.
+    pub(super) fn with_alerts(mut self, alerts: Option<watch::Receiver<Vec<v1::Alert>>>) -> Self {
+        self.alerts = alerts;
+        self
     }
 
     /// Draws until `end`, and then for the last time.
@@ -74,7 +81,7 @@ impl Screen {
 
     fn draw(&mut self) {
         let latest = self.latest.borrow().scope.clone();
-        let notices = self.notices(&latest);
+        let notices = self.notices();
         let (ended, refused, downgraded) =
             with_tally(&self.tally, |tally| (tally.ended(), tally.refused, tally.downgraded));
         let totals = format_totals(&latest.totals.clone().unwrap_or_default());
@@ -97,8 +104,8 @@ impl Screen {
         }
     }
 
-    /// What happened for the first time.
-    fn notices(&mut self, latest: &v1::ScopeTotals) -> Vec<String> {
+    /// What happened for the first time, and what was raised since the last drawing.
+    fn notices(&mut self) -> Vec<String> {
         let mut notices = Vec::new();
         let (refusal, downgrade, failure) = with_tally(&self.tally, |tally| {
             (tally.first_refusal.clone(), tally.first_downgrade.clone(), tally.first_failure.clone())
@@ -112,14 +119,11 @@ impl Screen {
         once(&mut self.told.downgrade, downgrade.map(|why| format!("↓ first downgrade: {why}")));
         once(&mut self.told.refusal, refusal.map(|why| format!("✗ first refusal: {why}")));
         once(&mut self.told.failure, failure.map(|why| format!("✗ first failure: {why}")));
-        let alert = latest.budgets.iter().find(|state| state.fired() == v1::Action::Alert);
-        once(
-            &mut self.told.alert,
-            alert.map(|state| {
-                let name = budget_name(&self.project, state);
-                format!("⚠ alert: {name} has spent {} of {} USD", state.spent, state.effective_limit)
-            }),
-        );
+        if let Some(alerts) = &self.alerts {
+            let alerts = alerts.borrow();
+            notices.extend(alerts.iter().skip(self.told.alerts).map(|alert| format!("⚠ alert: {}", alert.summary)));
+            self.told.alerts = alerts.len();
+        }
         notices
     }
 }

@@ -326,7 +326,8 @@ pub fn to_budget(stored: &StoredBudget) -> v1::Budget {
     }
 }
 
-fn to_rule(rule: &Rule) -> v1::Rule {
+/// For the wire.
+pub fn to_rule(rule: &Rule) -> v1::Rule {
     let Rule { at_fraction, basis, action, downgrade_to } = rule;
     v1::Rule {
         at_fraction: at_fraction.to_string(),

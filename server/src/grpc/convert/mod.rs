@@ -1,6 +1,7 @@
 //! The only place where wire messages and domain values meet. Every conversion destructures its message, so that a new
 //! field fails to compile until it is dealt with.
 
+pub mod alert;
 pub mod amend;
 pub mod budget;
 pub mod check;

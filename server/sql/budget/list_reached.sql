@@ -1,0 +1,9 @@
+-- Counters of a budget in open windows that stand at an amount or above it, or over their limit.
+SELECT
+    budget_number, scope, window_start, window_end, per_values, spent, held, presumed, overrun, highest_limit, version,
+    overrun_causes
+FROM budget_window
+WHERE tenant_id = $1 AND budget_number = $2 AND window_start <= $3 AND window_end > $3
+    AND (spent + held + presumed >= $4 OR overrun > 0)
+ORDER BY spent + held + presumed DESC, scope
+LIMIT $5

@@ -1,0 +1,124 @@
+//! Tells those who follow alerts when there are new ones: one reading of positions serves all of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::live::Hub;
+use crate::store::alerts;
+use crate::tenant::TenantId;
+
+/// New alerts are found at least this often, where no notice tells of them.
+const POLL: Duration = Duration::from_secs(1);
+/// Least time between two readings, so that alerts in between share one.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Most followers of one replica.
+const FOLLOWERS_LIMIT: usize = 1_000;
+
+/// There are too many followers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{FOLLOWERS_LIMIT} streams of alerts are open on this replica: close some, or open it on another")]
+pub struct FeedFull;
+
+/// The positions of the newest alerts, for the tenants that anybody follows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: PgPool,
+    hub: Hub,
+    followed: Mutex<HashMap<TenantId, usize>>,
+    newest: watch::Sender<HashMap<TenantId, i64>>,
+}
+
+impl Feed {
+    /// Reads nothing before [`Self::run`] is polled.
+    pub fn new(pool: PgPool, hub: Hub) -> Self {
+        Self { shared: Arc::new(Shared { pool, hub, followed: Mutex::default(), newest: watch::Sender::default() }) }
+    }
+
+    /// Reads the newest positions whenever alerts were raised, until `stop`. To be spawned once.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut raised = self.shared.hub.alerts_raised();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL) => {}
+                changed = raised.changed() => if changed.is_err() { return },
+            }
+            self.read().await;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn read(&self) {
+        let tenants: Vec<TenantId> = self.followed().keys().copied().collect();
+        if tenants.is_empty() {
+            return;
+        }
+        match alerts::positions(&self.shared.pool, &tenants).await {
+            Ok(positions) => drop(self.shared.newest.send_replace(positions)),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "new alerts could not be looked for");
+            }
+        }
+    }
+
+    fn followed(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
+        self.shared.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows a tenant's alerts.
+    ///
+    /// # Errors
+    /// [`FeedFull`].
+    pub fn follow(&self, tenant: TenantId) -> Result<Follower, FeedFull> {
+        let mut followed = self.followed();
+        if followed.values().sum::<usize>() >= FOLLOWERS_LIMIT {
+            return Err(FeedFull);
+        }
+        *followed.entry(tenant).or_default() += 1;
+        drop(followed);
+        Ok(Follower { feed: self.clone(), tenant, newest: self.shared.newest.subscribe() })
+    }
+}
+
+/// Somebody who follows a tenant's alerts, until dropped.
+#[derive(Debug)]
+pub struct Follower {
+    feed: Feed,
+    tenant: TenantId,
+    newest: watch::Receiver<HashMap<TenantId, i64>>,
+}
+
+impl Follower {
+    /// Waits for alerts beyond a position; says up to which there are some.
+    pub async fn beyond(&mut self, position: i64) -> i64 {
+        let tenant = self.tenant;
+        let newest = |positions: &HashMap<TenantId, i64>| positions.get(&tenant).copied().unwrap_or(0);
+        match self.newest.wait_for(|positions| newest(positions) > position).await {
+            Ok(positions) => newest(&positions),
+            // The feed holds the sender and is held here.
+            Err(_) => position,
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut followed = self.feed.followed();
+        if let Some(count) = followed.get_mut(&self.tenant) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                followed.remove(&self.tenant);
+            }
+        }
+    }
+}
