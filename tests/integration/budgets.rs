@@ -1,5 +1,7 @@
 //! CheckBudget and the budgets' own calls.
 
+mod overrides;
+
 use std::collections::HashMap;
 
 use futures::future::join_all;

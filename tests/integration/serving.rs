@@ -142,17 +142,11 @@ async fn the_server_describes_itself_only_where_it_is_told_to() {
 async fn what_is_defined_and_not_there_yet_says_so() {
     let server = TestServer::start().await;
     let channel = channel(&server).await;
-    let (mut usage, mut budgets) = (server.usage.clone(), server.budgets.clone());
+    let mut usage = server.usage.clone();
     let mut alerts = AlertServiceClient::new(channel.clone());
     let mut admin = AdminServiceClient::new(channel);
     let answers: Vec<(&str, Option<Status>)> = vec![
         ("ExportUsage", usage.export_usage(v1::ExportUsageRequest::default()).await.err()),
-        ("SetBudgetOverride", budgets.set_budget_override(v1::SetBudgetOverrideRequest::default()).await.err()),
-        ("ListBudgetOverrides", budgets.list_budget_overrides(v1::ListBudgetOverridesRequest::default()).await.err()),
-        (
-            "DeleteBudgetOverride",
-            budgets.delete_budget_override(v1::DeleteBudgetOverrideRequest::default()).await.err(),
-        ),
         ("ListAlerts", alerts.list_alerts(v1::ListAlertsRequest::default()).await.err()),
         ("StreamAlerts", alerts.stream_alerts(v1::StreamAlertsRequest::default()).await.err()),
         ("AcknowledgeAlert", alerts.acknowledge_alert(v1::AcknowledgeAlertRequest::default()).await.err()),

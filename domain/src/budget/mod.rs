@@ -4,10 +4,12 @@ mod admission;
 mod counter;
 mod definition;
 mod demand;
+mod limit_override;
 mod state;
 
 pub use admission::{AdmissionError, Applied, Decision, Outcome, Refusal, decide, peek_fired, room};
 pub use counter::{Counter, OverrunCause};
 pub use definition::{Action, Basis, Budget, Carry, Choice, Mode, OnExpire, PerValues, Reach, Rule, Unit};
 pub use demand::{Demand, Quantities};
+pub use limit_override::LimitOverride;
 pub use state::BudgetState;

@@ -491,11 +491,13 @@ pub struct BudgetOverride {
     /// The budget. Required, immutable.
     #[prost(string, tag = "1")]
     pub budget_id: ::prost::alloc::string::String,
-    /// The counter, as the value of every key of the budget's `per`; a key that is left out stands for absent. Immutable. Keys
-    /// are named as in `DimensionKey.name`, a label as `label:` followed by its name.
+    /// The counter, as the value of every key of the budget's `per`: none may be left out, so that no override is taken for one of
+    /// all values. Immutable. Keys are named as in `DimensionKey.name`, a label as `label:` followed by its name; values have 1
+    /// to 256 bytes. Empty for a budget without `per`. The counter for absent keeps the budget's limit.
     #[prost(map = "string, string", tag = "2")]
     pub per_values: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
-    /// The limit of this counter instead of that of the budget, in the budget's unit, as a decimal string. Required.
+    /// The limit of this counter instead of that of the budget, in the budget's unit, as a decimal string like Budget.limit.
+    /// Required.
     #[prost(string, tag = "3")]
     pub limit: ::prost::alloc::string::String,
     /// From when the override is in force. Unset means at once.
@@ -3437,7 +3439,9 @@ pub struct DeleteBudgetResponse {
 /// Gives one counter of a budget another limit.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetBudgetOverrideRequest {
-    /// The override. Required. `per_values` must name keys of the budget's `per`. With an `etag`, it must be the current one.
+    /// The override. Required. `per_values` must name every key of the budget's `per`. With an `etag`, it must be the current
+    /// one, or the change is refused with ABORTED and the reason ETAG_MISMATCH; what stands already is answered as it is. A
+    /// tenant has at most 10,000 overrides of budgets that are not deleted.
     #[prost(message, optional, tag = "1")]
     pub budget_override: ::core::option::Option<BudgetOverride>,
     /// Whether to answer what would happen and change nothing.
@@ -3447,7 +3451,8 @@ pub struct SetBudgetOverrideRequest {
 /// The override that was set.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetBudgetOverrideResponse {
-    /// The override, output-only fields included.
+    /// The override, output-only fields included. In force on every replica from now on: a higher limit makes room at once, a
+    /// lower one admits nothing more and leaves what was admitted.
     #[prost(message, optional, tag = "1")]
     pub budget_override: ::core::option::Option<BudgetOverride>,
 }

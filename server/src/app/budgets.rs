@@ -179,7 +179,7 @@ impl App {
         known.etag = Uuid::now_v7().to_string();
         known.update_time = now;
         budgets::update(&mut transaction, tenant, known.number, &known.budget, &known.etag, now).await?;
-        budgets::book_overrun(&mut transaction, tenant, known.number, known.budget.limit, now).await?;
+        budgets::book_overrun(&mut transaction, tenant, known.number, None, known.budget.limit, now).await?;
         if !validate_only {
             transaction.commit().await.map_err(StoreError::from)?;
         }
@@ -247,7 +247,7 @@ impl App {
             for stored in page {
                 filter.after = (stored.key.budget, stored.key.scope);
                 let Some(active) = set.by_number(stored.key.budget) else { continue };
-                let state = budget_state(active, &stored).map_err(too_large)?;
+                let state = budget_state(active, &stored, clock.now).map_err(too_large)?;
                 let meets = |(name, value): (&String, &String)| state.per_values.get(name) == Some(value);
                 if states.len() < limit && per_values.iter().all(meets) {
                     states.push((stored.key, state));
@@ -355,7 +355,7 @@ pub async fn states_for_scopes(
         for stored in windows {
             let Some(active) = set.by_number(stored.key.budget) else { continue };
             if shows(&active.budget, &stored, key.as_ref()) {
-                found.push(budget_state(active, &stored).map_err(too_large)?);
+                found.push(budget_state(active, &stored, clock.now).map_err(too_large)?);
             }
         }
         states.push(found);
@@ -408,7 +408,7 @@ fn shows(budget: &Budget, stored: &StoredWindow, key: Option<&(Dimension, String
     }
 }
 
-async fn editable(
+pub(super) async fn editable(
     connection: &mut PgConnection,
     tenant: TenantId,
     budget_id: &str,
@@ -420,7 +420,7 @@ async fn editable(
         return Err(AppError::BudgetDeleted(budget_id.to_owned()));
     }
     if !etag.is_empty() && etag != known.etag {
-        return Err(AppError::EtagMismatch(budget_id.to_owned()));
+        return Err(AppError::EtagMismatch(format!("budget `{budget_id}`")));
     }
     Ok(known)
 }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod budgets;
 pub mod check;
 pub mod error;
+pub mod overrides;
 pub mod prices;
 pub mod record;
 pub mod reprice;

@@ -2,6 +2,7 @@
 
 mod budget_service;
 pub mod convert;
+mod overrides;
 mod planned;
 mod price_service;
 mod reprice;

@@ -90,19 +90,26 @@ struct Slot {
 }
 
 /// The batch's counters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
+    now: Timestamp,
     needed: BTreeMap<WindowKey, Option<NewWindow>>,
     slots: BTreeMap<WindowKey, Slot>,
 }
 
 impl Counters {
+    /// Those of a batch that runs now.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { now, needed: BTreeMap::new(), slots: BTreeMap::new() }
+    }
+
     /// Asks for a counter that may have to be made.
     pub(super) fn need(&mut self, target: &Target) {
+        let now = self.now;
         self.needed.entry(target.key).or_default().get_or_insert_with(|| NewWindow {
             end: target.bounds.end,
             per_values: target.per_values.clone(),
-            limit: target.budget.budget.limit,
+            limit: target.budget.limit(target.key.scope, target.bounds.end, now),
         });
     }
 
@@ -141,6 +148,11 @@ impl Counters {
         self.slots.get(key).map(|slot| &slot.stored).ok_or(BatchError::Command("a counter is missing"))
     }
 
+    /// The limit that is in force for a counter.
+    pub(super) fn limit(&self, active: &ActiveBudget, key: &WindowKey) -> Result<Amount, BatchError> {
+        Ok(active.effective_limit(self.get(key)?, self.now))
+    }
+
     /// A counter to move.
     pub(super) fn change(&mut self, key: &WindowKey) -> Result<&mut Counter, BatchError> {
         let slot = self.slots.get_mut(key).ok_or(BatchError::Command("a counter is missing"))?;
@@ -157,7 +169,7 @@ impl Counters {
         refused: bool,
     ) -> Result<BudgetState, BatchError> {
         let slot = self.slots.get(key).ok_or(BatchError::Command("a counter is missing"))?;
-        let mut state = budget_state(active, &slot.stored)?;
+        let mut state = budget_state(active, &slot.stored, self.now)?;
         state.version += i64::from(slot.changed);
         state.fired = state.fired.max(fired);
         state.refused = refused;
@@ -182,15 +194,15 @@ impl Counters {
 ///
 /// # Errors
 /// [`AmountError::TooLarge`].
-pub fn budget_state(active: &ActiveBudget, stored: &StoredWindow) -> Result<BudgetState, AmountError> {
+pub fn budget_state(active: &ActiveBudget, stored: &StoredWindow, now: Timestamp) -> Result<BudgetState, AmountError> {
     let budget = &active.budget;
-    let limit: Amount = budget.limit;
+    let limit = active.effective_limit(stored, now);
     Ok(BudgetState {
         budget_id: budget.budget_id.clone(),
         per_values: stored.per_values.by_name(&budget.per),
         unit: budget.unit,
         window: stored.bounds(),
-        limit,
+        limit: budget.limit,
         effective_limit: limit,
         spent: stored.counter.spent,
         held: stored.counter.held,

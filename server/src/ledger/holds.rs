@@ -135,7 +135,7 @@ pub(super) fn reserve(
         return repeated(reserve, known, plan, scene, counters);
     }
     let outcome = {
-        let applied = applied(&plan.deciding, |key| Ok(&counters.get(key)?.counter))?;
+        let applied = applied(&plan.deciding, scene.now, |key| counters.get(key))?;
         reserve.plan.decide(&applied)?
     };
     let mut reservation = None;
@@ -143,8 +143,9 @@ pub(super) fn reserve(
         let mut parts = Vec::new();
         for (one, hold) in plan.deciding.iter().zip(&outcome.holds) {
             let (Ok(target), Some(hold)) = (&one.target, hold) else { continue };
+            let limit = counters.limit(&one.budget, &target.key)?;
             let counter = counters.change(&target.key)?;
-            counter.note_limit(one.budget.budget.limit);
+            counter.note_limit(limit);
             counter.hold(*hold)?;
             parts.push(Part::new(target.key.budget, target.key.scope, target.key.start, *hold));
         }
@@ -227,15 +228,18 @@ fn make(reserve: &Reserve, outcome: &Outcome, parts: Vec<Part>, now: Timestamp) 
 
 fn applied<'a>(
     deciding: &'a [Deciding],
-    counter: impl Fn(&WindowKey) -> Result<&'a Counter, BatchError>,
+    now: Timestamp,
+    stored: impl Fn(&WindowKey) -> Result<&'a StoredWindow, BatchError>,
 ) -> Result<Vec<Applied<'a>>, BatchError> {
     let mut applied = Vec::with_capacity(deciding.len());
     for one in deciding {
-        let counter = match &one.target {
-            Ok(target) => Ok(counter(&target.key)?),
-            Err(missing) => Err(missing.clone()),
+        let (counter, limit) = match &one.target {
+            Ok(target) => {
+                let stored = stored(&target.key)?;
+                (Ok(&stored.counter), one.budget.effective_limit(stored, now))
+            }
+            Err(missing) => (Err(missing.clone()), one.budget.budget.limit),
         };
-        let limit = one.budget.budget.limit;
         applied.push(Applied { budget: &one.budget.budget, counter, limit, window: one.bounds });
     }
     Ok(applied)
@@ -318,9 +322,14 @@ pub fn peek(
 ) -> Result<CheckAnswer, AppError> {
     let decided = || -> Result<CheckAnswer, BatchError> {
         let deciding = deciding(budgets, &plan.dimensions, now)?;
-        let fresh = Counter::default();
+        let windows: HashMap<WindowKey, StoredWindow> = deciding
+            .iter()
+            .filter_map(|one| one.target.as_ref().ok())
+            .map(|target| (target.key, windows.get(&target.key).cloned().unwrap_or_else(|| unused(target))))
+            .collect();
+        let stored = |key: &WindowKey| windows.get(key).ok_or(BatchError::Command("a counter is missing"));
         let outcome = {
-            let applied = applied(&deciding, |key| Ok(windows.get(key).map_or(&fresh, |stored| &stored.counter)))?;
+            let applied = applied(&deciding, now, stored)?;
             plan.decide(&applied)?
         };
         let mut states = Vec::with_capacity(deciding.len());
@@ -328,8 +337,7 @@ pub fn peek(
             let refused = outcome.refused.get(position).copied().unwrap_or(false);
             states.push(match &one.target {
                 Ok(target) => {
-                    let stored = windows.get(&target.key).cloned().unwrap_or_else(|| unused(target));
-                    let mut state = budget_state(&one.budget, &stored)?;
+                    let mut state = budget_state(&one.budget, stored(&target.key)?, now)?;
                     state.fired = state.fired.max(outcome.fired.get(position).copied().flatten());
                     state.refused = refused;
                     state

@@ -1,18 +1,19 @@
 //! Budgets and their counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use tollgate_domain::amount::Amount;
-use tollgate_domain::budget::{Budget, Counter, OverrunCause, PerValues};
+use tollgate_domain::budget::{Budget, Counter, LimitOverride, OverrunCause, PerValues};
 use tollgate_domain::window::Bounds;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::overrides;
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
 
@@ -25,6 +26,23 @@ pub struct ActiveBudget {
     pub budget: Budget,
     /// Spend of earlier times is not counted.
     pub counted_from: Timestamp,
+    /// Other limits of single counters, by the digest of their `per` values.
+    pub overrides: HashMap<Uuid, LimitOverride>,
+}
+
+impl ActiveBudget {
+    /// The limit of a counter whose window ends at `end`: that of its override, where one is in force, else the budget's. A
+    /// window that has ended keeps the limit that it ended with.
+    pub fn limit(&self, scope: Uuid, end: Timestamp, now: Timestamp) -> Amount {
+        let last = end.checked_sub(SignedDuration::from_micros(1)).unwrap_or(end);
+        let found = self.overrides.get(&scope).filter(|other| other.is_in_force(now.min(last)));
+        found.map_or(self.budget.limit, |other| other.limit)
+    }
+
+    /// The limit that rules compare a counter with.
+    pub fn effective_limit(&self, stored: &StoredWindow, now: Timestamp) -> Amount {
+        self.limit(stored.key.scope, stored.end, now)
+    }
 }
 
 /// All active budgets of a tenant at one version.
@@ -104,13 +122,18 @@ fn amount(value: rust_decimal::Decimal) -> Result<Amount, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub async fn active(connection: &mut PgConnection, tenant: TenantId, version: i64) -> Result<BudgetSet, StoreError> {
-    let rows = sqlx::query_file!("sql/budget/active.sql", tenant.0).fetch_all(connection).await?;
+    let rows = sqlx::query_file!("sql/budget/active.sql", tenant.0).fetch_all(&mut *connection).await?;
+    let mut limits: HashMap<i64, HashMap<Uuid, LimitOverride>> = HashMap::new();
+    for (number, scope, content) in overrides::active(connection, tenant).await? {
+        limits.entry(number).or_default().insert(scope, content);
+    }
     let mut budgets = Vec::with_capacity(rows.len());
     for row in rows {
         budgets.push(Arc::new(ActiveBudget {
             number: row.budget_number,
             budget: parsed(row.definition, "budget")?,
             counted_from: from_database(row.counted_from)?,
+            overrides: limits.remove(&row.budget_number).unwrap_or_default(),
         }));
     }
     Ok(BudgetSet { version, budgets })
@@ -284,13 +307,6 @@ pub struct StoredBudget {
     pub last_match_time: Option<Timestamp>,
 }
 
-impl StoredBudget {
-    /// The part that decides and counts.
-    pub fn active(&self) -> ActiveBudget {
-        ActiveBudget { number: self.number, budget: self.budget.clone(), counted_from: self.counted_from }
-    }
-}
-
 struct BudgetRow {
     budget_number: i64,
     budget_id: String,
@@ -404,7 +420,8 @@ pub async fn update(
     bump_version(connection, tenant).await
 }
 
-/// Notes a changed limit in the counters of open windows, and books what a change leaves above every limit as overrun.
+/// Notes a changed limit in the counters of open windows, or in the one of `scope`, and books what the change leaves above
+/// every limit as overrun. Counters with an override in force go by that instead of `limit`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -412,10 +429,11 @@ pub async fn book_overrun(
     connection: &mut PgConnection,
     tenant: TenantId,
     number: i64,
+    scope: Option<Uuid>,
     limit: Amount,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query_file!("sql/budget/book_overrun.sql", tenant.0, number, limit.decimal(), to_database(now))
+    sqlx::query_file!("sql/budget/book_overrun.sql", tenant.0, number, limit.decimal(), to_database(now), scope)
         .execute(connection)
         .await?;
     Ok(())
@@ -439,7 +457,7 @@ pub async fn delete(
 }
 
 /// Tells every replica to read the tenant's budgets again, in the transaction that changes them.
-async fn bump_version(connection: &mut PgConnection, tenant: TenantId) -> Result<(), StoreError> {
+pub(super) async fn bump_version(connection: &mut PgConnection, tenant: TenantId) -> Result<(), StoreError> {
     sqlx::query_file!("sql/budget/bump_version.sql", tenant.0).execute(connection).await?;
     Ok(())
 }

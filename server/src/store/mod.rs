@@ -11,6 +11,7 @@ pub mod event_row;
 pub mod ledger;
 pub mod measures_row;
 pub mod notify;
+pub mod overrides;
 pub mod partitions;
 pub mod prices;
 pub mod reservations;
