@@ -1,5 +1,6 @@
 //! CheckBudget and the budgets' own calls.
 
+mod carry;
 mod overrides;
 
 use std::collections::HashMap;

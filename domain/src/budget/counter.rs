@@ -41,8 +41,10 @@ pub struct Counter {
     pub overrun: Amount,
     /// The same by cause.
     pub overrun_causes: BTreeMap<OverrunCause, Amount>,
-    /// The highest limit that was in force in the window.
+    /// The highest limit that was in force in the window, with what it carries.
     pub highest_limit: Amount,
+    /// What the window took over from the one before it: below zero where that one overran.
+    pub carried: Amount,
 }
 
 impl Counter {

@@ -1,6 +1,7 @@
 //! Budgets: what they select, how a counter moves, and who is admitted.
 
 mod admission;
+mod carry;
 mod counter;
 mod definition;
 mod demand;
@@ -8,6 +9,7 @@ mod limit_override;
 mod state;
 
 pub use admission::{AdmissionError, Applied, Decision, Outcome, Refusal, decide, peek_fired, room};
+pub use carry::{Inheritance, effective_limit, empty_windows};
 pub use counter::{Counter, OverrunCause};
 pub use definition::{Action, Basis, Budget, Carry, Choice, Mode, OnExpire, PerValues, Reach, Rule, Unit};
 pub use demand::{Demand, Quantities};

@@ -303,7 +303,10 @@ pub struct Budget {
     /// What becomes of the hold of a reservation that expires. Unset means PRESUME for a hard budget, else RELEASE.
     #[prost(enumeration = "budget::OnExpire", tag = "15")]
     pub on_expire: i32,
-    /// What one window hands to the next. Unset means NONE.
+    /// What one window hands to the next. Unset means NONE. It is decided once, when the counter of the new window is made by the
+    /// first call that it counts: what is held or presumed counts as spent then, and what is settled in the old window or corrected
+    /// later changes nothing. The first window of a counter carries nothing; a window that no call fell into hands on its limit as
+    /// rest, however many of them follow each other. A change of this field takes effect with the next window of every counter.
     #[prost(enumeration = "budget::Carry", tag = "16")]
     pub carry: i32,
     /// From when the budget is in force. Unset means from its creation.
@@ -414,9 +417,9 @@ pub mod budget {
         Unspecified = 0,
         /// Every window starts with its full limit.
         None = 1,
-        /// What was spent over the limit is taken from the next window.
+        /// What was spent over the limit is taken from the limit of the next window, down to 0 at most.
         Overrun = 2,
-        /// What was not spent is added to the next window.
+        /// What was not spent is added to the limit of the next window: at most one limit.
         Rest = 3,
         /// Both.
         Both = 4,

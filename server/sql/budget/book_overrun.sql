@@ -22,7 +22,9 @@ FROM (
         AND (other.start_time IS NULL OR other.start_time <= $4)
         AND (other.end_time IS NULL OR other.end_time > $4)
     CROSS JOIN LATERAL (
-        SELECT greatest(open_window.highest_limit, coalesce(other.limit_amount, $3)) AS highest_limit
+        SELECT greatest(
+            open_window.highest_limit, coalesce(other.limit_amount, $3) + open_window.carried
+        ) AS highest_limit
     ) AS limited
     CROSS JOIN LATERAL (SELECT open_window.spent + open_window.held + open_window.presumed AS amount) AS committed
     WHERE open_window.tenant_id = $1 AND open_window.budget_number = $2 AND open_window.window_end > $4

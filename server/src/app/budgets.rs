@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use sqlx::PgConnection;
 use tollgate_domain::amount::{Amount, AmountError};
-use tollgate_domain::budget::{Budget, BudgetState, Counter, OverrunCause, PerValues, Reach, Unit};
+use tollgate_domain::budget::{Budget, BudgetState, Carry, Counter, OverrunCause, PerValues, Reach, Unit};
 use tollgate_domain::dimensions::{Dimension, DimensionKey};
 use tollgate_domain::reservation::Part;
 use uuid::Uuid;
@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::error::Named;
 use super::totals::Scope;
 use super::{App, AppError};
-use crate::ledger::budget_state;
-use crate::store::budgets::{self, NewWindow, StoredBudget, StoredWindow, WindowFilter, WindowKey};
+use crate::ledger::{budget_state, inherit};
+use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredBudget, StoredWindow, WindowFilter, WindowKey};
 use crate::store::connect::begin;
 use crate::store::counters::{Needed, charged_groups, dimensions_of};
 use crate::store::{StoreError, ledger};
@@ -24,6 +24,8 @@ use crate::tenant::TenantId;
 const BACKFILLED_LIMIT: usize = 1_000_000;
 /// Most active budgets of a tenant: every call is compared with each of them.
 const BUDGETS_LIMIT: usize = 1_000;
+/// The version of a counter that was added and then written once.
+const WRITTEN: i64 = 2;
 /// Most reads for one page of states.
 const ROUNDS: usize = 20;
 /// Most budget states that one watched scope shows.
@@ -121,18 +123,8 @@ impl App {
                 return Err(AppError::QueryTooWide("the budget would start with too many counters".to_owned()));
             }
         }
-        let counters = spent
-            .into_iter()
-            .map(|(key, (new, amount))| counted(key, new, amount))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(too_large)?;
-        let new: BTreeMap<WindowKey, NewWindow> =
-            counters.iter().map(|(new, stored)| (stored.key, new.clone())).collect();
-        if !new.is_empty() {
-            budgets::add_windows(connection, tenant, &new).await?;
-            budgets::update_windows(connection, tenant, counters.iter().map(|(_, stored)| stored)).await?;
-        }
-        Ok(())
+        let active = ActiveBudget { number, budget: budget.clone(), counted_from, overrides: HashMap::new() };
+        write_counted(connection, tenant, &active, spent, now).await
     }
 
     /// Reads a budget, deleted or not.
@@ -447,11 +439,40 @@ fn windows_between(
     }
 }
 
-fn counted(key: WindowKey, new: NewWindow, spent: Amount) -> Result<(NewWindow, StoredWindow), AmountError> {
-    let mut counter = Counter::default();
-    counter.charge(spent, new.limit, OverrunCause::BudgetCreated)?;
-    let stored = StoredWindow { key, end: new.end, per_values: PerValues::clone(&new.per_values), counter, version: 0 };
-    Ok((new, stored))
+/// Adds the counters of a new budget, each with what it carries from the one before it.
+async fn write_counted(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    active: &ActiveBudget,
+    spent: BTreeMap<WindowKey, (NewWindow, Amount)>,
+    now: Timestamp,
+) -> Result<(), AppError> {
+    let mut new: BTreeMap<WindowKey, NewWindow> = BTreeMap::new();
+    let mut counters: Vec<StoredWindow> = Vec::with_capacity(spent.len());
+    let mut heirs = Vec::new();
+    for (key, (window, amount)) in spent {
+        let per_values = PerValues::clone(&window.per_values);
+        let mut stored =
+            StoredWindow { key, end: window.end, per_values, counter: Counter::default(), version: WRITTEN };
+        // The keys are sorted: what precedes is the same counter's last window, or another counter.
+        let last = counters.last().filter(|last| last.key.scope == key.scope);
+        if let Some(last) = last.filter(|_| active.budget.carry != Carry::None) {
+            let from = inherit(&mut stored, active, last, now).map_err(|_| AppError::Internal)?;
+            heirs.push((stored.clone(), from));
+        }
+        let limit = active.effective_limit(&stored, now).map_err(too_large)?;
+        stored.counter.charge(amount, limit, OverrunCause::BudgetCreated).map_err(too_large)?;
+        new.insert(key, window);
+        counters.push(stored);
+    }
+    if !new.is_empty() {
+        budgets::add_windows(connection, tenant, &new).await?;
+        if !heirs.is_empty() {
+            budgets::set_carried(connection, tenant, &heirs).await?;
+        }
+        budgets::update_windows(connection, tenant, counters.iter()).await?;
+    }
+    Ok(())
 }
 
 fn too_large(_: AmountError) -> AppError {

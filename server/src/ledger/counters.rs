@@ -1,6 +1,6 @@
 //! The counters that a batch needs, locked once, moved in memory, written back once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use tollgate_domain::model::ModelRef;
 use tollgate_domain::window::Bounds;
 
 use super::batch::BatchError;
+use super::inheritance::Heirs;
 use crate::store::budgets::{self, ActiveBudget, BudgetSet, NewWindow, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
@@ -95,17 +96,19 @@ pub(super) struct Counters {
     now: Timestamp,
     needed: BTreeMap<WindowKey, Option<NewWindow>>,
     slots: BTreeMap<WindowKey, Slot>,
+    heirs: Heirs,
 }
 
 impl Counters {
     /// Those of a batch that runs now.
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { now, needed: BTreeMap::new(), slots: BTreeMap::new() }
+        Self { now, needed: BTreeMap::new(), slots: BTreeMap::new(), heirs: Heirs::default() }
     }
 
     /// Asks for a counter that may have to be made.
     pub(super) fn need(&mut self, target: &Target) {
         let now = self.now;
+        self.heirs.note(target.key, &target.budget);
         self.needed.entry(target.key).or_default().get_or_insert_with(|| NewWindow {
             end: target.bounds.end,
             per_values: target.per_values.clone(),
@@ -134,11 +137,17 @@ impl Counters {
             .filter(|(key, _)| !known.contains_key(&(tenant, **key)))
             .filter_map(|(key, new)| Some((*key, new.clone()?)))
             .collect();
+        let mut keys: BTreeSet<WindowKey> = self.needed.keys().copied().collect();
         if !missing.is_empty() {
-            budgets::add_windows(connection, tenant, &missing).await?;
+            let added = budgets::add_windows(connection, tenant, &missing).await?;
+            keys.extend(self.heirs.find_last(connection, tenant, &added).await?);
         }
-        for stored in budgets::lock_windows(connection, tenant, self.needed.keys().copied()).await? {
+        for stored in budgets::lock_windows(connection, tenant, keys.into_iter()).await? {
             self.slots.insert(stored.key, Slot { stored, changed: false });
+        }
+        let Self { slots, heirs, now, .. } = self;
+        for heir in heirs.take_over(connection, tenant, *now, |key| Some(slots.get(key)?.stored.clone())).await? {
+            slots.insert(heir.key, Slot { stored: heir, changed: false });
         }
         Ok(())
     }
@@ -150,7 +159,7 @@ impl Counters {
 
     /// The limit that is in force for a counter.
     pub(super) fn limit(&self, active: &ActiveBudget, key: &WindowKey) -> Result<Amount, BatchError> {
-        Ok(active.effective_limit(self.get(key)?, self.now))
+        Ok(active.effective_limit(self.get(key)?, self.now)?)
     }
 
     /// A counter to move.
@@ -196,7 +205,7 @@ impl Counters {
 /// [`AmountError::TooLarge`].
 pub fn budget_state(active: &ActiveBudget, stored: &StoredWindow, now: Timestamp) -> Result<BudgetState, AmountError> {
     let budget = &active.budget;
-    let limit = active.effective_limit(stored, now);
+    let limit = active.effective_limit(stored, now)?;
     Ok(BudgetState {
         budget_id: budget.budget_id.clone(),
         per_values: stored.per_values.by_name(&budget.per),

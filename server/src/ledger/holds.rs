@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use tollgate_domain::budget::{
-    Action, Applied, BudgetState, Choice, Counter, Decision, Demand, Mode, Outcome, Refusal, decide,
-};
+use tollgate_domain::budget::{Action, Applied, BudgetState, Choice, Decision, Demand, Mode, Outcome, Refusal, decide};
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::{Estimate, PriceBook};
@@ -14,10 +12,10 @@ use tollgate_domain::reservation::{Part, State};
 
 use super::batch::{BatchError, Scene};
 use super::command::{Answer, CheckAnswer, Command, Reserve};
-use super::counters::{Counters, Deciding, Target, budget_state, deciding};
+use super::counters::{Counters, Deciding, deciding};
 use super::settle::{Reservations, key_of};
 use crate::app::AppError;
-use crate::store::budgets::{BudgetSet, StoredWindow, WindowKey};
+use crate::store::budgets::{StoredWindow, WindowKey};
 use crate::store::reservations::{Context, Progress, Reservation};
 
 /// A validated check, priced.
@@ -38,7 +36,7 @@ pub struct CheckPlan {
 }
 
 impl CheckPlan {
-    fn decide(&self, applied: &[Applied<'_>]) -> Result<Outcome, BatchError> {
+    pub(super) fn decide(&self, applied: &[Applied<'_>]) -> Result<Outcome, BatchError> {
         let candidate = |model: &ModelRef| {
             let sheet = self.prices.find(model, self.priced_at);
             Demand::new(model.clone(), sheet, self.estimate.clone())
@@ -226,27 +224,28 @@ fn make(reserve: &Reserve, outcome: &Outcome, parts: Vec<Part>, now: Timestamp) 
     }
 }
 
-fn applied<'a>(
+pub(super) fn applied<'a>(
     deciding: &'a [Deciding],
     now: Timestamp,
     stored: impl Fn(&WindowKey) -> Result<&'a StoredWindow, BatchError>,
 ) -> Result<Vec<Applied<'a>>, BatchError> {
     let mut applied = Vec::with_capacity(deciding.len());
     for one in deciding {
-        let (counter, limit) = match &one.target {
+        let (counter, limit, own_limit) = match &one.target {
             Ok(target) => {
                 let stored = stored(&target.key)?;
-                (Ok(&stored.counter), one.budget.effective_limit(stored, now))
+                let own_limit = one.budget.limit(target.key.scope, stored.end, now);
+                (Ok(&stored.counter), one.budget.effective_limit(stored, now)?, own_limit)
             }
-            Err(missing) => (Err(missing.clone()), one.budget.budget.limit),
+            Err(missing) => (Err(missing.clone()), one.budget.budget.limit, one.budget.budget.limit),
         };
-        applied.push(Applied { budget: &one.budget.budget, counter, limit, window: one.bounds });
+        applied.push(Applied { budget: &one.budget.budget, counter, limit, own_limit, window: one.bounds });
     }
     Ok(applied)
 }
 
 /// A budget whose `per` key is missing has no counter to show.
-fn keyless_state(one: &Deciding, refused: bool) -> BudgetState {
+pub(super) fn keyless_state(one: &Deciding, refused: bool) -> BudgetState {
     let budget = &one.budget.budget;
     let zero = tollgate_domain::amount::Amount::ZERO;
     BudgetState {
@@ -268,7 +267,7 @@ fn keyless_state(one: &Deciding, refused: bool) -> BudgetState {
     }
 }
 
-fn answer(
+pub(super) fn answer(
     outcome: Outcome,
     reservation: Option<Reservation>,
     budgets: Vec<BudgetState>,
@@ -299,69 +298,6 @@ fn when_unreachable(deciding: &[Deciding]) -> Choice {
         one.budget.budget.mode == Mode::Enforced && one.budget.budget.effective_unavailable() == Choice::Deny
     });
     if denies { Choice::Deny } else { Choice::Allow }
-}
-
-/// The counters that a peek has to read.
-///
-/// # Errors
-/// [`AppError::Internal`] where no window holds now.
-pub fn peek_keys(plan: &CheckPlan, budgets: &BudgetSet, now: Timestamp) -> Result<Vec<WindowKey>, AppError> {
-    let deciding = deciding(budgets, &plan.dimensions, now).map_err(|_| AppError::Internal)?;
-    Ok(deciding.iter().filter_map(|one| Some(one.target.as_ref().ok()?.key)).collect())
-}
-
-/// Decides a check on counters read in one snapshot, holding nothing.
-///
-/// # Errors
-/// [`AppError::Internal`] where an amount cannot be held.
-pub fn peek(
-    plan: &CheckPlan,
-    budgets: &BudgetSet,
-    windows: &HashMap<WindowKey, StoredWindow>,
-    now: Timestamp,
-) -> Result<CheckAnswer, AppError> {
-    let decided = || -> Result<CheckAnswer, BatchError> {
-        let deciding = deciding(budgets, &plan.dimensions, now)?;
-        let windows: HashMap<WindowKey, StoredWindow> = deciding
-            .iter()
-            .filter_map(|one| one.target.as_ref().ok())
-            .map(|target| (target.key, windows.get(&target.key).cloned().unwrap_or_else(|| unused(target))))
-            .collect();
-        let stored = |key: &WindowKey| windows.get(key).ok_or(BatchError::Command("a counter is missing"));
-        let outcome = {
-            let applied = applied(&deciding, now, stored)?;
-            plan.decide(&applied)?
-        };
-        let mut states = Vec::with_capacity(deciding.len());
-        for (position, one) in deciding.iter().enumerate() {
-            let refused = outcome.refused.get(position).copied().unwrap_or(false);
-            states.push(match &one.target {
-                Ok(target) => {
-                    let mut state = budget_state(&one.budget, stored(&target.key)?, now)?;
-                    state.fired = state.fired.max(outcome.fired.get(position).copied().flatten());
-                    state.refused = refused;
-                    state
-                }
-                Err(_) => keyless_state(one, refused),
-            });
-        }
-        Ok(answer(outcome, None, states, &deciding, now))
-    };
-    decided().map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "a check cannot be decided");
-        AppError::Internal
-    })
-}
-
-/// A counter that nothing moved yet.
-fn unused(target: &Target) -> StoredWindow {
-    StoredWindow {
-        key: target.key,
-        end: target.bounds.end,
-        per_values: target.per_values.clone(),
-        counter: Counter::default(),
-        version: 0,
-    }
 }
 
 /// A decision in words, for people: which budgets refused, and what would fit.

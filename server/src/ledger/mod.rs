@@ -11,6 +11,8 @@ mod correction;
 mod counters;
 mod drafts;
 mod holds;
+mod inheritance;
+mod peek;
 mod queue;
 mod settle;
 mod totals;
@@ -36,7 +38,9 @@ pub use command::{
 pub use correction::{CORRECTIONS_LIMIT, Change, Correction};
 pub use counters::budget_state;
 pub(crate) use drafts::STATED_UNIT;
-pub use holds::{CheckPlan, explain, peek, peek_keys};
+pub use holds::{CheckPlan, explain};
+pub use inheritance::{InheritanceError, inherit};
+pub use peek::peek;
 
 use crate::app::AppError;
 use crate::live::Hub;

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tollgate_domain::amount::Amount;
-use tollgate_domain::budget::{Budget, Counter, LimitOverride, OverrunCause, PerValues};
+use tollgate_domain::amount::{Amount, AmountError};
+use tollgate_domain::budget::{Budget, Counter, Inheritance, LimitOverride, OverrunCause, PerValues, effective_limit};
 use tollgate_domain::window::Bounds;
 use uuid::Uuid;
 
@@ -40,8 +40,11 @@ impl ActiveBudget {
     }
 
     /// The limit that rules compare a counter with.
-    pub fn effective_limit(&self, stored: &StoredWindow, now: Timestamp) -> Amount {
-        self.limit(stored.key.scope, stored.end, now)
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`].
+    pub fn effective_limit(&self, stored: &StoredWindow, now: Timestamp) -> Result<Amount, AmountError> {
+        effective_limit(self.limit(stored.key.scope, stored.end, now), stored.counter.carried)
     }
 }
 
@@ -139,7 +142,7 @@ pub async fn active(connection: &mut PgConnection, tenant: TenantId, version: i6
     Ok(BudgetSet { version, budgets })
 }
 
-/// Adds the counters that are missing, keys sorted.
+/// Adds the counters that are missing, keys sorted; says which of them are new.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -147,14 +150,14 @@ pub async fn add_windows(
     connection: &mut PgConnection,
     tenant: TenantId,
     windows: &BTreeMap<WindowKey, NewWindow>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<WindowKey>, StoreError> {
     let numbers: Vec<i64> = windows.keys().map(|key| key.budget).collect();
     let scopes: Vec<Uuid> = windows.keys().map(|key| key.scope).collect();
     let starts: Vec<_> = windows.keys().map(|key| to_database(key.start)).collect();
     let ends: Vec<_> = windows.values().map(|window| to_database(window.end)).collect();
     let per_values: Vec<_> = windows.values().map(|window| Json(&window.per_values)).collect();
     let limits: Vec<_> = windows.values().map(|window| window.limit.decimal()).collect();
-    sqlx::query_file!(
+    let added = sqlx::query_file!(
         "sql/ledger/add_windows.sql",
         tenant.0,
         &numbers,
@@ -164,9 +167,15 @@ pub async fn add_windows(
         &per_values as _,
         &limits
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    added
+        .into_iter()
+        .map(|row| {
+            let start = from_database(row.window_start)?;
+            Ok(WindowKey { budget: row.budget_number, scope: row.scope, start })
+        })
+        .collect()
 }
 
 struct WindowRow {
@@ -182,6 +191,7 @@ struct WindowRow {
     highest_limit: rust_decimal::Decimal,
     version: i64,
     overrun_causes: Value,
+    carried: rust_decimal::Decimal,
 }
 
 impl TryFrom<WindowRow> for StoredWindow {
@@ -200,6 +210,7 @@ impl TryFrom<WindowRow> for StoredWindow {
                 overrun: amount(row.overrun)?,
                 overrun_causes: causes,
                 highest_limit: amount(row.highest_limit)?,
+                carried: amount(row.carried)?,
             },
             version: row.version,
         })
@@ -236,6 +247,70 @@ pub async fn read_windows(
         .fetch_all(connection)
         .await?;
     rows.into_iter().map(StoredWindow::try_from).collect()
+}
+
+/// The last window of the same counter before each of these, where there is one.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn windows_before(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    keys: &[WindowKey],
+) -> Result<Vec<(WindowKey, StoredWindow)>, StoreError> {
+    let (numbers, scopes, starts) = columns(keys.iter().copied());
+    let rows = sqlx::query_file!("sql/budget/windows_before.sql", tenant.0, &numbers, &scopes, &starts)
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let start = from_database(row.wanted_start)?;
+            let before = StoredWindow::try_from(WindowRow {
+                budget_number: row.budget_number,
+                scope: row.scope,
+                window_start: row.window_start,
+                window_end: row.window_end,
+                per_values: row.per_values,
+                spent: row.spent,
+                held: row.held,
+                presumed: row.presumed,
+                overrun: row.overrun,
+                highest_limit: row.highest_limit,
+                version: row.version,
+                overrun_causes: row.overrun_causes,
+                carried: row.carried,
+            })?;
+            Ok((WindowKey { start, ..before.key }, before))
+        })
+        .collect()
+}
+
+/// Writes what new counters inherited, and from what.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_carried(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    heirs: &[(StoredWindow, Inheritance)],
+) -> Result<(), StoreError> {
+    let (numbers, scopes, starts) = columns(heirs.iter().map(|(heir, _)| heir.key));
+    let carried: Vec<_> = heirs.iter().map(|(heir, _)| heir.counter.carried.decimal()).collect();
+    let limits: Vec<_> = heirs.iter().map(|(heir, _)| heir.counter.highest_limit.decimal()).collect();
+    let from: Vec<_> = heirs.iter().map(|(_, from)| Json(from)).collect();
+    sqlx::query_file!(
+        "sql/budget/set_carried.sql",
+        tenant.0,
+        &numbers,
+        &scopes,
+        &starts,
+        &carried,
+        &from as _,
+        &limits
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn columns(keys: impl Iterator<Item = WindowKey>) -> (Vec<i64>, Vec<Uuid>, Vec<time::OffsetDateTime>) {
