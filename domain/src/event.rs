@@ -141,6 +141,9 @@ pub struct UsageEvent {
     pub additional: Vec<ModelUsage>,
     /// The API whose own usage object the counts were read from; absent = the caller sent counts.
     pub usage_api: Option<String>,
+    /// Digest of what the caller told, where the counts were read from a provider's object: the same bytes are the same
+    /// event, also for a later version that reads them otherwise.
+    pub told: Option<Uuid>,
     /// Whether a response cache answered instead of the provider.
     pub response_cache_hit: bool,
     /// How it ended.
@@ -206,6 +209,7 @@ impl UsageEvent {
             units,
             additional,
             usage_api: _,
+            told: _,
             response_cache_hit,
             outcome,
             error_type,
@@ -246,8 +250,11 @@ impl UsageEvent {
         fields
     }
 
-    /// The digest of [`Self::identity`].
+    /// The digest of what the caller told: of [`Self::identity`], unless that was read from a provider's object.
     pub fn fingerprint(&self) -> Uuid {
+        if let Some(told) = self.told {
+            return told;
+        }
         let mut digester = Digester::new();
         for (name, value) in self.identity() {
             digester.field(name).field(value);
@@ -266,6 +273,10 @@ impl UsageEvent {
             .collect();
         names.sort_unstable();
         names.dedup();
+        if names.is_empty() {
+            // Both were read to the same, and told otherwise.
+            names.push("usage");
+        }
         names
     }
 }
@@ -293,6 +304,7 @@ mod tests {
             units: Vec::new(),
             additional: Vec::new(),
             usage_api: None,
+            told: None,
             response_cache_hit: false,
             outcome: CallOutcome::Ok,
             error_type: None,

@@ -50,6 +50,7 @@ impl Call {
             units: self.units.clone(),
             additional: Vec::new(),
             usage_api: None,
+            told: None,
             response_cache_hit: false,
             outcome: CallOutcome::Ok,
             error_type: None,

@@ -186,6 +186,9 @@ async fn a_price_supersedes_the_open_one_over_the_same_and_can_be_ended() {
     assert_eq!(answer.superseded, [v1::Price { end_time: later.start_time, ..first.clone() }]);
     assert_eq!(own_prices(&server).await, [answer.superseded[0].clone(), second.clone()]);
     assert_eq!(recorded(&server, gpt_4o()).await.usd, "0.012");
+    let same = set_price(&server, v1::Price { start_time: Some(at("2024-06-01T00:00:00Z")), ..later.clone() }).await;
+    assert_eq!((same.price.unwrap(), same.superseded.len()), (second.clone(), 0), "it says so already");
+    assert_eq!(own_prices(&server).await.len(), 2);
 
     let end =
         |price_id: &str, end_time| v1::EndPriceRequest { price_id: price_id.to_owned(), end_time, request_id: id() };

@@ -5,7 +5,8 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::harness::TestServer;
-use crate::harness::build::{budget, create, event, key, model, now, record, session};
+use crate::harness::build::{budget, create, event, id, key, model, now, record, session};
+use crate::harness::refusal::{Refusal, reason};
 use crate::harness::time::{at, seconds_from_now};
 
 /// An event whose usage the provider tells.
@@ -185,5 +186,120 @@ async fn an_object_that_cannot_be_read_is_refused_with_its_field() {
         let [violation] = violations.as_slice() else { panic!("{violations:?}") };
         assert_eq!(violation.field, format!("event.provider_usage.{field}"));
         assert!(violation.description.contains(rule), "{json}: {violation:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_tier_that_served_is_billed_not_the_one_that_was_asked_for() {
+    let server = TestServer::start().await;
+    let downgraded = PRIORITY.replace("\"priority\"", "\"default\"");
+    let ask = |json: &str| {
+        let mut event = told("openai", "gpt-6.1-sol", "openai.chat", json);
+        event.request_model.as_mut().unwrap().provider_tier = "priority".to_owned();
+        event
+    };
+    let priority = send(&server, &ask(PRIORITY)).await.unwrap().cost.unwrap();
+    let standard = send(&server, &ask(&downgraded)).await.unwrap().cost.unwrap();
+    assert_eq!((priority.usd.as_str(), standard.usd.as_str()), ("0.0416568", "0.0208284"));
+    let Some(v1::usage_event::Usage::ProviderUsage(usage)) = ask(&downgraded).usage else { panic!() };
+    let request = v1::EstimateCostRequest {
+        model: ask(&downgraded).request_model,
+        usage: Some(v1::estimate_cost_request::Usage::ProviderUsage(usage)),
+        start_time: ask(&downgraded).start_time,
+        ..Default::default()
+    };
+    let estimate = server.prices.clone().estimate_cost(request).await.unwrap().into_inner().cost.unwrap();
+    assert_eq!(estimate.usd, "0.0208284", "an estimate is priced as it would be recorded");
+}
+
+#[tokio::test]
+async fn an_inference_profile_keeps_its_price_although_the_answer_names_the_bare_model() {
+    let server = TestServer::start().await;
+    let body = r#"{"model":"claude-haiku-4-5-20251001","usage":{"input_tokens":1000000,"output_tokens":0}}"#;
+    let event = told("aws", "global.anthropic.claude-haiku-4-5-20251001-v1:0", "aws.anthropic", body);
+    assert_eq!(send(&server, &event).await.unwrap().cost.unwrap().usd, "1");
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_priced_where_what_answered_has_no_price() {
+    let server = TestServer::start().await;
+    let body = r#"{"model":"weights-of-tuesday","usage":{"prompt_tokens":1000,"completion_tokens":1000}}"#;
+    let event = told("openai", "gpt-4o", "openai.chat", body);
+    let answer = send(&server, &event).await.unwrap();
+    assert_eq!(answer.cost.unwrap().usd, "0.0125");
+    let kept = kept(&server, &answer.event_id).await.event.unwrap();
+    assert_eq!(kept.response_model.unwrap().model, "weights-of-tuesday", "what answered is told all the same");
+}
+
+#[tokio::test]
+async fn decision_7_the_same_bytes_are_the_same_event_and_others_are_not() {
+    let server = TestServer::start().await;
+    let event = told("openai", "gpt-6.1-sol", "openai.chat", PRIORITY);
+    let first = send(&server, &event).await.unwrap();
+    assert_eq!(first.result(), v1::RecordResult::Recorded);
+    assert_eq!(send(&server, &event).await.unwrap().result(), v1::RecordResult::Duplicate);
+    let other = PRIORITY.replace("chatcmpl-1", "chatcmpl-2");
+    let other = v1::UsageEvent { usage: told("", "", "openai.chat", &other).usage, ..event.clone() };
+    let spaced = v1::UsageEvent { usage: told("", "", "openai.chat", &format!(" {PRIORITY}")).usage, ..event.clone() };
+    for retold in [other, spaced] {
+        assert_eq!(reason(&send(&server, &retold).await.unwrap_err()), "EVENT_ID_REUSED");
+    }
+}
+
+#[tokio::test]
+async fn invariant_10_one_answer_is_billed_as_a_bounded_number_of_models() {
+    let server = TestServer::start().await;
+    let advice = |count: usize| {
+        let advice = r#"{"type":"advisor_message","model":"claude-opus-5-5","input_tokens":1,"output_tokens":1}"#;
+        format!(
+            r#"{{"usage":{{"input_tokens":1,"output_tokens":1,"iterations":[{}]}}}}"#,
+            vec![advice; count].join(",")
+        )
+    };
+    let event = |count| told("anthropic", "claude-haiku-4-5", "anthropic.messages", &advice(count));
+    send(&server, &event(8)).await.unwrap();
+    let refused = send(&server, &event(9)).await.unwrap_err();
+    assert_eq!(Refusal::of(&refused), Refusal::new(Code::InvalidArgument, "INVALID_FIELD", &["event.provider_usage"]));
+}
+
+#[tokio::test]
+async fn counts_cannot_replace_what_two_models_used() {
+    let server = TestServer::start().await;
+    let answer = send(&server, &told("anthropic", "claude-haiku-4-5", "anthropic.messages", ADVISED)).await.unwrap();
+    let record = kept(&server, &answer.event_id).await;
+    let amend = |replacement: v1::UsageEvent| v1::AmendUsageRequest {
+        request_id: id(),
+        event_id: answer.event_id.clone(),
+        expected_revision: 1,
+        change: Some(v1::amend_usage_request::Change::Replacement(replacement)),
+        reason: "it failed".to_owned(),
+        validate_only: false,
+    };
+    let failed = v1::UsageEvent { outcome: v1::CallOutcome::Error.into(), ..record.event.unwrap() };
+    let refused = server.usage.clone().amend_usage(amend(failed)).await.unwrap_err();
+    assert_eq!(Refusal::of(&refused).fields.into_iter().collect::<Vec<_>>(), ["replacement.tokens"]);
+    let told = told("anthropic", "claude-haiku-4-5", "anthropic.messages", ADVISED);
+    let again = v1::UsageEvent { key: None, outcome: v1::CallOutcome::Error.into(), ..told };
+    let amended = server.usage.clone().amend_usage(amend(again)).await.unwrap().into_inner();
+    assert_eq!((amended.revision, amended.usd_delta.as_str()), (2, "0"));
+    server.assert_audit_holds().await;
+}
+
+#[tokio::test]
+async fn an_attempt_without_usage_pays_no_request_fee_in_any_summary() {
+    let server = TestServer::start().await;
+    let mut failed = v1::UsageEvent { usage: None, ..event(session("s1"), 0, 0) };
+    failed.request_model = Some(model("perplexity", "sonar"));
+    failed.outcome = v1::CallOutcome::Error.into();
+    assert_eq!(send(&server, &failed).await.unwrap().cost.unwrap().usd, "0");
+    for group in ["session_id", "model"] {
+        let request = v1::GetSummaryRequest {
+            start_time: Some(seconds_from_now(-3_600)),
+            end_time: Some(seconds_from_now(3_600)),
+            group_by: vec![key(group)],
+            ..Default::default()
+        };
+        let total = server.usage.clone().get_summary(request).await.unwrap().into_inner().total.unwrap();
+        assert!(total.cost_by_class.iter().all(|line| line.usd == "0"), "{group}: {:?}", total.cost_by_class);
     }
 }

@@ -238,6 +238,38 @@ async fn unknown_usage_is_charged_as_running_or_as_held() {
 }
 
 #[tokio::test]
+async fn unknown_usage_of_several_calls_is_charged_as_they_were_held() {
+    let mut server = TestServer::start().await;
+    server.budgets.create_budget(create(budget("b", "10"))).await.unwrap();
+    // Two calls of 150,000 tokens: neither is above the threshold of 200,000, their sum is. Ten calls: ten fees.
+    for (provider, name, input, output, calls) in
+        [("google", "gemini-2.5-pro", 150_000, 1_000, 2), ("perplexity", "sonar", 100, 10, 10)]
+    {
+        let mut check = reserve(session("s"), input, output);
+        check.model = Some(model(provider, name));
+        check.estimate.as_mut().unwrap().calls = calls;
+        let id = check.reservation_id.clone();
+        let answer = server.budgets.check_budget(check).await.unwrap().into_inner();
+        let held = answer.estimate.unwrap().usd;
+        let mut unknown = settling(event(session("s"), 0, 0), &id);
+        unknown.request_model = Some(model(provider, name));
+        unknown.usage = Some(v1::usage_event::Usage::Tokens(v1::TokenUsage {
+            quality: v1::UsageQuality::Unknown.into(),
+            ..Default::default()
+        }));
+        let event_id = v1::get_usage_request::Key::EventId(match unknown.key.clone() {
+            Some(v1::usage_event::Key::EventId(id)) => id,
+            other => panic!("{other:?}"),
+        });
+        let charged = server.usage.record_usage(record(unknown)).await.unwrap().into_inner().cost.unwrap();
+        assert_eq!(charged.usd, held, "{name}");
+        let kept = server.usage.get_usage(v1::GetUsageRequest { key: Some(event_id) }).await.unwrap().into_inner();
+        assert_eq!(kept.record.unwrap().cost.unwrap(), charged, "recomputed from what was kept");
+    }
+    server.assert_audit_holds().await;
+}
+
+#[tokio::test]
 async fn a_settle_retried_a_hundred_times_through_two_replicas_charges_once() {
     let mut server = TestServer::start().await;
     let replica = server.replica().await;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tollgate_domain::extract::{Extraction, extract};
+use tollgate_domain::extract::{Extraction, STANDARD_TIER, extract};
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::{Catalog, PriceState, price};
 
@@ -78,7 +78,7 @@ fn differences(catalog: &Catalog, line: &ResponseLine, extraction: &Extraction) 
     if found != wanted {
         differences.push(format!("expected {wanted:?}, found {found:?}"));
     }
-    let tier = extraction.provider_tier.clone().unwrap_or_default();
+    let tier = extraction.provider_tier.clone().filter(|tier| tier != STANDARD_TIER).unwrap_or_default();
     let (wanted_tier, _) = conditions(&line.expected_context)?;
     if tier != wanted_tier && wanted_tier != "default" {
         differences.push(format!("expected the tier {wanted_tier:?}, found {tier:?}"));

@@ -68,7 +68,7 @@ pub(super) fn read(usage: &Object<'_>, grounding: &Grounding, model: Option<&str
     let read_in_all = sum([tokens(usage.count("promptTokenCount")?.as_ref()), tokens(tools.as_ref())]);
     read_output(usage, read_in_all.unwrap_or_default(), counts)?;
     reading.units.set_number(WEB_SEARCH, grounding.searches(model))?;
-    let traffic = usage.text("trafficType").filter(|traffic| traffic != "ON_DEMAND");
+    let traffic = usage.text("trafficType");
     reading.provider_tier = usage.text("serviceTier").or(traffic);
     Ok(reading)
 }

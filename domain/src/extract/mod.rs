@@ -23,6 +23,7 @@ mod number;
 mod ollama;
 mod openai;
 mod reading;
+mod served;
 mod stream;
 mod table;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod units;
 
 pub use api::known_apis;
 pub use error::ExtractError;
+pub use served::Served;
 pub use stream::StreamExtractor;
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,10 @@ pub const INPUT_LIMIT: usize = 8 << 20;
 /// Most levels of objects and arrays in each other.
 pub const NESTING_LIMIT: usize = 127;
 
+/// The tier of an answer whose provider says that it was served in none of the others: it overrides a tier that was asked
+/// for, because providers fall back to it under load and bill it.
+pub const STANDARD_TIER: &str = "standard";
+
 /// What a provider's answer says about its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extraction {
@@ -53,7 +59,7 @@ pub struct Extraction {
     pub model: Option<String>,
     /// The provider's id of the answer.
     pub response_id: Option<String>,
-    /// The tier in which it was served: `batch`, `flex`, `priority`, `fast`, …; absent = standard or not said.
+    /// The tier in which it was served: [`STANDARD_TIER`], `batch`, `flex`, `priority`, `fast`, …; absent = not said.
     pub provider_tier: Option<String>,
     /// The region in which it was served, where that has a price of its own.
     pub region: Option<String>,

@@ -1,5 +1,6 @@
 //! What a family's rules read from one usage object.
 
+use super::STANDARD_TIER;
 use super::counts::Counts;
 use super::error::ExtractError;
 use super::units::Units;
@@ -64,12 +65,14 @@ impl Reading {
     }
 }
 
-/// The tier in lower case; absent for the names of the standard tier.
+/// The tier in lower case, [`STANDARD_TIER`] under whichever of its names; absent where the provider says nothing of it.
 fn named_tier(tier: &str) -> Option<String> {
     let tier = tier.to_ascii_lowercase();
     let tier = tier.strip_prefix("service_tier_").unwrap_or(&tier);
     let tier = tier.strip_prefix("on_demand_").unwrap_or(tier);
-    let standard =
-        matches!(tier, "default" | "standard" | "auto" | "on_demand" | "unspecified" | "traffic_type_unspecified");
-    (!standard).then(|| tier.to_owned())
+    match tier {
+        "" | "auto" | "unspecified" | "traffic_type_unspecified" => None,
+        "default" | "standard" | "on_demand" => Some(STANDARD_TIER.to_owned()),
+        other => Some(other.to_owned()),
+    }
 }

@@ -1,7 +1,6 @@
 //! The prices that a tenant's calls are priced by: the catalog's, with the tenant's own over them.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -9,9 +8,11 @@ use rust_decimal::Decimal;
 
 use super::catalog::{Catalog, DEFAULT_MAX_OUTPUT_TOKENS};
 use super::free::{FreeProviders, free_sheet};
+use super::line::LineKind;
 use super::sheet::{PriceSheet, Rate};
 use super::tenant::{ANY_REST, Coverage, TenantPrice};
 use crate::model::ModelRef;
+use crate::tokens::TokenClass;
 
 /// Most composed sheets that are remembered; over it, all are composed anew.
 const COMPOSED_LIMIT: usize = 4_096;
@@ -103,31 +104,43 @@ impl PriceBook {
     /// that names a tier or region above one that does not, then a later start above an earlier. Last, every line is
     /// multiplied by the factors of all that applied. Where nothing is known, models of free providers cost zero.
     pub fn find(&self, model: &ModelRef, at: Timestamp) -> Option<Arc<PriceSheet>> {
-        let below = self.catalog.find(model, at);
-        if model.model.is_empty() || (below.is_some() && self.providers.is_empty()) {
-            return below;
+        let found = self.catalog.find(model, at);
+        if model.model.is_empty() || (found.is_some() && self.providers.is_empty()) {
+            return found;
         }
         let provider_name = model.provider_name.trim().to_lowercase();
         let applied = self.applying(&provider_name, model, at);
-        let found = if applied.is_empty() { below } else { self.compose(below, model, &applied) };
-        found.or_else(|| {
+        let free = || {
             let free = self.free_providers.contains(&provider_name);
             free.then(|| Arc::new(free_sheet(self.catalog.version(), &provider_name, &model.model)))
-        })
+        };
+        if applied.is_empty() {
+            return found.or_else(free);
+        }
+        if found.is_none()
+            && let Some(free) = free()
+        {
+            // Composed anew each time: what is free is not worth remembering.
+            return self.laid_over(Some(&free), model, &applied).map(Arc::new);
+        }
+        self.compose(found, model, &applied)
     }
 
     /// The prices that apply, the most specific first, up to the first that covers the whole model: nothing below that one
     /// counts. A price over the catalog's name of a provider is for calls under its aliases, too, below those that name the
-    /// alias itself.
+    /// alias itself; so are calls that leave the provider to the catalog, or name it in the model's id.
     fn applying(&self, provider_name: &str, model: &ModelRef, at: Timestamp) -> Vec<&Compiled> {
         let mut applied = Vec::new();
         if self.providers.is_empty() {
             return applied;
         }
-        let canonical = self.catalog.provider_called(provider_name).filter(|name| *name != provider_name);
-        let prices = std::iter::once(provider_name).chain(canonical).filter_map(|name| self.providers.get(name));
         let call = Call::new(model, at);
-        for price in prices.flat_map(|prices| prices.named(&call.model)).filter(|price| call.meets(price)) {
+        let canonical = self.catalog.canonical(model);
+        let (name, id) = canonical.as_ref().map_or((provider_name, &*call.model), |(name, id)| (name, id));
+        let canonical = (name != provider_name || id != call.model).then_some((name, id));
+        let named = std::iter::once((provider_name, &*call.model)).chain(canonical);
+        let prices = named.filter_map(|(name, id)| Some(self.providers.get(name)?.named(id))).flatten();
+        for price in prices.filter(|price| call.meets(price)) {
             applied.push(price);
             if price.price.terms.coverage == Coverage::Model {
                 break;
@@ -162,7 +175,7 @@ impl PriceBook {
         let mut rates = below.map(|sheet| sheet.rates.clone()).unwrap_or_default();
         for price in applied.iter().rev().map(|compiled| &compiled.price) {
             let lines = price.terms.lines();
-            rates.retain(|rate| price.terms.coverage == Coverage::Lines && !lines.contains(&rate.line));
+            rates.retain(|rate| price.terms.coverage == Coverage::Lines && !covers(&lines, &rate.line));
             rates.extend(price.sheet_rates());
         }
         // A product with more digits than a decimal holds is refused when a price is set. Where another catalog makes one
@@ -184,6 +197,17 @@ impl PriceBook {
             others: BTreeMap::new(),
         })
     }
+}
+
+/// Whether a price over `lines` stands over `line`: a cache write without a lifetime is for every lifetime.
+fn covers(lines: &BTreeSet<&LineKind>, line: &LineKind) -> bool {
+    let any_lifetime = match line {
+        LineKind::Class { class: TokenClass::CacheWrite, .. } => {
+            lines.contains(&&LineKind::class(TokenClass::CacheWrite))
+        }
+        _ => false,
+    };
+    any_lifetime || lines.contains(line)
 }
 
 /// The rate times the factors of all prices that applied; the prices that only gave a factor are added to its id.

@@ -165,9 +165,25 @@ impl Catalog {
             .copied()
     }
 
-    /// The catalog's name of the provider that callers name `name`, in lower case; `None` where it is unknown.
-    pub fn provider_called(&self, name: &str) -> Option<&str> {
-        self.providers.get(self.provider(name)?).map(|provider| provider.name.as_str())
+    /// The provider whose prices a call of `model` is looked for at, and the id that they know it by, in lower case; `None`
+    /// where no provider is found. The provider may be implied by the id, or part of it.
+    pub fn canonical(&self, model: &ModelRef) -> Option<(&str, String)> {
+        let id = lower_case(&model.model);
+        let provider_name = lower_case(model.provider_name.trim());
+        let prefixed = || {
+            let (prefix, rest) = id.split_once('/')?;
+            Some((self.provider(prefix)?, rest.to_owned()))
+        };
+        let (place, id) = if provider_name.is_empty() || provider_name == GATEWAY {
+            let owned = || Some((self.owners.iter().find(|(_, rule)| rule.matches(&id))?.0, id.to_string()));
+            prefixed().or_else(owned)?
+        } else {
+            let place = self.provider(&provider_name)?;
+            // An id that is known as it is keeps its prefix, which then is part of its name.
+            let own = self.found_at(place, &id).is_some();
+            prefixed().filter(|(prefix, _)| !own && *prefix == place).unwrap_or((place, id.to_string()))
+        };
+        Some((self.providers.get(place)?.name.as_str(), id))
     }
 
     fn found_at(&self, place: usize, id: &str) -> Option<Found<'_>> {

@@ -67,7 +67,8 @@ impl Estimate {
         violations.into_result(self)
     }
 
-    fn calls(&self) -> u64 {
+    /// Calls, at least 1.
+    pub fn calls(&self) -> u64 {
         u64::from(self.calls.max(1))
     }
 
@@ -77,7 +78,7 @@ impl Estimate {
     }
 
     /// Input tokens of one call: decides between rates by context size.
-    fn context(&self) -> u64 {
+    pub fn context(&self) -> u64 {
         self.input_tokens.unwrap_or(0)
     }
 

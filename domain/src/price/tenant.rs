@@ -184,6 +184,15 @@ impl PriceTerms {
         holds && !outlasts && self.covers_same(other)
     }
 
+    /// Whether setting it would change nothing while `other` is in force: it holds at least as long, for the same money.
+    pub fn is_said_by(&self, other: &Self) -> bool {
+        let Self { target, coverage, rates, multiplier, start_time, end_time, note: _ } = self;
+        other.start_time <= *start_time
+            && other.end_time == *end_time
+            && (target, coverage, rates, multiplier)
+                == (&other.target, &other.coverage, &other.rates, &other.multiplier)
+    }
+
     /// Whether a call can meet both.
     pub fn may_meet(&self, other: &Self) -> bool {
         let texts = |left: &str, right: &str| (left.to_lowercase(), right.to_lowercase());

@@ -4780,7 +4780,7 @@ pub mod price {
         }
     }
 }
-/// Adds a price of the tenant.
+/// Adds a price of the tenant. Where one in force says the same already, that one is answered and nothing is added.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetPriceRequest {
     /// The price. Required. Its output-only fields are ignored.
@@ -4848,7 +4848,8 @@ pub struct EndPriceRequest {
     /// From when it no longer applies, not before its start. Unset means now. A price that has an end can only end earlier.
     #[prost(message, optional, tag = "2")]
     pub end_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The identity of the request, minted by the caller: the same one again returns the first result. A UUID.
+    /// The identity of the request, minted by the caller, for the record. Ending a price again at the same time succeeds and
+    /// changes nothing. A UUID.
     #[prost(string, tag = "3")]
     pub request_id: ::prost::alloc::string::String,
 }

@@ -14,7 +14,8 @@ SELECT
     coalesce(event.quality IN (3, 4), false) AS "estimated!", event.accounting = 2 AS "memo!",
     event.response_cache_hit AS "response_cache_hit!", event.usd AS "usd!", event.saved_usd,
     CASE WHEN coalesce(event.reported_currency, 'USD') = 'USD' THEN event.reported_cost END AS reported_usd,
-    NULL::smallint AS sign, event.cache_write_ttls, event.units, event.additional, CASE WHEN $7::boolean THEN event.labels END AS labels
+    NULL::smallint AS sign, event.cache_write_ttls, event.units, event.additional,
+    event.quality IS NOT NULL AS "used!", CASE WHEN $7::boolean THEN event.labels END AS labels
 FROM (
     SELECT event.*
     FROM unnest($2::timestamptz[], $3::timestamptz[]) AS span (since, until)

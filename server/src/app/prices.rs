@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tollgate_domain::digest::Digester;
-use tollgate_domain::extract::ModelUsage;
+use tollgate_domain::extract::{ModelUsage, Served};
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::{
     Catalog, CatalogPrice, Cost, Estimate, PriceBook, PriceTerms, TenantPrice, UnitCount, Used, factors_overflow,
-    sheet_with_others, worst_case,
+    worst_case,
 };
 use tollgate_domain::tokens::TokenUsage;
 use uuid::Uuid;
 
 use super::error::Named;
-use super::record::not_priced;
+use super::record::{not_priced, sheet_of};
 use super::{App, AppError};
 use crate::store::StoreError;
 use crate::store::prices::{self, PRICES_LIMIT, PriceChange, PriceRequest};
@@ -98,25 +98,8 @@ pub struct Exact {
     pub units: Vec<UnitCount>,
     /// Parts that are billed as other models.
     pub additional: Vec<ModelUsage>,
-    /// The tier in which the provider says that it served the call, where the caller names none.
-    pub provider_tier: Option<String>,
-    /// The same for the region.
-    pub region: Option<String>,
-}
-
-impl Exact {
-    /// The model with what the provider said of it.
-    fn served(&self, model: &ModelRef) -> ModelRef {
-        let filled = |said: &String, reported: &Option<String>| match reported {
-            Some(reported) if said.is_empty() => reported.clone(),
-            _ => said.clone(),
-        };
-        ModelRef {
-            provider_tier: filled(&model.provider_tier, &self.provider_tier),
-            region: filled(&model.region, &self.region),
-            ..model.clone()
-        }
-    }
+    /// What the provider says of who served the call.
+    pub served: Option<Served>,
 }
 
 impl PriceFilter {
@@ -151,6 +134,9 @@ impl App {
             return Ok(known);
         }
         let mut known = self.prices_before(&mut change, tenant).await?;
+        if let Some(same) = said_already(&terms, &known) {
+            return Ok(PriceSet { price: same, superseded: Vec::new() });
+        }
         if known.len() >= PRICES_LIMIT {
             let advice = format!("there are {PRICES_LIMIT} already: cover more models with one by a `*` at the end");
             return Err(AppError::invalid("price", advice));
@@ -312,11 +298,21 @@ pub fn cost_of(book: &PriceBook, model: &ModelRef, quantities: &Quantities, at: 
             Err(_) => Err(AppError::invalid("estimate", "its worst case is above what can be held")),
         },
         Quantities::Exactly(exact) => {
-            let Exact { usage, units, additional, .. } = exact.as_ref();
-            let sheet = sheet_with_others(&exact.served(model), additional, |model| book.find(model, at));
+            let Exact { usage, units, additional, served } = exact.as_ref();
+            let answered = served.as_ref().and_then(|served| served.answered(model, None));
+            let sheet = sheet_of(model, answered.as_ref(), additional, |model| book.find(model, at));
             Used { usage: usage.as_ref(), units, additional }.bill(sheet.as_deref()).map_err(not_priced)
         }
     }
+}
+
+/// The price in force that says the same, unless a later one may stand over it: a list that is imported every night adds
+/// nothing where nothing changed.
+fn said_already(terms: &PriceTerms, known: &[Arc<TenantPrice>]) -> Option<Arc<TenantPrice>> {
+    let same = known.iter().find(|price| terms.is_said_by(&price.terms))?;
+    let later = |price: &Arc<TenantPrice>| price.terms.start_time > same.terms.start_time;
+    let hidden = known.iter().any(|price| later(price) && price.terms.may_meet(terms));
+    (!hidden).then(|| same.clone())
 }
 
 /// Digest of what a request asks for.

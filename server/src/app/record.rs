@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tollgate_domain::event::UsageEvent;
+use tollgate_domain::extract::ModelUsage;
 use tollgate_domain::measures::Charge;
+use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::{PriceBook, PriceError, PriceSheet, sheet_with_others};
 
 use super::{App, AppError};
@@ -44,9 +46,26 @@ pub(super) fn priced(event: UsageEvent, book: &PriceBook) -> Result<Record, AppE
 
 /// What an event is charged by these prices, those for the time at which it started.
 pub(super) fn price_by(event: &UsageEvent, book: &PriceBook) -> Result<(Option<Arc<PriceSheet>>, Charge), AppError> {
-    let sheet = sheet_with_others(event.model(), &event.additional, |model| book.find(model, event.start_time));
+    let reported = event.response_model.as_ref().filter(|_| event.usage_api.is_some());
+    let asked = if reported.is_some() { &event.request_model } else { event.model() };
+    let sheet = sheet_of(asked, reported, &event.additional, |model| book.find(model, event.start_time));
     let cost = event.used().bill(sheet.as_deref()).map_err(not_priced)?;
     Ok((sheet, Charge::of(event, cost)))
+}
+
+/// The prices of the model that a provider reported, else of the one that was asked for, in the tier that served it: an
+/// alias or a deployment may have a price where the model behind it has none.
+pub(super) fn sheet_of(
+    asked: &ModelRef,
+    reported: Option<&ModelRef>,
+    additional: &[ModelUsage],
+    find: impl Fn(&ModelRef) -> Option<Arc<PriceSheet>>,
+) -> Option<Arc<PriceSheet>> {
+    let Some(reported) = reported else { return sheet_with_others(asked, additional, find) };
+    let known = |model: &&ModelRef| find(model).is_some();
+    let asked = ModelRef { model: asked.model.clone(), ..reported.clone() };
+    let model = [reported, &asked].into_iter().find(known).unwrap_or(reported);
+    sheet_with_others(model, additional, find)
 }
 
 /// Why usage cannot be priced, in the terms of the contract.

@@ -204,12 +204,21 @@ impl App {
 fn repriced(standing: Standing, book: &PriceBook) -> Result<Repriced, AppError> {
     let current = standing.current();
     let (sheet, charge) = price_by(&current.event, book)?;
-    // A price that is known no more takes nothing back: unpriced is not zero.
-    if sheet.is_none() && current.charge.cost.state != PriceState::Unpriced {
+    // A price that is known no more, of all that was used or of part of it, takes nothing back: unpriced is not zero.
+    if completeness(charge.cost.state) < completeness(current.charge.cost.state) {
         let charge = current.charge.clone();
         return Ok(Repriced { standing, sheet: None, charge });
     }
     Ok(Repriced { standing, sheet, charge })
+}
+
+/// How much of what was used has a price.
+fn completeness(state: PriceState) -> u8 {
+    match state {
+        PriceState::Unpriced => 0,
+        PriceState::Partial => 1,
+        PriceState::Priced | PriceState::Free => 2,
+    }
 }
 
 impl Repriced {
@@ -221,10 +230,10 @@ impl Repriced {
     }
 }
 
-/// Whether two costs bill the same at the same unit prices. Which entry of the catalog a price comes from makes no cost
-/// another one.
+/// Whether two costs bill the same at the same unit prices. Which entry a price comes from, for how many units it is
+/// published and what the catalog calls the model make no cost another one.
 fn same_lines(left: &Cost, right: &Cost) -> bool {
-    let bills = |line: &CostLine| (line.line.clone(), line.quantity, line.price, line.usd, line.model.clone());
+    let bills = |line: &CostLine| (line.line.clone(), line.quantity, line.price.per_unit(), line.usd);
     left.lines.len() == right.lines.len()
         && left.lines.iter().zip(&right.lines).all(|(left, right)| bills(left) == bills(right))
 }

@@ -157,6 +157,10 @@ fn replacement(record: &Record, standing: &Standing, event_id: Uuid) -> Result<N
     {
         return Err(AppError::invalid("replacement.reservation", "must be that of the event, or unset"));
     }
+    if !current.event.additional.is_empty() && event.usage_api.is_none() {
+        let rule = "cannot say which tokens were billed as other models: send the provider_usage of the answer";
+        return Err(AppError::invalid("replacement.tokens", rule));
+    }
     event.reservation = first.event.reservation;
     let charge_time = match event.reservation {
         Some(_) => {

@@ -11,7 +11,7 @@ use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
 use tollgate_domain::event::{Accounting, EventKey, UsageEvent};
 use tollgate_domain::measures::{Charge, Measures};
 use tollgate_domain::notices::Notices;
-use tollgate_domain::price::{LineKind, PriceSheet, PriceState, Rate, UnitCount, UnitPrice};
+use tollgate_domain::price::{Estimate, LineKind, PriceSheet, PriceState, REQUEST_UNIT, Rate, UnitCount, UnitPrice};
 use tollgate_domain::reservation::State;
 use tollgate_domain::tokens::{TokenUsage, UsageQuality};
 use uuid::Uuid;
@@ -392,7 +392,7 @@ fn draft<'a>(
     let mut sheet = record.sheet.clone();
     if let Some((reservation, context)) = checked {
         event.dimensions = context.dimensions.clone();
-        if let Some(known) = fill_unknown(&event, reservation, context) {
+        if let Some(known) = fill_unknown(&event, reservation, context, sheet.as_ref()) {
             sheet = known.sheet.or(sheet);
             event.units.extend(known.units);
             event.usage = Some(known.usage);
@@ -443,7 +443,12 @@ struct StandIn {
 
 /// Usage that nobody knows is charged as the last running usage, else as what was held for, less what the reservation's
 /// events were charged before.
-fn fill_unknown(event: &UsageEvent, reservation: &Reservation, context: &Context) -> Option<StandIn> {
+fn fill_unknown(
+    event: &UsageEvent,
+    reservation: &Reservation,
+    context: &Context,
+    sheet: Option<&Arc<PriceSheet>>,
+) -> Option<StandIn> {
     let usage = event.usage.as_ref()?;
     if usage.quality != UsageQuality::Unknown || usage.total_input.is_some() || usage.total_output.is_some() {
         return None;
@@ -466,10 +471,22 @@ fn fill_unknown(event: &UsageEvent, reservation: &Reservation, context: &Context
     match stated {
         Some(amount) => Some(stated_amount(amount, progress.charged_usd, &context.model.model, usage)),
         None => {
-            let units = if first { context.estimate.units.clone() } else { Vec::new() };
-            Some(StandIn { usage, units, sheet: None })
+            let mut units = if first { context.estimate.units.clone() } else { Vec::new() };
+            // One stand-in for several calls pays their fees, and is priced by the size of one of them.
+            let calls = context.estimate.calls();
+            let fee = sheet.and_then(|sheet| sheet.request_rate()).filter(|_| first && calls > 1);
+            if fee.is_some() && !units.iter().any(|count| count.unit == REQUEST_UNIT) {
+                units.push(UnitCount { unit: REQUEST_UNIT.to_owned(), quantity: Amount::from_count(calls).ok()? });
+            }
+            let sheet = sheet.map(|sheet| sheet.applied(size_of_one_call(&context.estimate, &usage)));
+            Some(StandIn { usage, units, sheet })
         }
     }
+}
+
+/// The input tokens that decide between rates by context size, where `usage` may stand for several calls.
+pub(super) fn size_of_one_call(estimate: &Estimate, usage: &TokenUsage) -> u64 {
+    if estimate.calls() > 1 { estimate.context() } else { usage.total_input.unwrap_or(0) }
 }
 
 /// The unit of a charge that a caller stated: no catalog prices it.

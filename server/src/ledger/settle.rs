@@ -10,7 +10,7 @@ use tollgate_domain::budget::{
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
 use tollgate_domain::notices::Notices;
-use tollgate_domain::price::{PriceSheet, price};
+use tollgate_domain::price::{Estimate, price};
 use tollgate_domain::reservation::{Part, State};
 use tollgate_domain::tokens::TokenUsage;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::batch::{BatchError, Scene};
 use super::command::{Answer, ExtendAnswer, Extension, RecordAnswer, ReleaseAnswer};
 use super::counters::Counters;
-use super::drafts::Draft;
+use super::drafts::{Draft, size_of_one_call};
 use super::holds::ReservePlan;
 use crate::app::AppError;
 use crate::store::budgets::WindowKey;
@@ -276,7 +276,9 @@ pub(super) fn extend(
             let expire_time = scene.now.checked_add(lead).unwrap_or(reservation.expire_time);
             reservation.expire_time = reservation.expire_time.max(expire_time);
         }
-        let running = extension.running.as_ref().map(|usage| running_quantities(usage, extension)).transpose()?;
+        let estimate = reservation.context.as_ref().map(|context| &context.estimate);
+        let running =
+            extension.running.as_ref().map(|usage| running_quantities(usage, extension, estimate)).transpose()?;
         if let (Some(usage), Some(quantities)) = (&extension.running, running) {
             reservation.progress.running = Some(usage.clone());
             reservation.progress.running_quantities = Some(quantities);
@@ -292,9 +294,16 @@ pub(super) fn extend(
     Ok(Ok(Answer::Extended(Box::new(ExtendAnswer { decision, reservation, budgets }))))
 }
 
-fn running_quantities(usage: &TokenUsage, extension: &Extension) -> Result<Quantities, BatchError> {
-    let sheet: Option<&PriceSheet> = extension.running_sheet.as_deref();
-    let cost = price(Some(usage), &[], sheet).map_err(|_| BatchError::Command("running usage cannot be priced"))?;
+/// What running usage comes to. Where the hold is for several calls, it is priced by the size of one of them.
+fn running_quantities(
+    usage: &TokenUsage,
+    extension: &Extension,
+    estimate: Option<&Estimate>,
+) -> Result<Quantities, BatchError> {
+    let size = estimate.map_or(usage.total_input.unwrap_or(0), |estimate| size_of_one_call(estimate, usage));
+    let sheet = extension.running_sheet.as_ref().map(|sheet| sheet.applied(size));
+    let cost =
+        price(Some(usage), &[], sheet.as_deref()).map_err(|_| BatchError::Command("running usage cannot be priced"))?;
     Ok(Quantities {
         usd: cost.usd,
         input_tokens: usage.total_input.unwrap_or(0),

@@ -68,6 +68,7 @@ async fn commit(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Resu
             // The database may come back with less than it had: nothing that was remembered of it is trusted.
             shared.dictionary.forget();
             shared.known_windows.invalidate_all();
+            shared.prices.forget();
         }
         if !error.may_pass() || Instant::now() >= deadline {
             return Err(error);

@@ -92,6 +92,11 @@ impl Prices {
         self.shelf(tenant).noticed(version);
     }
 
+    /// Forgets what was read: the database may have come back as another.
+    pub fn forget(&self) {
+        self.shelves().into_iter().for_each(|(_, shelf)| shelf.forget());
+    }
+
     /// Puts prices on the shelf that were just committed.
     pub async fn changed(&self, tenant: TenantId, version: i64, prices: Vec<Arc<TenantPrice>>) {
         self.shelf(tenant).take(&self.shared, version, prices).await;

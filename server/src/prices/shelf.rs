@@ -63,11 +63,18 @@ impl Shelf {
         let version = prices::version(&mut connection, self.tenant).await?.unwrap_or_default();
         let read = prices::all(&mut connection, self.tenant).await?.into_iter().map(Arc::new).collect();
         drop(connection);
-        self.noticed(version);
+        // Also where it is lower than what was heard of: after a failover the database may have lost the last changes.
+        self.newest.store(version, Ordering::Release);
         let read = Arc::new(shared.compiled(version, read));
         tracing::debug!(tenant = self.tenant.0, version, prices = read.prices.len(), "prices were read");
         self.put(read.clone());
         Ok(read)
+    }
+
+    /// Reads the prices anew for the next call.
+    pub(super) fn forget(&self) {
+        self.current.store(None);
+        self.newest.store(0, Ordering::Release);
     }
 
     /// Lays the same prices over another catalog.

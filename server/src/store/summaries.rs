@@ -323,6 +323,8 @@ pub struct SummedEvent {
     /// Which way a leg of a correction counts; absent = an event as it was first recorded.
     pub sign: Option<i16>,
     pub cache_write_ttls: Option<Vec<i64>>,
+    /// Whether its tokens are known; else it is priced by its units alone.
+    pub used: bool,
     /// Parts that are billed as other models.
     pub additional: Option<serde_json::Value>,
     pub units: Option<serde_json::Value>,

@@ -318,6 +318,7 @@ fn stored(
         units,
         additional,
         usage_api: row.usage_api,
+        told: None,
         response_cache_hit: row.response_cache_hit,
         outcome: CallOutcome::from_code(row.outcome).ok_or_else(unreadable)?,
         error_type: row.error_type,

@@ -105,7 +105,10 @@ fn speed_tier_and_place_are_context() {
         (extraction.provider_tier, extraction.region)
     };
     let named = |text: &str| Some(text.to_owned());
-    assert_eq!(context(r#""service_tier":"standard","speed":"standard","inference_geo":"global""#), (None, None));
+    assert_eq!(
+        context(r#""service_tier":"standard","speed":"standard","inference_geo":"global""#),
+        (named("standard"), None)
+    );
     assert_eq!(context(r#""service_tier":"batch","inference_geo":"us""#), (named("batch"), named("us")));
     assert_eq!(context(r#""service_tier":"standard","speed":"fast""#), (named("fast"), None));
     assert_eq!(context(r#""service_tier":null,"speed":null,"inference_geo":"not_available""#), (None, None));

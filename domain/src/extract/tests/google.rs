@@ -77,12 +77,12 @@ fn the_fee_of_a_search_covers_its_tokens_but_not_those_of_pages_that_were_read()
 #[test]
 fn the_tier_follows_the_traffic() {
     let tier = |fields: &str| extracted("google", &format!(r#"{{"promptTokenCount":1,{fields}}}"#)).provider_tier;
-    assert_eq!(tier(r#""trafficType":"ON_DEMAND""#), None);
+    assert_eq!(tier(r#""trafficType":"ON_DEMAND""#).as_deref(), Some("standard"));
     assert_eq!(tier(r#""trafficType":"ON_DEMAND_PRIORITY""#).as_deref(), Some("priority"));
     assert_eq!(tier(r#""trafficType":"ON_DEMAND_FLEX""#).as_deref(), Some("flex"));
     assert_eq!(tier(r#""trafficType":"PROVISIONED_THROUGHPUT""#).as_deref(), Some("provisioned_throughput"));
     assert_eq!(tier(r#""serviceTier":"SERVICE_TIER_FLEX""#).as_deref(), Some("flex"));
-    assert_eq!(tier(r#""serviceTier":"standard","trafficType":"ON_DEMAND""#), None);
+    assert_eq!(tier(r#""serviceTier":"standard","trafficType":"ON_DEMAND""#).as_deref(), Some("standard"));
 }
 
 #[test]

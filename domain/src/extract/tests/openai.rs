@@ -1,6 +1,7 @@
 //! OpenAI and those who speak like it.
 
 use super::*;
+use crate::extract::STANDARD_TIER;
 use crate::tokens::TokenClass;
 
 #[test]
@@ -237,11 +238,15 @@ fn cloudflare_wraps_its_result() {
 }
 
 #[test]
-fn tiers_of_the_standard_service_are_not_named() {
+fn the_standard_tier_is_told_from_one_that_is_not_said() {
     let answer =
         |tier: &str| format!(r#"{{"id":"c","model":"m","service_tier":{tier},"usage":{{"prompt_tokens":1}}}}"#);
-    for tier in ["null", "\"default\"", "\"auto\"", "\"standard\"", "\"on_demand\"", "\"\"", "3"] {
+    for tier in ["null", "\"auto\"", "\"\"", "3"] {
         assert_eq!(extracted("openai.chat", &answer(tier)).provider_tier, None, "{tier}");
+    }
+    for tier in ["\"default\"", "\"standard\"", "\"on_demand\""] {
+        let said = extracted("openai.chat", &answer(tier)).provider_tier;
+        assert_eq!(said.as_deref(), Some(STANDARD_TIER), "{tier}");
     }
     let flex = extracted("openai.chat", &answer("\"Flex\""));
     assert_eq!(flex.provider_tier.as_deref(), Some("flex"));

@@ -194,7 +194,9 @@ fn local_runtimes_are_free_unless_a_price_says_otherwise() {
     assert!(sheet.is_free());
     assert_eq!(sheet.rates.first().unwrap().price_id, FREE_PRICE_ID);
     assert_eq!((sheet.provider_name.as_str(), sheet.model.as_str()), ("ollama", "llama3.3"));
-    assert_eq!(lines(&book([of_local(price(1, "*", Coverage::Lines, &[("input", "1")]))]), &local, 1), ["input 1"]);
+    let only_input = |coverage| lines(&book([of_local(price(1, "*", coverage, &[("input", "1")]))]), &local, 1);
+    assert_eq!(only_input(Coverage::Lines), ["input 1", "output 0"], "the other lines keep the price that they had");
+    assert_eq!(only_input(Coverage::Model), ["input 1"]);
     let none = PriceBook::of_catalog(catalog(), FreeProviders::new([""; 0]));
     assert!(none.find(&local, at(1)).is_none());
     assert!(book([]).find(&ModelRef::new("ollama", ""), at(1)).is_none());
@@ -295,4 +297,55 @@ proptest! {
         prop_assert_eq!(&first, &expected);
         prop_assert_eq!(remembered, first);
     }
+}
+
+#[test]
+fn a_cache_write_without_a_lifetime_stands_over_those_with_one() {
+    let catalog = CATALOG.replace(r#""output":"10","#, r#""output":"10","cache_write":"3","cache_write_3600s":"6","#);
+    let book = |rates: &[(&str, &str)]| {
+        let price = price(1, "gpt-4o", Coverage::Lines, rates);
+        PriceBook::new(Arc::new(Catalog::parse(&catalog).unwrap()), [Arc::new(price)], FreeProviders::default())
+    };
+    let write = |book: &PriceBook, seconds| {
+        let line = LineKind::Class { class: TokenClass::CacheWrite, cache_ttl_seconds: seconds };
+        book.find(&gpt_4o(), at(1)).unwrap().rate(&line, 0).unwrap().price.usd.to_string()
+    };
+    let any = book(&[("cache_write", "1")]);
+    assert_eq!([write(&any, None), write(&any, Some(300)), write(&any, Some(3_600))], ["1", "1", "1"]);
+    let one = book(&[("cache_write_3600s", "1")]);
+    assert_eq!([write(&one, None), write(&one, Some(300)), write(&one, Some(3_600))], ["3", "3", "1"]);
+    let both = book(&[("cache_write", "1"), ("cache_write_3600s", "2")]);
+    assert_eq!([write(&both, None), write(&both, Some(3_600))], ["1", "2"]);
+}
+
+#[test]
+fn a_provider_that_the_model_implies_has_its_prices() {
+    let catalog = CATALOG.replace(r#""aliases""#, r#""owns":[{"prefix":"gpt-"}],"aliases""#);
+    let discount = with(price(1, "gpt-4o", Coverage::Lines, &[]), |terms| terms.multiplier = Some(Decimal::new(5, 1)));
+    let book =
+        PriceBook::new(Arc::new(Catalog::parse(&catalog).unwrap()), [Arc::new(discount)], FreeProviders::default());
+    for (provider, model) in [
+        ("openai", "gpt-4o"),
+        ("Open-AI", "GPT-4o"),
+        ("", "gpt-4o"),
+        ("", "openai/gpt-4o"),
+        ("litellm", "openai/gpt-4o"),
+        ("openai", "openai/gpt-4o"),
+    ] {
+        let found = lines(&book, &ModelRef::new(provider, model), 1);
+        assert_eq!(found.first().map(String::as_str), Some("input 1.25"), "{provider}/{model}");
+    }
+}
+
+#[test]
+fn lines_over_a_free_model_leave_the_others_free() {
+    let fee = |provider: &str| {
+        with(price(1, "llama*", Coverage::Lines, &[("web_search", "1")]), |terms| {
+            terms.target.provider_name = provider.to_owned();
+        })
+    };
+    let found = lines(&book([fee("ollama")]), &ModelRef::new("ollama", "llama3.2"), 1);
+    assert_eq!(found, ["input 0", "output 0", "web_search 1"]);
+    let found = lines(&book([fee("nobody")]), &ModelRef::new("nobody", "llama3.2"), 1);
+    assert_eq!(found, ["web_search 1"]);
 }

@@ -68,8 +68,10 @@ impl Deferred {
             return Ok(());
         };
         let (sheet, linear) = sheets.sheet(number)?;
-        let summable =
-            candidate.units.is_none() && candidate.cache_write_ttls.is_none() && candidate.additional.is_none();
+        let summable = candidate.used
+            && candidate.units.is_none()
+            && candidate.cache_write_ttls.is_none()
+            && candidate.additional.is_none();
         if linear && summable {
             return self.by_sheet.entry(number).or_default().add(candidate);
         }
@@ -82,7 +84,7 @@ impl Deferred {
             None => Vec::new(),
         };
         let usage = usage(candidate)?;
-        let used = Used { usage: Some(&usage), units: &units, additional: &additional };
+        let used = Used { usage: Some(&usage).filter(|_| candidate.used), units: &units, additional: &additional };
         add_lines(measures, &used.bill(Some(sheet)).map_err(|_| Failure::TooLarge)?)
     }
 

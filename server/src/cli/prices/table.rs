@@ -69,6 +69,7 @@ pub(super) fn write_price(output: &mut impl Write, price: &v1::Price) -> io::Res
     add("until", moment(price.end_time));
     add("daily", price.daily.clone());
     let covers = match price.coverage() {
+        v1::price::Coverage::Lines if price.rates.is_empty() => "no line by itself",
         v1::price::Coverage::Lines => "only these lines",
         _ => "the whole model",
     };

@@ -1,19 +1,21 @@
 //! A provider's own usage object.
 
-use tollgate_domain::amount::Usd;
+use tollgate_domain::digest::Digester;
 use tollgate_domain::event::UsageEvent;
-use tollgate_domain::extract::{ExtractError, Extraction, extract};
-use tollgate_domain::model::ModelRef;
+use tollgate_domain::extract::{ExtractError, Extraction, Served, extract};
 use tollgate_domain::price::UnitCount;
 use tollgate_domain::tokens::TokenUsage;
 use tollgate_domain::violation::Violations;
 use tollgate_proto::v1;
+use uuid::Uuid;
 
 use super::tokens::UNITS_LIMIT;
 use crate::app::prices::Exact;
 
 const API_BYTES_LIMIT: usize = 64;
 const JSON_BYTES_LIMIT: usize = 16 << 10;
+/// Most other models that one answer may be billed as: each has a price sheet of its own.
+const OTHERS_LIMIT: usize = 8;
 /// The currency of what providers report beside the usage.
 const REPORTED_CURRENCY: &str = "USD";
 
@@ -21,6 +23,7 @@ const REPORTED_CURRENCY: &str = "USD";
 #[derive(Debug)]
 pub struct Reported {
     api: String,
+    json: Vec<u8>,
     extraction: Extraction,
 }
 
@@ -37,7 +40,7 @@ pub fn provider_usage(found: &mut Violations, path: &str, message: v1::ProviderU
         return None;
     }
     match extract(&api, &json) {
-        Ok(extraction) => Some(Reported { api, extraction }),
+        Ok(extraction) => Some(Reported { api, json, extraction }),
         Err(error) => {
             let field = if matches!(error, ExtractError::UnknownApi { .. }) { "api" } else { "json" };
             found.add(format!("{path}.{field}"), error.to_string());
@@ -50,8 +53,8 @@ impl Reported {
     /// What it prices, with the units that the caller counted.
     pub fn exact(self, caller: Vec<UnitCount>) -> Exact {
         let (usage, units) = self.counts(caller);
-        let Extraction { provider_tier, region, additional, .. } = self.extraction;
-        Exact { usage: Some(usage), units, additional, provider_tier, region }
+        let served = Served::of(&self.api, &self.extraction);
+        Exact { usage: Some(usage), units, additional: self.extraction.additional, served: Some(served) }
     }
 
     /// The counts, those of other models included, and the units with those that the caller counted: what the caller says
@@ -70,49 +73,28 @@ impl Reported {
 
     /// Puts into `event` what the provider reported and the caller did not say.
     pub(super) fn fill(self, found: &mut Violations, path: &str, event: &mut UsageEvent) {
+        event.told = Some(self.told(event));
         let (usage, units) = self.counts(std::mem::take(&mut event.units));
+        let others = self.extraction.additional.len();
+        found.add_if(others > OTHERS_LIMIT, path, format!("bills more than {OTHERS_LIMIT} other models"));
         found.add_if(units.len() > UNITS_LIMIT, path, format!("makes more than {UNITS_LIMIT} units"));
         event.usage = Some(usage);
         event.units = units;
-        let Self { api, extraction } = self;
-        let Extraction { model, response_id, provider_tier, region, usage: _, units: _, additional, reported_cost } =
-            extraction;
-        event.response_model = answering(event, model, provider_tier, region);
-        event.response_id = event.response_id.take().or(response_id);
-        event.additional = additional;
-        event.usage_api = Some(api);
+        event.response_model =
+            Served::of(&self.api, &self.extraction).answered(&event.request_model, event.response_model.as_ref());
+        event.response_id = event.response_id.take().or(self.extraction.response_id);
+        event.additional = self.extraction.additional;
+        event.usage_api = Some(self.api);
         if event.reported_cost.is_none() {
-            event.reported_cost = reported_cost;
-            event.reported_currency = reported_cost.map(|_: Usd| REPORTED_CURRENCY.to_owned());
+            event.reported_cost = self.extraction.reported_cost;
+            event.reported_currency = event.reported_cost.map(|_| REPORTED_CURRENCY.to_owned());
         }
     }
-}
 
-/// The model that answered, as far as the caller or the provider says: the tier and the region in which it was served
-/// decide its price.
-fn answering(
-    event: &UsageEvent,
-    model: Option<String>,
-    provider_tier: Option<String>,
-    region: Option<String>,
-) -> Option<ModelRef> {
-    let said = event.response_model.clone();
-    if said.is_none() && model.is_none() && provider_tier.is_none() && region.is_none() {
-        return None;
+    /// Digest of what the caller told: its own words and the provider's bytes.
+    fn told(&self, event: &UsageEvent) -> Uuid {
+        let mut digester = Digester::new();
+        digester.field(event.fingerprint().as_bytes()).field(self.api.to_ascii_lowercase()).field(&self.json);
+        digester.finish()
     }
-    let asked = &event.request_model;
-    let known = said.unwrap_or_else(|| ModelRef {
-        model: model.unwrap_or_else(|| asked.model.clone()),
-        provider_tier: String::new(),
-        region: String::new(),
-        ..asked.clone()
-    });
-    let filled = |known: String, reported: Option<String>, asked: &str| {
-        if known.is_empty() { reported.unwrap_or_else(|| asked.to_owned()) } else { known }
-    };
-    Some(ModelRef {
-        provider_tier: filled(known.provider_tier, provider_tier, &asked.provider_tier),
-        region: filled(known.region, region, &asked.region),
-        ..known
-    })
 }

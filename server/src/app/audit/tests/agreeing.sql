@@ -35,10 +35,16 @@ INSERT INTO usage_event (
 
 -- The descendant's attempt was cancelled; the one before the budgets began cost twice as much.
 INSERT INTO usage_adjustment
-SELECT event.*, 2, -1, 1, gen_random_uuid(), 'cancelled', '2026-01-07Z'
+SELECT (jsonb_populate_record(NULL::usage_adjustment, to_jsonb(event) || jsonb_build_object(
+    'revision', 2, 'sign', -1, 'kind', 1, 'request_id', gen_random_uuid(), 'reason', 'cancelled',
+    'adjust_time', '2026-01-07Z'
+))).*
 FROM usage_event AS event WHERE event.event_id = '00000000-0000-0000-0000-0000000000e2';
 INSERT INTO usage_adjustment
-SELECT event.*, 2, sign.sign, 4, gen_random_uuid(), 'repriced', '2026-01-07Z'
+SELECT (jsonb_populate_record(NULL::usage_adjustment, to_jsonb(event) || jsonb_build_object(
+    'revision', 2, 'sign', sign.sign, 'kind', 4, 'request_id', gen_random_uuid(), 'reason', 'repriced',
+    'adjust_time', '2026-01-07Z'
+))).*
 FROM usage_event AS event, (VALUES (-1), (1)) AS sign (sign)
 WHERE event.event_id = '00000000-0000-0000-0000-0000000000e5';
 UPDATE usage_adjustment SET usd = 0.25 WHERE usd = 0.125 AND sign = 1;

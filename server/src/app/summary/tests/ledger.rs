@@ -175,6 +175,7 @@ fn event(random: &mut StdRng) -> Known {
         units,
         additional: Vec::new(),
         usage_api: None,
+        told: None,
         response_cache_hit: random.random_bool(0.1),
         outcome: *outcomes.choose(random).unwrap(),
         error_type: None,
