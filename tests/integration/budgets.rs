@@ -1,5 +1,6 @@
 //! CheckBudget and the budgets' own calls.
 
+mod backfilling;
 mod carry;
 mod overrides;
 

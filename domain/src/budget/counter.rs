@@ -131,6 +131,15 @@ impl Counter {
         self.book_excess(cause)
     }
 
+    /// Moves what was spent of a counter that is not in force yet: nothing is compared with a limit.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`].
+    pub fn count(&mut self, amount: Amount) -> Result<(), AmountError> {
+        self.spent = self.spent.plus(amount)?;
+        Ok(())
+    }
+
     fn book_excess(&mut self, cause: OverrunCause) -> Result<Amount, AmountError> {
         let bound = self.highest_limit.plus(self.overrun)?;
         let excess = self.committed()?.minus(bound)?.max(Amount::ZERO);

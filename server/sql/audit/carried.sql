@@ -11,5 +11,8 @@ LEFT JOIN budget_window AS before
     AND before.scope = counter.scope AND before.window_start < counter.window_start
     AND before.window_start = (counter.carried_from ->> 'window_start')::timestamptz
 WHERE counter.tenant_id = $1 AND budget.delete_time IS NULL
+    AND NOT EXISTS (
+        SELECT FROM budget_backfill AS job WHERE job.tenant_id = $1 AND job.budget_number = budget.budget_number
+    )
     AND (counter.carried <> 0 OR counter.carried_from IS NOT NULL)
 ORDER BY counter.budget_number, counter.scope, counter.window_start

@@ -4,35 +4,31 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
-use tollgate_domain::amount::{Amount, AmountError};
-use tollgate_domain::budget::{Budget, BudgetState, Carry, Counter, OverrunCause, PerValues, Reach, Unit};
+use tollgate_domain::budget::{Budget, BudgetState, PerValues, Unit};
 use tollgate_domain::dimensions::{Dimension, DimensionKey};
 use tollgate_domain::reservation::Part;
 use uuid::Uuid;
 
+use super::backfill::{too_large, windows_between};
 use super::error::Named;
 use super::totals::Scope;
 use super::{App, AppError};
-use crate::ledger::{budget_state, inherit};
-use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredBudget, StoredWindow, WindowFilter, WindowKey};
+use crate::ledger::budget_state;
+use crate::store::budgets::{self, ActiveBudget, StoredBudget, StoredWindow, WindowFilter, WindowKey};
 use crate::store::connect::begin;
-use crate::store::counters::{Needed, charged_groups, dimensions_of};
-use crate::store::{StoreError, ledger};
+use crate::store::{StoreError, backfill, ledger};
 use crate::tenant::TenantId;
 
-/// Most counters of one budget that a creation counts back.
-const BACKFILLED_LIMIT: usize = 1_000_000;
 /// Most active budgets of a tenant: every call is compared with each of them.
 const BUDGETS_LIMIT: usize = 1_000;
-/// The version of a counter that was added and then written once.
-const WRITTEN: i64 = 2;
 /// Most reads for one page of states.
 const ROUNDS: usize = 20;
 /// Most budget states that one watched scope shows.
 const SHOWN_LIMIT: i64 = 100;
 
 impl App {
-    /// Creates a budget. It counts what the ledger already holds, and is in force from the commit on. The same
+    /// Creates a budget. It counts what the ledger already holds, and is in force from the commit on; where that is much, it
+    /// counts in the background first. The same
     /// `request_id` again answers with the budget that it created.
     ///
     /// # Errors
@@ -70,7 +66,17 @@ impl App {
         let counted_from = budget.count_from.unwrap_or(window.start);
         let etag = Uuid::now_v7().to_string();
         let number = budgets::insert(&mut transaction, tenant, &budget, counted_from, request_id, &etag, now).await?;
-        self.count_back(&mut transaction, tenant, number, &budget, counted_from, now).await?;
+        // As many windows as can be counted back, at once or later.
+        windows_between(&budget, counted_from, now)?;
+        let earlier = backfill::count_events(&mut transaction, tenant, counted_from).await?;
+        let backfilling = earlier >= self.ledger.settings().count_at_once;
+        if backfilling {
+            backfill::start(&mut transaction, tenant, number, now, counted_from).await?;
+        } else {
+            let overrides = HashMap::new();
+            let active = ActiveBudget { number, budget: budget.clone(), counted_from, backfilling, overrides };
+            self.count_back(&mut transaction, tenant, &active, now).await?;
+        }
         if !validate_only {
             transaction.commit().await.map_err(StoreError::from)?;
         }
@@ -84,47 +90,8 @@ impl App {
             update_time: now,
             delete_time: None,
             last_match_time: None,
+            backfilling,
         })
-    }
-
-    /// Fills the counters of a new budget from the events that it selects. No batch runs meanwhile.
-    async fn count_back(
-        &self,
-        connection: &mut PgConnection,
-        tenant: TenantId,
-        number: i64,
-        budget: &Budget,
-        counted_from: Timestamp,
-        now: Timestamp,
-    ) -> Result<(), AppError> {
-        let windows = windows_between(budget, counted_from, now)?;
-        let needed = Needed::by(budget);
-        let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
-        let ranges: Vec<(Timestamp, Timestamp)> =
-            windows.iter().map(|bounds| (bounds.start.max(counted_from), bounds.end)).collect();
-        let groups = charged_groups(connection, tenant, &ranges, &dimensions, needed.labels).await?;
-        let shapes = groups.iter().map(|group| group.shape_id);
-        let shapes = self.dictionary.shapes(connection, tenant, shapes).await?;
-        let mut spent: BTreeMap<WindowKey, (NewWindow, Amount)> = BTreeMap::new();
-        for group in &groups {
-            let (Some(shape), Some(bounds)) = (shapes.get(&group.shape_id), windows.get(group.window_index)) else {
-                return Err(AppError::Internal);
-            };
-            let Reach::Counter(per_values) = budget.reach(&dimensions_of(group, shape)) else { continue };
-            if !budget.counts_model(shape.model()) {
-                continue;
-            }
-            let amount = group.quantities.in_unit(budget.unit).map_err(too_large)?;
-            let key = WindowKey { budget: number, scope: per_values.digest(), start: bounds.start };
-            let new = NewWindow { end: bounds.end, per_values, limit: budget.limit };
-            let entry = spent.entry(key).or_insert((new, Amount::ZERO));
-            entry.1 = entry.1.plus(amount).map_err(too_large)?;
-            if spent.len() > BACKFILLED_LIMIT {
-                return Err(AppError::QueryTooWide("the budget would start with too many counters".to_owned()));
-            }
-        }
-        let active = ActiveBudget { number, budget: budget.clone(), counted_from, overrides: HashMap::new() };
-        write_counted(connection, tenant, &active, spent, now).await
     }
 
     /// Reads a budget, deleted or not.
@@ -194,6 +161,8 @@ impl App {
         known.etag = Uuid::now_v7().to_string();
         known.update_time = now;
         known.delete_time = Some(now);
+        known.backfilling = false;
+        backfill::finish(&mut transaction, tenant, known.number).await?;
         budgets::delete(&mut transaction, tenant, known.number, &known.etag, now).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(known)
@@ -415,66 +384,4 @@ pub(super) async fn editable(
         return Err(AppError::EtagMismatch(format!("budget `{budget_id}`")));
     }
     Ok(known)
-}
-
-/// The windows from the one that holds `from` to the one that holds `now`, in rising order.
-fn windows_between(
-    budget: &Budget,
-    from: Timestamp,
-    now: Timestamp,
-) -> Result<Vec<tollgate_domain::window::Bounds>, AppError> {
-    const WINDOWS_LIMIT: usize = 100_000;
-    let mut windows = Vec::new();
-    let mut at = from;
-    loop {
-        let bounds = budget.window.bounds(at).map_err(|_| AppError::Internal)?;
-        windows.push(bounds);
-        if bounds.end > now {
-            return Ok(windows);
-        }
-        if windows.len() >= WINDOWS_LIMIT {
-            return Err(AppError::invalid("budget.count_from", "lies too many windows back"));
-        }
-        at = bounds.end;
-    }
-}
-
-/// Adds the counters of a new budget, each with what it carries from the one before it.
-async fn write_counted(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    active: &ActiveBudget,
-    spent: BTreeMap<WindowKey, (NewWindow, Amount)>,
-    now: Timestamp,
-) -> Result<(), AppError> {
-    let mut new: BTreeMap<WindowKey, NewWindow> = BTreeMap::new();
-    let mut counters: Vec<StoredWindow> = Vec::with_capacity(spent.len());
-    let mut heirs = Vec::new();
-    for (key, (window, amount)) in spent {
-        let per_values = PerValues::clone(&window.per_values);
-        let mut stored =
-            StoredWindow { key, end: window.end, per_values, counter: Counter::default(), version: WRITTEN };
-        // The keys are sorted: what precedes is the same counter's last window, or another counter.
-        let last = counters.last().filter(|last| last.key.scope == key.scope);
-        if let Some(last) = last.filter(|_| active.budget.carry != Carry::None) {
-            let from = inherit(&mut stored, active, last, now).map_err(|_| AppError::Internal)?;
-            heirs.push((stored.clone(), from));
-        }
-        let limit = active.effective_limit(&stored, now).map_err(too_large)?;
-        stored.counter.charge(amount, limit, OverrunCause::BudgetCreated).map_err(too_large)?;
-        new.insert(key, window);
-        counters.push(stored);
-    }
-    if !new.is_empty() {
-        budgets::add_windows(connection, tenant, &new).await?;
-        if !heirs.is_empty() {
-            budgets::set_carried(connection, tenant, &heirs).await?;
-        }
-        budgets::update_windows(connection, tenant, counters.iter()).await?;
-    }
-    Ok(())
-}
-
-fn too_large(_: AmountError) -> AppError {
-    AppError::invalid("budget", "its counters would exceed what can be held")
 }

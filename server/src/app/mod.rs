@@ -2,6 +2,7 @@
 
 pub mod amend;
 pub mod audit;
+mod backfill;
 pub mod budgets;
 pub mod check;
 pub mod error;

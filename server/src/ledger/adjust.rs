@@ -207,7 +207,11 @@ impl<'a> Adjustments<'a> {
                 if target.bounds.end > scene.now {
                     counter.note_limit(limit);
                 }
-                counter.correct(difference, one.correction.change.cause())?;
+                if target.budget.backfilling {
+                    counter.count(difference)?;
+                } else {
+                    counter.correct(difference, one.correction.change.cause())?;
+                }
                 moved.insert(key, target.budget.clone());
             }
         }

@@ -68,8 +68,28 @@ pub(super) fn deciding(
     dimensions: &Dimensions,
     now: Timestamp,
 ) -> Result<Vec<Deciding>, BatchError> {
+    selecting(budgets, dimensions, now, false)
+}
+
+/// The budgets that select it, too, and decide nothing yet, since they still count back.
+pub(super) fn watching(
+    budgets: &BudgetSet,
+    dimensions: &Dimensions,
+    now: Timestamp,
+) -> Result<Vec<Deciding>, BatchError> {
+    let mut found = selecting(budgets, dimensions, now, true)?;
+    found.retain(|one| one.target.is_ok());
+    Ok(found)
+}
+
+fn selecting(
+    budgets: &BudgetSet,
+    dimensions: &Dimensions,
+    now: Timestamp,
+    backfilling: bool,
+) -> Result<Vec<Deciding>, BatchError> {
     let mut found = Vec::new();
-    for active in &budgets.budgets {
+    for active in budgets.budgets.iter().filter(|active| active.backfilling == backfilling) {
         if !active.budget.is_in_force(now) || active.counted_from > now {
             continue;
         }
@@ -218,7 +238,7 @@ pub fn budget_state(active: &ActiveBudget, stored: &StoredWindow, now: Timestamp
         presumed: stored.counter.presumed,
         overrun: stored.counter.overrun,
         available: stored.counter.available(limit)?,
-        fired: peek_fired(budget, &stored.counter, limit)?,
+        fired: if active.backfilling { None } else { peek_fired(budget, &stored.counter, limit)? },
         refused: false,
         shadow: budget.mode == Mode::Shadow,
         version: stored.version,

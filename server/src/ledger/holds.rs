@@ -12,7 +12,7 @@ use tollgate_domain::reservation::{Part, State};
 
 use super::batch::{BatchError, Scene};
 use super::command::{Answer, CheckAnswer, Command, Reserve};
-use super::counters::{Counters, Deciding, deciding};
+use super::counters::{Counters, Deciding, deciding, watching};
 use super::settle::{Reservations, key_of};
 use crate::app::AppError;
 use crate::store::budgets::{StoredWindow, WindowKey};
@@ -49,6 +49,8 @@ impl CheckPlan {
 #[derive(Debug)]
 pub(super) struct ReservePlan {
     deciding: Vec<Deciding>,
+    /// Shown only: they still count back.
+    watching: Vec<Deciding>,
     raised: Option<Demand>,
 }
 
@@ -90,10 +92,11 @@ pub(super) fn need_counters(
             Command::Record(..) => continue,
             Command::Reserve(reserve, _) => {
                 let deciding = deciding(&scene.budgets, &reserve.plan.dimensions, scene.now)?;
-                for target in deciding.iter().filter_map(|one| one.target.as_ref().ok()) {
+                let watching = watching(&scene.budgets, &reserve.plan.dimensions, scene.now)?;
+                for target in deciding.iter().chain(&watching).filter_map(|one| one.target.as_ref().ok()) {
                     counters.need(target);
                 }
-                plans.insert(index, ReservePlan { deciding, raised: None });
+                plans.insert(index, ReservePlan { deciding, watching, raised: None });
             }
             Command::Extend(extension, _) => {
                 let known = reservations.get(extension.id);
@@ -106,7 +109,7 @@ pub(super) fn need_counters(
                     for target in deciding.iter().filter_map(|one| one.target.as_ref().ok()) {
                         counters.need(target);
                     }
-                    plans.insert(index, ReservePlan { deciding, raised: Some(demand.clone()) });
+                    plans.insert(index, ReservePlan { deciding, watching: Vec::new(), raised: Some(demand.clone()) });
                 }
             }
             Command::Adjust(..) | Command::Release { .. } | Command::Expire { .. } => {}
@@ -159,6 +162,11 @@ pub(super) fn reserve(
             Ok(target) => counters.state(&one.budget, &target.key, fired, refused)?,
             Err(_) => keyless_state(one, refused),
         });
+    }
+    for one in &plan.watching {
+        if let Ok(target) = &one.target {
+            budgets.push(counters.state(&one.budget, &target.key, None, false)?);
+        }
     }
     let answer = answer(outcome, reservation, budgets, &plan.deciding, scene.now);
     Ok(Ok(Answer::Checked(Box::new(answer))))

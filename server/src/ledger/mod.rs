@@ -67,6 +67,8 @@ pub struct LedgerSettings {
     pub retention: Duration,
     /// How far ahead an event id may be.
     pub ahead: Duration,
+    /// From how many earlier events on a new budget counts back in the background, and how many it counts at a time.
+    pub count_at_once: u64,
     /// How far a reported cost may lie from ours without a notice.
     pub reported_cost: ReportedCostTolerance,
 }
@@ -81,6 +83,7 @@ impl Default for LedgerSettings {
             retry_for: Duration::from_secs(5),
             retention: Duration::from_secs(400 * 86_400),
             ahead: Duration::from_secs(48 * 3_600),
+            count_at_once: 20_000,
             reported_cost: ReportedCostTolerance::default(),
         }
     }
@@ -144,6 +147,11 @@ impl Ledger {
         }
         tasks.close();
         Self { shared, queue, tasks, failed }
+    }
+
+    /// Its bounds.
+    pub fn settings(&self) -> &LedgerSettings {
+        &self.shared.settings
     }
 
     /// Records one event.

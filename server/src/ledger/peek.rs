@@ -8,7 +8,7 @@ use tollgate_domain::budget::{Carry, Counter};
 
 use super::batch::BatchError;
 use super::command::CheckAnswer;
-use super::counters::{Deciding, Target, budget_state, deciding};
+use super::counters::{Deciding, Target, budget_state, deciding, watching};
 use super::holds::{CheckPlan, answer, applied, keyless_state};
 use super::inheritance::inherit;
 use crate::app::AppError;
@@ -27,8 +27,15 @@ pub async fn peek(
     now: Timestamp,
 ) -> Result<CheckAnswer, AppError> {
     let deciding = deciding(budgets, &plan.dimensions, now).map_err(|error| failed(&error))?;
-    let windows = read(connection, tenant, &deciding, now).await?;
-    decide(plan, &deciding, &windows, now).map_err(|error| failed(&error))
+    let watching = watching(budgets, &plan.dimensions, now).map_err(|error| failed(&error))?;
+    let windows = read(connection, tenant, deciding.iter().chain(&watching), now).await?;
+    let mut answer = decide(plan, &deciding, &windows, now).map_err(|error| failed(&error))?;
+    for one in &watching {
+        if let Some(stored) = one.target.as_ref().ok().and_then(|target| windows.get(&target.key)) {
+            answer.budgets.push(budget_state(&one.budget, stored, now).map_err(|error| failed(&error.into()))?);
+        }
+    }
+    Ok(answer)
 }
 
 fn failed(error: &BatchError) -> AppError {
@@ -40,10 +47,10 @@ fn failed(error: &BatchError) -> AppError {
 async fn read(
     connection: &mut PgConnection,
     tenant: TenantId,
-    deciding: &[Deciding],
+    deciding: impl Iterator<Item = &Deciding>,
     now: Timestamp,
 ) -> Result<HashMap<WindowKey, StoredWindow>, AppError> {
-    let targets: Vec<&Target> = deciding.iter().filter_map(|one| one.target.as_ref().ok()).collect();
+    let targets: Vec<&Target> = deciding.filter_map(|one| one.target.as_ref().ok()).collect();
     if targets.is_empty() {
         return Ok(HashMap::new());
     }

@@ -147,7 +147,13 @@ pub(super) fn settle(
             None => {
                 let cause = if used.is_some() && !live { OverrunCause::Late } else { OverrunCause::NotReserved };
                 let limit = counters.limit(&target.budget, &target.key)?;
-                (target.key, counters.change(&target.key)?.charge(amount, limit, cause)?)
+                let counter = counters.change(&target.key)?;
+                if target.budget.backfilling {
+                    counter.count(amount)?;
+                    (target.key, Amount::ZERO)
+                } else {
+                    (target.key, counter.charge(amount, limit, cause)?)
+                }
             }
         };
         overrun |= !excess.is_zero() && budget.mode != Mode::Disabled;

@@ -26,6 +26,8 @@ pub struct ActiveBudget {
     pub budget: Budget,
     /// Spend of earlier times is not counted.
     pub counted_from: Timestamp,
+    /// Whether earlier charges are still being counted: it counts what comes, and decides nothing.
+    pub backfilling: bool,
     /// Other limits of single counters, by the digest of their `per` values.
     pub overrides: HashMap<Uuid, LimitOverride>,
 }
@@ -109,7 +111,7 @@ pub struct NewWindow {
     pub limit: Amount,
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(value: Value, what: &'static str) -> Result<T, StoreError> {
+pub(super) fn parsed<T: serde::de::DeserializeOwned>(value: Value, what: &'static str) -> Result<T, StoreError> {
     serde_json::from_value(value).map_err(|error| {
         tracing::error!(%error, what, "a stored value cannot be read");
         StoreError::Unreadable { what }
@@ -136,6 +138,7 @@ pub async fn active(connection: &mut PgConnection, tenant: TenantId, version: i6
             number: row.budget_number,
             budget: parsed(row.definition, "budget")?,
             counted_from: from_database(row.counted_from)?,
+            backfilling: row.backfilling,
             overrides: limits.remove(&row.budget_number).unwrap_or_default(),
         }));
     }
@@ -380,6 +383,8 @@ pub struct StoredBudget {
     pub delete_time: Option<Timestamp>,
     /// When its selector matched last.
     pub last_match_time: Option<Timestamp>,
+    /// Whether earlier charges are still being counted.
+    pub backfilling: bool,
 }
 
 struct BudgetRow {
@@ -393,6 +398,7 @@ struct BudgetRow {
     update_time: time::OffsetDateTime,
     delete_time: Option<time::OffsetDateTime>,
     last_match_time: Option<time::OffsetDateTime>,
+    backfilling: bool,
 }
 
 impl TryFrom<BudgetRow> for StoredBudget {
@@ -413,6 +419,7 @@ impl TryFrom<BudgetRow> for StoredBudget {
             update_time: from_database(row.update_time)?,
             delete_time: row.delete_time.map(from_database).transpose()?,
             last_match_time: row.last_match_time.map(from_database).transpose()?,
+            backfilling: row.backfilling,
         })
     }
 }
@@ -532,7 +539,10 @@ pub async fn delete(
 }
 
 /// Tells every replica to read the tenant's budgets again, in the transaction that changes them.
-pub(super) async fn bump_version(connection: &mut PgConnection, tenant: TenantId) -> Result<(), StoreError> {
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn bump_version(connection: &mut PgConnection, tenant: TenantId) -> Result<(), StoreError> {
     sqlx::query_file!("sql/budget/bump_version.sql", tenant.0).execute(connection).await?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod adjustments;
 pub mod audit;
+pub mod backfill;
 pub mod budgets;
 pub mod connect;
 pub mod counters;

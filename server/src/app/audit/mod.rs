@@ -35,7 +35,9 @@ pub async fn audit(pool: &PgPool, dictionary: &Dictionary, tenant: TenantId) -> 
     let connection = &mut *snapshot;
     let events = store::events(connection, tenant).await?;
     // The version only tells caches apart; the snapshot itself fixes what is read.
-    let set = budgets::active(connection, tenant, 0).await?;
+    let mut set = budgets::active(connection, tenant, 0).await?;
+    // What is still counted back says nothing yet.
+    set.budgets.retain(|active| !active.backfilling);
     let hard: Vec<i64> = set
         .budgets
         .iter()

@@ -258,6 +258,7 @@ pub fn to_budget(stored: &StoredBudget) -> v1::Budget {
         update_time,
         delete_time,
         last_match_time,
+        backfilling,
     } = stored;
     let Budget {
         budget_id,
@@ -318,6 +319,7 @@ pub fn to_budget(stored: &StoredBudget) -> v1::Budget {
         count_from: Some(to_timestamp(*counted_from)),
         state: match delete_time {
             Some(_) => v1::budget::State::Deleted,
+            None if *backfilling => v1::budget::State::Backfilling,
             None => v1::budget::State::Active,
         }
         .into(),
