@@ -233,7 +233,7 @@ pub async fn start(
 
     let background = TaskTracker::new();
     let stop_background = CancellationToken::new();
-    tasks::start(&background, &pool, &ledger, config.ledger.retention, &stop_background);
+    tasks::start(&background, &app, config.ledger.retention, &stop_background);
     if let Some(file) = catalog_file {
         background.spawn(file.watch(prices.clone(), config.prices.catalog_interval, stop_background.clone()));
     }

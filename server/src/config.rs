@@ -145,6 +145,8 @@ pub struct LedgerConfig {
     /// How old an event id may be.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
+    /// From how many earlier events on a new budget counts back in the background, and how many it counts at a time.
+    pub count_at_once: u64,
 }
 
 impl Default for LedgerConfig {
@@ -157,9 +159,10 @@ impl Default for LedgerConfig {
             retry_for,
             retention,
             ahead: _,
+            count_at_once,
             reported_cost: _,
         } = LedgerSettings::default();
-        Self { queue_items, queue_bytes, batch_items, writers, retry_for, retention }
+        Self { queue_items, queue_bytes, batch_items, writers, retry_for, retention, count_at_once }
     }
 }
 
@@ -173,6 +176,7 @@ impl LedgerConfig {
             writers: self.writers,
             retry_for: self.retry_for,
             retention: self.retention,
+            count_at_once: self.count_at_once,
             ..LedgerSettings::default()
         }
     }

@@ -1,5 +1,9 @@
 //! CheckBudget and the budgets' own calls.
 
+mod backfilling;
+mod carry;
+mod overrides;
+
 use std::collections::HashMap;
 
 use futures::future::join_all;

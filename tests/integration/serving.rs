@@ -141,16 +141,10 @@ async fn the_server_describes_itself_only_where_it_is_told_to() {
 async fn what_is_defined_and_not_there_yet_says_so() {
     let server = TestServer::start().await;
     let channel = channel(&server).await;
-    let (mut usage, mut budgets) = (server.usage.clone(), server.budgets.clone());
+    let mut usage = server.usage.clone();
     let mut admin = AdminServiceClient::new(channel);
     let answers: Vec<(&str, Option<Status>)> = vec![
         ("ExportUsage", usage.export_usage(v1::ExportUsageRequest::default()).await.err()),
-        ("SetBudgetOverride", budgets.set_budget_override(v1::SetBudgetOverrideRequest::default()).await.err()),
-        ("ListBudgetOverrides", budgets.list_budget_overrides(v1::ListBudgetOverridesRequest::default()).await.err()),
-        (
-            "DeleteBudgetOverride",
-            budgets.delete_budget_override(v1::DeleteBudgetOverrideRequest::default()).await.err(),
-        ),
         ("CreateApiKey", admin.create_api_key(v1::CreateApiKeyRequest::default()).await.err()),
         ("ListApiKeys", admin.list_api_keys(v1::ListApiKeysRequest::default()).await.err()),
         ("RotateApiKey", admin.rotate_api_key(v1::RotateApiKeyRequest::default()).await.err()),

@@ -20,8 +20,10 @@ pub struct Applied<'a> {
     pub budget: &'a Budget,
     /// Its counter, or the `per` key that is missing.
     pub counter: Result<&'a Counter, DimensionKey>,
-    /// The limit in force.
+    /// The limit in force, with what the window carries.
     pub limit: Amount,
+    /// The limit in force of a window that carries nothing.
+    pub own_limit: Amount,
     /// The window.
     pub window: Bounds,
 }
@@ -378,7 +380,9 @@ fn outcome(
         let blocks = entry.budget.rules.iter().filter(|rule| rule.action == Action::Block);
         for rule in blocks.filter(|_| entry.budget.mode == Mode::Enforced) {
             let free = entry.budget.unit == Unit::Usd && demands.iter().all(Demand::is_free);
-            never_fits |= !free && hold.is_some_and(|hold| hold > threshold(rule, entry.limit));
+            // An overrun that was carried over is gone with the window that it is taken off.
+            let best = entry.limit.max(entry.own_limit);
+            never_fits |= !free && hold.is_some_and(|hold| hold > threshold(rule, best));
         }
     }
     let affordable_output_tokens = affordable(demands, applied)?;

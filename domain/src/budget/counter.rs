@@ -57,8 +57,10 @@ pub struct Counter {
     pub overrun: Amount,
     /// The same by cause.
     pub overrun_causes: BTreeMap<OverrunCause, Amount>,
-    /// The highest limit that was in force in the window.
+    /// The highest limit that was in force in the window, with what it carries.
     pub highest_limit: Amount,
+    /// What the window took over from the one before it: below zero where that one overran.
+    pub carried: Amount,
 }
 
 impl Counter {
@@ -143,6 +145,15 @@ impl Counter {
             return Ok(Amount::ZERO);
         }
         self.book_excess(cause)
+    }
+
+    /// Moves what was spent of a counter that is not in force yet: nothing is compared with a limit.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`].
+    pub fn count(&mut self, amount: Amount) -> Result<(), AmountError> {
+        self.spent = self.spent.plus(amount)?;
+        Ok(())
     }
 
     fn book_excess(&mut self, cause: OverrunCause) -> Result<Amount, AmountError> {

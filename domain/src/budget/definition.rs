@@ -292,7 +292,7 @@ impl Budget {
         self.check_id(&mut violations, path);
         self.check_texts(&mut violations, path);
         self.check_selection(&mut violations, path);
-        violations.add_if(self.limit.is_negative(), format!("{path}.limit"), "must not be negative");
+        check_limit(&mut violations, format!("{path}.limit"), self.limit, self.unit);
         let at_most = |violations: &mut Violations, count: usize, limit: usize, field: &str| {
             violations.add_if(count > limit, format!("{path}.{field}"), format!("must have at most {limit} entries"));
         };
@@ -383,6 +383,16 @@ impl Budget {
             "ACTION_THROTTLE needs a window of at most a day: nobody waits longer",
         );
     }
+}
+
+/// Checks a limit of a budget of this unit.
+pub(super) fn check_limit(violations: &mut Violations, field: String, limit: Amount, unit: Unit) {
+    violations.add_if(limit.is_negative(), field.clone(), "must not be negative");
+    violations.add_if(
+        unit != Unit::Usd && !limit.decimal().fract().is_zero(),
+        field,
+        "must be a whole number, unless the unit is UNIT_USD",
+    );
 }
 
 fn check_known_at_check(violations: &mut Violations, field: String, key: &DimensionKey) {

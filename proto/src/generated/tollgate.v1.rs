@@ -303,7 +303,10 @@ pub struct Budget {
     /// What becomes of the hold of a reservation that expires. Unset means PRESUME for a hard budget, else RELEASE.
     #[prost(enumeration = "budget::OnExpire", tag = "15")]
     pub on_expire: i32,
-    /// What one window hands to the next. Unset means NONE.
+    /// What one window hands to the next. Unset means NONE. It is decided once, when the counter of the new window is made by the
+    /// first call that it counts: what is held or presumed counts as spent then, and what is settled in the old window or corrected
+    /// later changes nothing. The first window of a counter carries nothing; a window that no call fell into hands on its limit as
+    /// rest, however many of them follow each other. A change of this field takes effect with the next window of every counter.
     #[prost(enumeration = "budget::Carry", tag = "16")]
     pub carry: i32,
     /// From when the budget is in force. Unset means from its creation.
@@ -414,9 +417,9 @@ pub mod budget {
         Unspecified = 0,
         /// Every window starts with its full limit.
         None = 1,
-        /// What was spent over the limit is taken from the next window.
+        /// What was spent over the limit is taken from the limit of the next window, down to 0 at most.
         Overrun = 2,
-        /// What was not spent is added to the next window.
+        /// What was not spent is added to the limit of the next window: at most one limit.
         Rest = 3,
         /// Both.
         Both = 4,
@@ -491,11 +494,13 @@ pub struct BudgetOverride {
     /// The budget. Required, immutable.
     #[prost(string, tag = "1")]
     pub budget_id: ::prost::alloc::string::String,
-    /// The counter, as the value of every key of the budget's `per`; a key that is left out stands for absent. Immutable. Keys
-    /// are named as in `DimensionKey.name`, a label as `label:` followed by its name.
+    /// The counter, as the value of every key of the budget's `per`: none may be left out, so that no override is taken for one of
+    /// all values. Immutable. Keys are named as in `DimensionKey.name`, a label as `label:` followed by its name; values have 1
+    /// to 256 bytes. Empty for a budget without `per`. The counter for absent keeps the budget's limit.
     #[prost(map = "string, string", tag = "2")]
     pub per_values: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
-    /// The limit of this counter instead of that of the budget, in the budget's unit, as a decimal string. Required.
+    /// The limit of this counter instead of that of the budget, in the budget's unit, as a decimal string like Budget.limit.
+    /// Required.
     #[prost(string, tag = "3")]
     pub limit: ::prost::alloc::string::String,
     /// From when the override is in force. Unset means at once.
@@ -3504,7 +3509,9 @@ pub struct DeleteBudgetResponse {
 /// Gives one counter of a budget another limit.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetBudgetOverrideRequest {
-    /// The override. Required. `per_values` must name keys of the budget's `per`. With an `etag`, it must be the current one.
+    /// The override. Required. `per_values` must name every key of the budget's `per`. With an `etag`, it must be the current
+    /// one, or the change is refused with ABORTED and the reason ETAG_MISMATCH; what stands already is answered as it is. A
+    /// tenant has at most 10,000 overrides of budgets that are not deleted.
     #[prost(message, optional, tag = "1")]
     pub budget_override: ::core::option::Option<BudgetOverride>,
     /// Whether to answer what would happen and change nothing.
@@ -3514,7 +3521,8 @@ pub struct SetBudgetOverrideRequest {
 /// The override that was set.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetBudgetOverrideResponse {
-    /// The override, output-only fields included.
+    /// The override, output-only fields included. In force on every replica from now on: a higher limit makes room at once, a
+    /// lower one admits nothing more and leaves what was admitted.
     #[prost(message, optional, tag = "1")]
     pub budget_override: ::core::option::Option<BudgetOverride>,
 }

@@ -10,6 +10,10 @@ WITH compared AS (
     FROM budget_window
     JOIN budget ON budget.tenant_id = $1 AND budget.budget_number = budget_window.budget_number
     WHERE budget_window.tenant_id = $1 AND budget.delete_time IS NULL
+        -- What is still counted back says nothing yet.
+        AND NOT EXISTS (
+            SELECT FROM budget_backfill AS job WHERE job.tenant_id = $1 AND job.budget_number = budget.budget_number
+        )
 ), drifting AS (
     SELECT * FROM compared
     WHERE lowest < 0 OR (is_hard AND committed > bound)

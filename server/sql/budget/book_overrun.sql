@@ -1,3 +1,4 @@
+-- Open windows of a budget, or of one of its counters ($5), under its limit ($3) or that of the override in force ($4: now).
 UPDATE budget_window AS counter SET
     highest_limit = changed.highest_limit,
     overrun = counter.overrun + changed.excess,
@@ -11,15 +12,29 @@ UPDATE budget_window AS counter SET
     version = counter.version + 1
 FROM (
     SELECT
-        scope,
-        window_start,
-        greatest(highest_limit, $3) AS highest_limit,
-        greatest(spent + held + presumed - greatest(highest_limit, $3) - overrun, 0) AS excess
-    FROM budget_window
-    WHERE tenant_id = $1 AND budget_number = $2 AND window_end > $4
-        AND (highest_limit < $3 OR spent + held + presumed > greatest(highest_limit, $3) + overrun)
-    ORDER BY scope, window_start
-    FOR UPDATE
+        open_window.scope,
+        open_window.window_start,
+        limited.highest_limit,
+        greatest(committed.amount - limited.highest_limit - open_window.overrun, 0) AS excess
+    FROM budget_window AS open_window
+    LEFT JOIN budget_override AS other
+        ON other.tenant_id = $1 AND other.budget_number = $2 AND other.scope = open_window.scope
+        AND (other.start_time IS NULL OR other.start_time <= $4)
+        AND (other.end_time IS NULL OR other.end_time > $4)
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            open_window.highest_limit, coalesce(other.limit_amount, $3) + open_window.carried
+        ) AS highest_limit
+    ) AS limited
+    CROSS JOIN LATERAL (SELECT open_window.spent + open_window.held + open_window.presumed AS amount) AS committed
+    WHERE open_window.tenant_id = $1 AND open_window.budget_number = $2 AND open_window.window_end > $4
+        AND ($5::uuid IS NULL OR open_window.scope = $5)
+        AND (
+            open_window.highest_limit < limited.highest_limit
+            OR committed.amount > limited.highest_limit + open_window.overrun
+        )
+    ORDER BY open_window.scope, open_window.window_start
+    FOR UPDATE OF open_window
 ) AS changed
 WHERE counter.tenant_id = $1 AND counter.budget_number = $2
     AND counter.scope = changed.scope AND counter.window_start = changed.window_start

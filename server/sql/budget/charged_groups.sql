@@ -1,6 +1,6 @@
 -- What events charge to budgets as corrected, by window, shape and the dimensions that matter to a question ($4: their codes, $5:
 -- whether labels do), so that groups stay few. Windows come sorted and disjoint: $2 their starts, $3 their ends.
--- Reversed legs of corrections count negatively.
+-- Reversed legs of corrections count negatively. $7: only what was recorded before; NULL = everything.
 SELECT
     charged.place AS "place!", charged.shape_id AS "shape_id!",
     charged.customer_id, charged.user_id, charged.session_id, charged.parent_session_id, charged.root_session_id,
@@ -38,7 +38,7 @@ FROM (
             parent_session_id, root_session_id, thread_id, room_id, instance_id, workflow_id, panel_id, task_id,
             workflow_step, panel_position, panel_size, labels
         FROM usage_event
-        WHERE tenant_id = $1 AND accounting = 1
+        WHERE tenant_id = $1 AND accounting = 1 AND ($7::timestamptz IS NULL OR record_time < $7)
             AND charge_time >= ($2::timestamptz[])[1]
             AND charge_time < ($3::timestamptz[])[cardinality($3::timestamptz[])]
         UNION ALL
@@ -48,7 +48,7 @@ FROM (
             parent_session_id, root_session_id, thread_id, room_id, instance_id, workflow_id, panel_id, task_id,
             workflow_step, panel_position, panel_size, labels
         FROM usage_adjustment
-        WHERE tenant_id = $1 AND accounting = 1
+        WHERE tenant_id = $1 AND accounting = 1 AND ($7::timestamptz IS NULL OR adjust_time < $7)
             AND charge_time >= ($2::timestamptz[])[1]
             AND charge_time < ($3::timestamptz[])[cardinality($3::timestamptz[])]
     ) AS entry

@@ -2,7 +2,7 @@
 SELECT
     counter.budget_number, counter.scope, counter.window_start, counter.window_end, counter.per_values,
     counter.spent, counter.held, counter.presumed, counter.overrun, counter.highest_limit, counter.version,
-    counter.overrun_causes
+    counter.overrun_causes, counter.carried
 FROM budget_window AS counter
 WHERE counter.tenant_id = $1
     AND counter.budget_number = ANY($2)

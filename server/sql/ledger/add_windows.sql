@@ -1,4 +1,4 @@
--- Counters that are not there yet, the first call of a never-seen user included. Keys come sorted.
+-- Counters that are not there yet, the first call of a never-seen user included. Keys come sorted. Answers those that are new.
 INSERT INTO budget_window (
     tenant_id, budget_number, scope, window_start, window_end, per_values, highest_limit
 )
@@ -8,3 +8,4 @@ FROM unnest(
     $2::bigint[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::jsonb[], $7::numeric[]
 ) AS added (budget_number, scope, window_start, window_end, per_values, highest_limit)
 ON CONFLICT DO NOTHING
+RETURNING budget_number, scope, window_start

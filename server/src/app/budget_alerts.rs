@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 use tollgate_domain::amount::{Amount, AmountError};
-use tollgate_domain::budget::{Budget, change_crossings};
+use tollgate_domain::budget::{Budget, change_crossings, effective_limit};
 
 use super::AppError;
 use crate::alerts::{AlertSource, Raised};
@@ -14,15 +14,14 @@ use crate::tenant::TenantId;
 pub(super) const COUNTERS_LIMIT: usize = 1_000;
 
 /// What open counters say of a new budget.
-pub(super) fn of_creation(
+pub(super) async fn of_creation(
+    connection: &mut PgConnection,
+    tenant: TenantId,
     created: &ActiveBudget,
-    mut counters: Vec<StoredWindow>,
     raised: &mut Raised,
-) -> Result<(), AmountError> {
-    counters.retain(|stored| stored.end > raised.now());
-    counters.sort_by_key(|stored| std::cmp::Reverse(stored.counter.spent));
-    counters.truncate(COUNTERS_LIMIT);
-    of_change(None, created, &counters, raised)
+) -> Result<(), AppError> {
+    let counters = fullest(connection, tenant, created, raised).await?;
+    of_change(None, created, &counters, raised).map_err(|_| AppError::Internal)
 }
 
 /// What open counters say of a changed budget.
@@ -33,13 +32,23 @@ pub(super) async fn of_update(
     changed: &ActiveBudget,
     raised: &mut Raised,
 ) -> Result<(), AppError> {
-    let (now, limit) = (raised.now(), i64::try_from(COUNTERS_LIMIT).unwrap_or(i64::MAX));
-    if !changed.budget.is_in_force(now) {
-        return Ok(());
-    }
-    let lowest = changed.budget.lowest_threshold().unwrap_or(Amount::MAX);
-    let counters = budgets::reached_windows(connection, tenant, changed.number, lowest, now, limit).await?;
+    let counters = fullest(connection, tenant, changed, raised).await?;
     of_change(Some(before), changed, &counters, raised).map_err(|_| AppError::Internal)
+}
+
+/// The open counters that may have reached a rule, the fullest first.
+async fn fullest(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    active: &ActiveBudget,
+    raised: &Raised,
+) -> Result<Vec<StoredWindow>, AppError> {
+    let (now, limit) = (raised.now(), i64::try_from(COUNTERS_LIMIT).unwrap_or(i64::MAX));
+    if !active.budget.is_in_force(now) {
+        return Ok(Vec::new());
+    }
+    let lowest = active.budget.lowest_threshold().unwrap_or(Amount::MAX);
+    Ok(budgets::reached_windows(connection, tenant, active.number, lowest, now, limit).await?)
 }
 
 fn of_change(
@@ -53,10 +62,16 @@ fn of_change(
     }
     // What did not bind yet was told nowhere.
     let before = before.filter(|budget| budget.is_in_force(raised.now()));
-    let limits = (before.map_or(Amount::ZERO, |budget| budget.limit), after.budget.limit);
     for stored in counters {
+        let limit = after.effective_limit(stored, raised.now())?;
+        let has_own = after.limit(stored.key.scope, stored.end, raised.now()) != after.budget.limit;
+        let limits = match before {
+            None => (Amount::ZERO, limit),
+            Some(_) if has_own => (limit, limit),
+            Some(before) => (effective_limit(before.limit, stored.counter.carried)?, limit),
+        };
         for crossing in change_crossings(before, &after.budget, &stored.counter, limits)? {
-            raised.crossing(crossing, stored.key, budget_state(after, stored)?, AlertSource::default());
+            raised.crossing(crossing, stored.key, budget_state(after, stored, raised.now())?, AlertSource::default());
         }
     }
     Ok(())

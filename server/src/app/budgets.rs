@@ -4,24 +4,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
-use tollgate_domain::amount::{Amount, AmountError};
-use tollgate_domain::budget::{Budget, BudgetState, Counter, OverrunCause, PerValues, Reach, Unit};
+use tollgate_domain::budget::{Budget, BudgetState, PerValues, Unit};
 use tollgate_domain::dimensions::{Dimension, DimensionKey};
 use tollgate_domain::reservation::Part;
 use uuid::Uuid;
 
+use super::backfill::{too_large, windows_between};
 use super::error::Named;
 use super::totals::Scope;
 use super::{App, AppError, budget_alerts};
 use crate::ledger::budget_state;
-use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredBudget, StoredWindow, WindowFilter, WindowKey};
+use crate::store::budgets::{self, ActiveBudget, StoredBudget, StoredWindow, WindowFilter, WindowKey};
 use crate::store::connect::begin;
-use crate::store::counters::{Needed, charged_groups, dimensions_of};
-use crate::store::{StoreError, ledger};
+use crate::store::{StoreError, backfill, ledger};
 use crate::tenant::TenantId;
 
-/// Most counters of one budget that a creation counts back.
-const BACKFILLED_LIMIT: usize = 1_000_000;
 /// Most active budgets of a tenant: every call is compared with each of them.
 const BUDGETS_LIMIT: usize = 1_000;
 /// Most reads for one page of states.
@@ -30,7 +27,8 @@ const ROUNDS: usize = 20;
 const SHOWN_LIMIT: i64 = 100;
 
 impl App {
-    /// Creates a budget. It counts what the ledger already holds, and is in force from the commit on. The same
+    /// Creates a budget. It counts what the ledger already holds, and is in force from the commit on; where that is much, it
+    /// counts in the background first. The same
     /// `request_id` again answers with the budget that it created.
     ///
     /// # Errors
@@ -68,11 +66,22 @@ impl App {
         let counted_from = budget.count_from.unwrap_or(window.start);
         let etag = Uuid::now_v7().to_string();
         let number = budgets::insert(&mut transaction, tenant, &budget, counted_from, request_id, &etag, now).await?;
-        let counters = self.count_back(&mut transaction, tenant, number, &budget, counted_from, now).await?;
+        // As many windows as can be counted back, at once or later.
+        windows_between(&budget, counted_from, now)?;
+        let earlier = backfill::count_events(&mut transaction, tenant, counted_from).await?;
+        let backfilling = earlier >= self.ledger.settings().count_at_once;
+        let overrides = HashMap::new();
+        let active = ActiveBudget { number, budget: budget.clone(), counted_from, backfilling, overrides };
+        if backfilling {
+            backfill::start(&mut transaction, tenant, number, now, counted_from).await?;
+        } else {
+            self.count_back(&mut transaction, tenant, &active, now).await?;
+        }
         if !validate_only {
-            let active = ActiveBudget { number, budget: budget.clone(), counted_from };
             let mut raised = self.alerts.raising(tenant, now);
-            budget_alerts::of_creation(&active, counters, &mut raised).map_err(too_large)?;
+            if !backfilling {
+                budget_alerts::of_creation(&mut transaction, tenant, &active, &mut raised).await?;
+            }
             let alerts = self.alerts.write(&mut transaction, raised).await?;
             transaction.commit().await.map_err(StoreError::from)?;
             self.alerts.announce(tenant, &alerts);
@@ -87,57 +96,8 @@ impl App {
             update_time: now,
             delete_time: None,
             last_match_time: None,
+            backfilling,
         })
-    }
-
-    /// Fills the counters of a new budget from the events that it selects, and returns them. No batch runs meanwhile.
-    async fn count_back(
-        &self,
-        connection: &mut PgConnection,
-        tenant: TenantId,
-        number: i64,
-        budget: &Budget,
-        counted_from: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<StoredWindow>, AppError> {
-        let windows = windows_between(budget, counted_from, now)?;
-        let needed = Needed::by(budget);
-        let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
-        let ranges: Vec<(Timestamp, Timestamp)> =
-            windows.iter().map(|bounds| (bounds.start.max(counted_from), bounds.end)).collect();
-        let groups = charged_groups(connection, tenant, &ranges, &dimensions, needed.labels).await?;
-        let shapes = groups.iter().map(|group| group.shape_id);
-        let shapes = self.dictionary.shapes(connection, tenant, shapes).await?;
-        let mut spent: BTreeMap<WindowKey, (NewWindow, Amount)> = BTreeMap::new();
-        for group in &groups {
-            let (Some(shape), Some(bounds)) = (shapes.get(&group.shape_id), windows.get(group.window_index)) else {
-                return Err(AppError::Internal);
-            };
-            let Reach::Counter(per_values) = budget.reach(&dimensions_of(group, shape)) else { continue };
-            if !budget.counts_model(shape.model()) {
-                continue;
-            }
-            let amount = group.quantities.in_unit(budget.unit).map_err(too_large)?;
-            let key = WindowKey { budget: number, scope: per_values.digest(), start: bounds.start };
-            let new = NewWindow { end: bounds.end, per_values, limit: budget.limit };
-            let entry = spent.entry(key).or_insert((new, Amount::ZERO));
-            entry.1 = entry.1.plus(amount).map_err(too_large)?;
-            if spent.len() > BACKFILLED_LIMIT {
-                return Err(AppError::QueryTooWide("the budget would start with too many counters".to_owned()));
-            }
-        }
-        let counters = spent
-            .into_iter()
-            .map(|(key, (new, amount))| counted(key, new, amount))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(too_large)?;
-        let new: BTreeMap<WindowKey, NewWindow> =
-            counters.iter().map(|(new, stored)| (stored.key, new.clone())).collect();
-        if !new.is_empty() {
-            budgets::add_windows(connection, tenant, &new).await?;
-            budgets::update_windows(connection, tenant, counters.iter().map(|(_, stored)| stored)).await?;
-        }
-        Ok(counters.into_iter().map(|(_, stored)| stored).collect())
     }
 
     /// Reads a budget, deleted or not.
@@ -185,10 +145,14 @@ impl App {
         known.etag = Uuid::now_v7().to_string();
         known.update_time = now;
         budgets::update(&mut transaction, tenant, known.number, &known.budget, &known.etag, now).await?;
-        budgets::book_overrun(&mut transaction, tenant, known.number, known.budget.limit, now).await?;
+        budgets::book_overrun(&mut transaction, tenant, known.number, None, known.budget.limit, now).await?;
         if !validate_only {
             let mut raised = self.alerts.raising(tenant, now);
-            budget_alerts::of_update(&mut transaction, tenant, &before, &known.active(), &mut raised).await?;
+            // As it stands in the database, with the limits of single counters.
+            let set = budgets::active(&mut transaction, tenant, 0).await?;
+            if let Some(changed) = set.budgets.iter().find(|active| active.number == known.number) {
+                budget_alerts::of_update(&mut transaction, tenant, &before, changed, &mut raised).await?;
+            }
             let alerts = self.alerts.write(&mut transaction, raised).await?;
             transaction.commit().await.map_err(StoreError::from)?;
             self.alerts.announce(tenant, &alerts);
@@ -212,6 +176,8 @@ impl App {
         known.etag = Uuid::now_v7().to_string();
         known.update_time = now;
         known.delete_time = Some(now);
+        known.backfilling = false;
+        backfill::finish(&mut transaction, tenant, known.number).await?;
         budgets::delete(&mut transaction, tenant, known.number, &known.etag, now).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(known)
@@ -257,7 +223,7 @@ impl App {
             for stored in page {
                 filter.after = (stored.key.budget, stored.key.scope);
                 let Some(active) = set.by_number(stored.key.budget) else { continue };
-                let state = budget_state(active, &stored).map_err(too_large)?;
+                let state = budget_state(active, &stored, clock.now).map_err(too_large)?;
                 let meets = |(name, value): (&String, &String)| state.per_values.get(name) == Some(value);
                 if states.len() < limit && per_values.iter().all(meets) {
                     states.push((stored.key, state));
@@ -365,7 +331,7 @@ pub async fn states_for_scopes(
         for stored in windows {
             let Some(active) = set.by_number(stored.key.budget) else { continue };
             if shows(&active.budget, &stored, key.as_ref()) {
-                found.push(budget_state(active, &stored).map_err(too_large)?);
+                found.push(budget_state(active, &stored, clock.now).map_err(too_large)?);
             }
         }
         states.push(found);
@@ -418,7 +384,7 @@ fn shows(budget: &Budget, stored: &StoredWindow, key: Option<&(Dimension, String
     }
 }
 
-async fn editable(
+pub(super) async fn editable(
     connection: &mut PgConnection,
     tenant: TenantId,
     budget_id: &str,
@@ -430,40 +396,7 @@ async fn editable(
         return Err(AppError::BudgetDeleted(budget_id.to_owned()));
     }
     if !etag.is_empty() && etag != known.etag {
-        return Err(AppError::EtagMismatch(budget_id.to_owned()));
+        return Err(AppError::EtagMismatch(format!("budget `{budget_id}`")));
     }
     Ok(known)
-}
-
-/// The windows from the one that holds `from` to the one that holds `now`, in rising order.
-fn windows_between(
-    budget: &Budget,
-    from: Timestamp,
-    now: Timestamp,
-) -> Result<Vec<tollgate_domain::window::Bounds>, AppError> {
-    const WINDOWS_LIMIT: usize = 100_000;
-    let mut windows = Vec::new();
-    let mut at = from;
-    loop {
-        let bounds = budget.window.bounds(at).map_err(|_| AppError::Internal)?;
-        windows.push(bounds);
-        if bounds.end > now {
-            return Ok(windows);
-        }
-        if windows.len() >= WINDOWS_LIMIT {
-            return Err(AppError::invalid("budget.count_from", "lies too many windows back"));
-        }
-        at = bounds.end;
-    }
-}
-
-fn counted(key: WindowKey, new: NewWindow, spent: Amount) -> Result<(NewWindow, StoredWindow), AmountError> {
-    let mut counter = Counter::default();
-    counter.charge(spent, new.limit, OverrunCause::BudgetCreated)?;
-    let stored = StoredWindow { key, end: new.end, per_values: PerValues::clone(&new.per_values), counter, version: 0 };
-    Ok((new, stored))
-}
-
-fn too_large(_: AmountError) -> AppError {
-    AppError::invalid("budget", "its counters would exceed what can be held")
 }

@@ -1,6 +1,5 @@
 //! CheckBudget, and what follows a hold: extend, release, look at it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,13 +110,7 @@ impl App {
             Some(known) if known.version == clock.budgets_version => known,
             _ => Arc::new(budgets::active(&mut transaction, tenant, clock.budgets_version).await?),
         };
-        let keys = ledger::peek_keys(plan, &budgets, clock.now)?;
-        let mut windows = HashMap::new();
-        if !keys.is_empty() {
-            let read = budgets::read_windows(&mut transaction, tenant, keys.into_iter()).await?;
-            windows.extend(read.into_iter().map(|window| (window.key, window)));
-        }
-        ledger::peek(plan, &budgets, &windows, clock.now)
+        ledger::peek(&mut transaction, tenant, plan, &budgets, clock.now).await
     }
 
     /// Extends a reservation.

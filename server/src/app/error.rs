@@ -62,7 +62,7 @@ pub enum AppError {
     #[error("request_id `{0}` was used for another change: choose another one")]
     RequestIdReused(String),
     /// The resource changed since it was read.
-    #[error("budget `{0}` changed since it was read: read it again and repeat the change on its new etag")]
+    #[error("{0} changed since it was read: read it again and repeat the change on its new etag")]
     EtagMismatch(String),
     /// The event was corrected since it was read.
     #[error("event {event_id} is at revision {revision}: read it again and repeat the change on that revision")]

@@ -3,10 +3,12 @@
 pub mod alerts;
 pub mod amend;
 pub mod audit;
+mod backfill;
 mod budget_alerts;
 pub mod budgets;
 pub mod check;
 pub mod error;
+pub mod overrides;
 pub mod prices;
 pub mod record;
 pub mod reprice;

@@ -19,7 +19,7 @@ use super::convert::check::{check, extension, to_answer, to_decision};
 use super::convert::dimensions::matches;
 use super::convert::reservation::{state, to_reservation};
 use super::convert::values::{page_size, text, timestamp, uuid};
-use super::planned::planned;
+use super::overrides;
 use super::status::status;
 use super::tenant_of;
 use crate::app::budgets::PartBudget;
@@ -33,8 +33,8 @@ const REQUEST_ID_BYTES_LIMIT: usize = 128;
 const BUDGET_ID_BYTES_LIMIT: usize = 64;
 const VALUE_BYTES_LIMIT: usize = 256;
 const FILTER_LIMIT: usize = 16;
-const PAGE_SIZE: u32 = 100;
-const PAGE_SIZE_LIMIT: u32 = 1_000;
+pub(super) const PAGE_SIZE: u32 = 100;
+pub(super) const PAGE_SIZE_LIMIT: u32 = 1_000;
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -64,11 +64,11 @@ fn named(names: &HashMap<(i64, Uuid), PartBudget>) -> impl Fn(&Part) -> Option<P
 }
 
 /// An id or page token that a budget could have; empty = absent. No other text is worth asking the database for.
-fn named_budget(found: &mut Violations, field: &str, id: String) -> Option<String> {
+pub(super) fn named_budget(found: &mut Violations, field: &str, id: String) -> Option<String> {
     text(found, field, id, BUDGET_ID_BYTES_LIMIT)
 }
 
-fn parsed<T>(found: Violations, value: Option<T>) -> Result<T, AppError> {
+pub(super) fn parsed<T>(found: Violations, value: Option<T>) -> Result<T, AppError> {
     match (found.into_result(()), value) {
         (Ok(()), Some(value)) => Ok(value),
         (Ok(()), None) => Err(AppError::Internal),
@@ -290,23 +290,29 @@ impl BudgetService for BudgetApi {
 
     async fn set_budget_override(
         &self,
-        _request: Request<v1::SetBudgetOverrideRequest>,
+        request: Request<v1::SetBudgetOverrideRequest>,
     ) -> Result<Response<v1::SetBudgetOverrideResponse>, Status> {
-        Err(planned("BudgetService.SetBudgetOverride"))
+        let tenant = tenant_of(&request);
+        let answered = overrides::set(&self.app, tenant, request.into_inner()).await;
+        answered.map(Response::new).map_err(|error| status(&error))
     }
 
     async fn list_budget_overrides(
         &self,
-        _request: Request<v1::ListBudgetOverridesRequest>,
+        request: Request<v1::ListBudgetOverridesRequest>,
     ) -> Result<Response<v1::ListBudgetOverridesResponse>, Status> {
-        Err(planned("BudgetService.ListBudgetOverrides"))
+        let tenant = tenant_of(&request);
+        let answered = overrides::list(&self.app, tenant, request.into_inner()).await;
+        answered.map(Response::new).map_err(|error| status(&error))
     }
 
     async fn delete_budget_override(
         &self,
-        _request: Request<v1::DeleteBudgetOverrideRequest>,
+        request: Request<v1::DeleteBudgetOverrideRequest>,
     ) -> Result<Response<v1::DeleteBudgetOverrideResponse>, Status> {
-        Err(planned("BudgetService.DeleteBudgetOverride"))
+        let tenant = tenant_of(&request);
+        let answered = overrides::delete(&self.app, tenant, request.into_inner()).await;
+        answered.map(Response::new).map_err(|error| status(&error))
     }
 
     async fn list_budget_states(

@@ -3,6 +3,7 @@
 mod alert_service;
 mod budget_service;
 pub mod convert;
+mod overrides;
 mod planned;
 mod price_service;
 mod reprice;

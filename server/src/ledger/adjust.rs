@@ -202,11 +202,16 @@ impl<'a> Adjustments<'a> {
         for one in corrected {
             usd_delta = usd_delta.plus(one.usd_delta()?)?;
             for (key, (target, difference)) in one.differences()? {
+                let limit = counters.limit(&target.budget, &key)?;
                 let counter = counters.change(&key)?;
                 if target.bounds.end > scene.now {
-                    counter.note_limit(target.budget.budget.limit);
+                    counter.note_limit(limit);
                 }
-                counter.correct(difference, one.correction.change.cause())?;
+                if target.budget.backfilling {
+                    counter.count(difference)?;
+                } else {
+                    counter.correct(difference, one.correction.change.cause())?;
+                }
                 moved.insert(key, target.budget.clone());
             }
         }

@@ -48,7 +48,9 @@ pub(super) fn of_command(
     let moved: BTreeMap<WindowKey, Counter> = counters.take_moved();
     for (key, before) in &moved {
         let Some(active) = concerned(scene, counters, key)? else { continue };
-        let found = crossings(&active.budget, before, &counters.get(key)?.counter, active.budget.limit)?;
+        let stored = counters.get(key)?;
+        let limit = active.effective_limit(stored, scene.now)?;
+        let found = crossings(&active.budget, before, &stored.counter, limit)?;
         for crossing in found {
             raised.crossing(crossing, *key, counters.state(active, key, None, false)?, source);
         }
@@ -80,8 +82,10 @@ fn of_decision(
     for key in targets.map(|target| target.key) {
         let Some(active) = concerned(scene, counters, &key)? else { continue };
         // As it was decided: a downgraded call holds already.
-        let counter = moved.get(&key).unwrap_or(&counters.get(&key)?.counter);
-        for rule in rules_against(&active.budget, counter, active.budget.limit, &reserve.plan.demands)? {
+        let stored = counters.get(&key)?;
+        let counter = moved.get(&key).unwrap_or(&stored.counter);
+        let limit = active.effective_limit(stored, scene.now)?;
+        for rule in rules_against(&active.budget, counter, limit, &reserve.plan.demands)? {
             let refused = rule.action > Action::Downgrade;
             let state = counters.state(active, &key, Some(rule.action), refused)?;
             raised.crossing(Crossing::Rule(rule), key, state, AlertSource::default());

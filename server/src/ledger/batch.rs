@@ -105,7 +105,7 @@ async fn transact(
     adjustments.insert(connection, &scene, &numbers, &mut totals).await?;
     totals.write(connection, tenant).await?;
 
-    let mut counters = Counters::default();
+    let mut counters = Counters::new(scene.now);
     drafts.need_counters(&reservations, &mut counters);
     adjustments.need_counters(&mut counters);
     let plans = holds::need_counters(&scene, &reservations, &mut counters)?;

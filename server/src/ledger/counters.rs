@@ -1,6 +1,6 @@
 //! The counters that a batch needs, locked once, moved in memory, written back once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use tollgate_domain::model::ModelRef;
 use tollgate_domain::window::Bounds;
 
 use super::batch::BatchError;
+use super::inheritance::Heirs;
 use crate::store::budgets::{self, ActiveBudget, BudgetSet, NewWindow, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
@@ -67,8 +68,28 @@ pub(super) fn deciding(
     dimensions: &Dimensions,
     now: Timestamp,
 ) -> Result<Vec<Deciding>, BatchError> {
+    selecting(budgets, dimensions, now, false)
+}
+
+/// The budgets that select it, too, and decide nothing yet, since they still count back.
+pub(super) fn watching(
+    budgets: &BudgetSet,
+    dimensions: &Dimensions,
+    now: Timestamp,
+) -> Result<Vec<Deciding>, BatchError> {
+    let mut found = selecting(budgets, dimensions, now, true)?;
+    found.retain(|one| one.target.is_ok());
+    Ok(found)
+}
+
+fn selecting(
+    budgets: &BudgetSet,
+    dimensions: &Dimensions,
+    now: Timestamp,
+    backfilling: bool,
+) -> Result<Vec<Deciding>, BatchError> {
     let mut found = Vec::new();
-    for active in &budgets.budgets {
+    for active in budgets.budgets.iter().filter(|active| active.backfilling == backfilling) {
         if !active.budget.is_in_force(now) || active.counted_from > now {
             continue;
         }
@@ -92,20 +113,29 @@ struct Slot {
 }
 
 /// The batch's counters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
+    now: Timestamp,
     needed: BTreeMap<WindowKey, Option<NewWindow>>,
     slots: BTreeMap<WindowKey, Slot>,
     moved: Vec<WindowKey>,
+    heirs: Heirs,
 }
 
 impl Counters {
+    /// Those of a batch that runs now.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { now, needed: BTreeMap::new(), slots: BTreeMap::new(), moved: Vec::new(), heirs: Heirs::default() }
+    }
+
     /// Asks for a counter that may have to be made.
     pub(super) fn need(&mut self, target: &Target) {
+        let now = self.now;
+        self.heirs.note(target.key, &target.budget);
         self.needed.entry(target.key).or_default().get_or_insert_with(|| NewWindow {
             end: target.bounds.end,
             per_values: target.per_values.clone(),
-            limit: target.budget.budget.limit,
+            limit: target.budget.limit(target.key.scope, target.bounds.end, now),
         });
     }
 
@@ -130,11 +160,17 @@ impl Counters {
             .filter(|(key, _)| !known.contains_key(&(tenant, **key)))
             .filter_map(|(key, new)| Some((*key, new.clone()?)))
             .collect();
+        let mut keys: BTreeSet<WindowKey> = self.needed.keys().copied().collect();
         if !missing.is_empty() {
-            budgets::add_windows(connection, tenant, &missing).await?;
+            let added = budgets::add_windows(connection, tenant, &missing).await?;
+            keys.extend(self.heirs.find_last(connection, tenant, &added).await?);
         }
-        for stored in budgets::lock_windows(connection, tenant, self.needed.keys().copied()).await? {
+        for stored in budgets::lock_windows(connection, tenant, keys.into_iter()).await? {
             self.slots.insert(stored.key, Slot { stored, changed: false, before: None });
+        }
+        let Self { slots, heirs, now, .. } = self;
+        for heir in heirs.take_over(connection, tenant, *now, |key| Some(slots.get(key)?.stored.clone())).await? {
+            slots.insert(heir.key, Slot { stored: heir, changed: false, before: None });
         }
         Ok(())
     }
@@ -142,6 +178,11 @@ impl Counters {
     /// A counter to read.
     pub(super) fn get(&self, key: &WindowKey) -> Result<&StoredWindow, BatchError> {
         self.slots.get(key).map(|slot| &slot.stored).ok_or(BatchError::Command("a counter is missing"))
+    }
+
+    /// The limit that is in force for a counter.
+    pub(super) fn limit(&self, active: &ActiveBudget, key: &WindowKey) -> Result<Amount, BatchError> {
+        Ok(active.effective_limit(self.get(key)?, self.now)?)
     }
 
     /// A counter to move.
@@ -171,7 +212,7 @@ impl Counters {
         refused: bool,
     ) -> Result<BudgetState, BatchError> {
         let slot = self.slots.get(key).ok_or(BatchError::Command("a counter is missing"))?;
-        let mut state = budget_state(active, &slot.stored)?;
+        let mut state = budget_state(active, &slot.stored, self.now)?;
         state.version += i64::from(slot.changed);
         state.fired = state.fired.max(fired);
         state.refused = refused;
@@ -196,22 +237,22 @@ impl Counters {
 ///
 /// # Errors
 /// [`AmountError::TooLarge`].
-pub fn budget_state(active: &ActiveBudget, stored: &StoredWindow) -> Result<BudgetState, AmountError> {
+pub fn budget_state(active: &ActiveBudget, stored: &StoredWindow, now: Timestamp) -> Result<BudgetState, AmountError> {
     let budget = &active.budget;
-    let limit: Amount = budget.limit;
+    let limit = active.effective_limit(stored, now)?;
     Ok(BudgetState {
         budget_id: budget.budget_id.clone(),
         per_values: stored.per_values.by_name(&budget.per),
         unit: budget.unit,
         window: stored.bounds(),
-        limit,
+        limit: budget.limit,
         effective_limit: limit,
         spent: stored.counter.spent,
         held: stored.counter.held,
         presumed: stored.counter.presumed,
         overrun: stored.counter.overrun,
         available: stored.counter.available(limit)?,
-        fired: peek_fired(budget, &stored.counter, limit)?,
+        fired: if active.backfilling { None } else { peek_fired(budget, &stored.counter, limit)? },
         refused: false,
         shadow: budget.mode == Mode::Shadow,
         version: stored.version,

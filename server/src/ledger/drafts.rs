@@ -523,7 +523,7 @@ fn notices_before_charging(
     scene: &Scene<'_>,
 ) -> Notices {
     let mut notices = Notices::none();
-    let deciding = |target: &&Target| target.budget.budget.is_in_force(scene.now);
+    let deciding = |target: &&Target| !target.budget.backfilling && target.budget.budget.is_in_force(scene.now);
     match reservation {
         Some(reservation) => {
             if reservation.state != State::Pending {

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use tollgate_domain::budget::{
-    Action, Applied, BudgetState, Choice, Counter, Decision, Demand, Mode, Outcome, Refusal, decide,
-};
+use tollgate_domain::budget::{Action, Applied, BudgetState, Choice, Decision, Demand, Mode, Outcome, Refusal, decide};
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::{Estimate, PriceBook};
@@ -14,10 +12,10 @@ use tollgate_domain::reservation::{Part, State};
 
 use super::batch::{BatchError, Scene};
 use super::command::{Answer, CheckAnswer, Command, Reserve};
-use super::counters::{Counters, Deciding, Target, budget_state, deciding};
+use super::counters::{Counters, Deciding, deciding, watching};
 use super::settle::{Reservations, key_of};
 use crate::app::AppError;
-use crate::store::budgets::{BudgetSet, StoredWindow, WindowKey};
+use crate::store::budgets::{StoredWindow, WindowKey};
 use crate::store::reservations::{Context, Progress, Reservation};
 
 /// A validated check, priced.
@@ -38,7 +36,7 @@ pub struct CheckPlan {
 }
 
 impl CheckPlan {
-    fn decide(&self, applied: &[Applied<'_>]) -> Result<Outcome, BatchError> {
+    pub(super) fn decide(&self, applied: &[Applied<'_>]) -> Result<Outcome, BatchError> {
         let candidate = |model: &ModelRef| {
             let sheet = self.prices.find(model, self.priced_at);
             Demand::new(model.clone(), sheet, self.estimate.clone())
@@ -51,6 +49,8 @@ impl CheckPlan {
 #[derive(Debug)]
 pub(super) struct ReservePlan {
     deciding: Vec<Deciding>,
+    /// Shown only: they still count back.
+    watching: Vec<Deciding>,
     raised: Option<Demand>,
 }
 
@@ -92,10 +92,11 @@ pub(super) fn need_counters(
             Command::Record(..) => continue,
             Command::Reserve(reserve, _) => {
                 let deciding = deciding(&scene.budgets, &reserve.plan.dimensions, scene.now)?;
-                for target in deciding.iter().filter_map(|one| one.target.as_ref().ok()) {
+                let watching = watching(&scene.budgets, &reserve.plan.dimensions, scene.now)?;
+                for target in deciding.iter().chain(&watching).filter_map(|one| one.target.as_ref().ok()) {
                     counters.need(target);
                 }
-                plans.insert(index, ReservePlan { deciding, raised: None });
+                plans.insert(index, ReservePlan { deciding, watching, raised: None });
             }
             Command::Extend(extension, _) => {
                 let known = reservations.get(extension.id);
@@ -108,7 +109,7 @@ pub(super) fn need_counters(
                     for target in deciding.iter().filter_map(|one| one.target.as_ref().ok()) {
                         counters.need(target);
                     }
-                    plans.insert(index, ReservePlan { deciding, raised: Some(demand.clone()) });
+                    plans.insert(index, ReservePlan { deciding, watching: Vec::new(), raised: Some(demand.clone()) });
                 }
             }
             Command::Adjust(..) | Command::Release { .. } | Command::Expire { .. } => {}
@@ -135,7 +136,7 @@ pub(super) fn reserve(
         return repeated(reserve, known, plan, scene, counters);
     }
     let outcome = {
-        let applied = applied(&plan.deciding, |key| Ok(&counters.get(key)?.counter))?;
+        let applied = applied(&plan.deciding, scene.now, |key| counters.get(key))?;
         reserve.plan.decide(&applied)?
     };
     let mut reservation = None;
@@ -143,8 +144,9 @@ pub(super) fn reserve(
         let mut parts = Vec::new();
         for (one, hold) in plan.deciding.iter().zip(&outcome.holds) {
             let (Ok(target), Some(hold)) = (&one.target, hold) else { continue };
+            let limit = counters.limit(&one.budget, &target.key)?;
             let counter = counters.change(&target.key)?;
-            counter.note_limit(one.budget.budget.limit);
+            counter.note_limit(limit);
             counter.hold(*hold)?;
             parts.push(Part::new(target.key.budget, target.key.scope, target.key.start, *hold));
         }
@@ -160,6 +162,11 @@ pub(super) fn reserve(
             Ok(target) => counters.state(&one.budget, &target.key, fired, refused)?,
             Err(_) => keyless_state(one, refused),
         });
+    }
+    for one in &plan.watching {
+        if let Ok(target) = &one.target {
+            budgets.push(counters.state(&one.budget, &target.key, None, false)?);
+        }
     }
     let answer = answer(outcome, reservation, budgets, &plan.deciding, scene.now);
     Ok(Ok(Answer::Checked(Box::new(answer))))
@@ -225,24 +232,28 @@ fn make(reserve: &Reserve, outcome: &Outcome, parts: Vec<Part>, now: Timestamp) 
     }
 }
 
-fn applied<'a>(
+pub(super) fn applied<'a>(
     deciding: &'a [Deciding],
-    counter: impl Fn(&WindowKey) -> Result<&'a Counter, BatchError>,
+    now: Timestamp,
+    stored: impl Fn(&WindowKey) -> Result<&'a StoredWindow, BatchError>,
 ) -> Result<Vec<Applied<'a>>, BatchError> {
     let mut applied = Vec::with_capacity(deciding.len());
     for one in deciding {
-        let counter = match &one.target {
-            Ok(target) => Ok(counter(&target.key)?),
-            Err(missing) => Err(missing.clone()),
+        let (counter, limit, own_limit) = match &one.target {
+            Ok(target) => {
+                let stored = stored(&target.key)?;
+                let own_limit = one.budget.limit(target.key.scope, stored.end, now);
+                (Ok(&stored.counter), one.budget.effective_limit(stored, now)?, own_limit)
+            }
+            Err(missing) => (Err(missing.clone()), one.budget.budget.limit, one.budget.budget.limit),
         };
-        let limit = one.budget.budget.limit;
-        applied.push(Applied { budget: &one.budget.budget, counter, limit, window: one.bounds });
+        applied.push(Applied { budget: &one.budget.budget, counter, limit, own_limit, window: one.bounds });
     }
     Ok(applied)
 }
 
 /// A budget whose `per` key is missing has no counter to show.
-fn keyless_state(one: &Deciding, refused: bool) -> BudgetState {
+pub(super) fn keyless_state(one: &Deciding, refused: bool) -> BudgetState {
     let budget = &one.budget.budget;
     let zero = tollgate_domain::amount::Amount::ZERO;
     BudgetState {
@@ -264,7 +275,7 @@ fn keyless_state(one: &Deciding, refused: bool) -> BudgetState {
     }
 }
 
-fn answer(
+pub(super) fn answer(
     outcome: Outcome,
     reservation: Option<Reservation>,
     budgets: Vec<BudgetState>,
@@ -295,65 +306,6 @@ fn when_unreachable(deciding: &[Deciding]) -> Choice {
         one.budget.budget.mode == Mode::Enforced && one.budget.budget.effective_unavailable() == Choice::Deny
     });
     if denies { Choice::Deny } else { Choice::Allow }
-}
-
-/// The counters that a peek has to read.
-///
-/// # Errors
-/// [`AppError::Internal`] where no window holds now.
-pub fn peek_keys(plan: &CheckPlan, budgets: &BudgetSet, now: Timestamp) -> Result<Vec<WindowKey>, AppError> {
-    let deciding = deciding(budgets, &plan.dimensions, now).map_err(|_| AppError::Internal)?;
-    Ok(deciding.iter().filter_map(|one| Some(one.target.as_ref().ok()?.key)).collect())
-}
-
-/// Decides a check on counters read in one snapshot, holding nothing.
-///
-/// # Errors
-/// [`AppError::Internal`] where an amount cannot be held.
-pub fn peek(
-    plan: &CheckPlan,
-    budgets: &BudgetSet,
-    windows: &HashMap<WindowKey, StoredWindow>,
-    now: Timestamp,
-) -> Result<CheckAnswer, AppError> {
-    let decided = || -> Result<CheckAnswer, BatchError> {
-        let deciding = deciding(budgets, &plan.dimensions, now)?;
-        let fresh = Counter::default();
-        let outcome = {
-            let applied = applied(&deciding, |key| Ok(windows.get(key).map_or(&fresh, |stored| &stored.counter)))?;
-            plan.decide(&applied)?
-        };
-        let mut states = Vec::with_capacity(deciding.len());
-        for (position, one) in deciding.iter().enumerate() {
-            let refused = outcome.refused.get(position).copied().unwrap_or(false);
-            states.push(match &one.target {
-                Ok(target) => {
-                    let stored = windows.get(&target.key).cloned().unwrap_or_else(|| unused(target));
-                    let mut state = budget_state(&one.budget, &stored)?;
-                    state.fired = state.fired.max(outcome.fired.get(position).copied().flatten());
-                    state.refused = refused;
-                    state
-                }
-                Err(_) => keyless_state(one, refused),
-            });
-        }
-        Ok(answer(outcome, None, states, &deciding, now))
-    };
-    decided().map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "a check cannot be decided");
-        AppError::Internal
-    })
-}
-
-/// A counter that nothing moved yet.
-fn unused(target: &Target) -> StoredWindow {
-    StoredWindow {
-        key: target.key,
-        end: target.bounds.end,
-        per_values: target.per_values.clone(),
-        counter: Counter::default(),
-        version: 0,
-    }
 }
 
 /// A decision in words, for people: which budgets refused, and what would fit.

@@ -12,6 +12,8 @@ mod correction;
 mod counters;
 mod drafts;
 mod holds;
+mod inheritance;
+mod peek;
 mod queue;
 mod settle;
 mod totals;
@@ -37,7 +39,9 @@ pub use command::{
 pub use correction::{CORRECTIONS_LIMIT, Change, Correction};
 pub use counters::budget_state;
 pub(crate) use drafts::STATED_UNIT;
-pub use holds::{CheckPlan, explain, peek, peek_keys};
+pub use holds::{CheckPlan, explain};
+pub use inheritance::{InheritanceError, inherit};
+pub use peek::peek;
 
 use crate::alerts::Alerts;
 use crate::app::AppError;
@@ -65,6 +69,8 @@ pub struct LedgerSettings {
     pub retention: Duration,
     /// How far ahead an event id may be.
     pub ahead: Duration,
+    /// From how many earlier events on a new budget counts back in the background, and how many it counts at a time.
+    pub count_at_once: u64,
     /// How far a reported cost may lie from ours without a notice.
     pub reported_cost: ReportedCostTolerance,
 }
@@ -79,6 +85,7 @@ impl Default for LedgerSettings {
             retry_for: Duration::from_secs(5),
             retention: Duration::from_secs(400 * 86_400),
             ahead: Duration::from_secs(48 * 3_600),
+            count_at_once: 20_000,
             reported_cost: ReportedCostTolerance::default(),
         }
     }
@@ -145,6 +152,11 @@ impl Ledger {
         }
         tasks.close();
         Self { shared, queue, tasks, failed }
+    }
+
+    /// Its bounds.
+    pub fn settings(&self) -> &LedgerSettings {
+        &self.shared.settings
     }
 
     /// Records one event.

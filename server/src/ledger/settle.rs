@@ -140,12 +140,20 @@ pub(super) fn settle(
         let (key, excess) = match part {
             Some(part) => {
                 let key = key_of(part);
-                let charged = part.charge(counters.change(&key)?, amount, keep_open, late, budget.limit)?;
+                let limit = counters.limit(&target.budget, &key)?;
+                let charged = part.charge(counters.change(&key)?, amount, keep_open, late, limit)?;
                 (key, charged.overrun)
             }
             None => {
                 let cause = if used.is_some() && !live { OverrunCause::Late } else { OverrunCause::NotReserved };
-                (target.key, counters.change(&target.key)?.charge(amount, budget.limit, cause)?)
+                let limit = counters.limit(&target.budget, &target.key)?;
+                let counter = counters.change(&target.key)?;
+                if target.budget.backfilling {
+                    counter.count(amount)?;
+                    (target.key, Amount::ZERO)
+                } else {
+                    (target.key, counter.charge(amount, limit, cause)?)
+                }
             }
         };
         overrun |= !excess.is_zero() && budget.mode != Mode::Disabled;
@@ -335,7 +343,8 @@ fn raise(
         for quantities in running.into_iter().chain(raised.map(Demand::quantities)) {
             amount = amount.max(quantities.in_unit(active.budget.unit)?.minus(part.charged)?);
         }
-        wanted.push((active.clone(), Raise { key: key_of(part), amount, limit: active.budget.limit }, part.held));
+        let key = key_of(part);
+        wanted.push((active.clone(), Raise { key, amount, limit: counters.limit(active, &key)? }, part.held));
     }
     for one in plan.map(ReservePlan::deciding).unwrap_or_default() {
         let (Some(demand), Ok(target)) = (plan.and_then(ReservePlan::raised), &one.target) else { continue };
@@ -349,7 +358,8 @@ fn raise(
         }
         if !reservation.parts.iter().any(|part| part.budget == target.key.budget) {
             let amount = demand.quantities().in_unit(budget.unit)?;
-            wanted.push((one.budget.clone(), Raise { key: target.key, amount, limit: budget.limit }, Amount::ZERO));
+            let limit = counters.limit(&one.budget, &target.key)?;
+            wanted.push((one.budget.clone(), Raise { key: target.key, amount, limit }, Amount::ZERO));
         }
     }
     for (active, raise, held) in &wanted {

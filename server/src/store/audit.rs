@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tollgate_domain::amount::{Amount, Usd};
-use tollgate_domain::budget::PerValues;
+use tollgate_domain::budget::{Counter, Inheritance, PerValues};
 use tollgate_domain::dimensions::Dimension;
 use tollgate_domain::window::Bounds;
 use uuid::Uuid;
@@ -110,6 +110,23 @@ pub struct AuditedCounter {
     pub per_values: PerValues,
     /// What it counted.
     pub spent: Amount,
+}
+
+/// A counter as far as what it carries is audited.
+#[derive(Debug, Clone)]
+pub struct CarriedCounter {
+    /// Its budget's id.
+    pub budget_id: String,
+    /// Values of the budget's `per` keys, as they are stored.
+    pub per_values: Value,
+    /// Start of its window.
+    pub window_start: Timestamp,
+    /// What it carries.
+    pub carried: Amount,
+    /// From what.
+    pub from: Option<Inheritance>,
+    /// The window that it took it over from, with its version, as it stands now.
+    pub last: Option<(i64, Counter)>,
 }
 
 /// Starts the one snapshot of an audit, in which nothing can be written.
@@ -287,6 +304,38 @@ pub async fn counters(
             per_values: serde_json::from_value(row.per_values)
                 .map_err(|_| StoreError::Unreadable { what: "counter" })?,
             spent: Amount::new(row.spent).map_err(|_| StoreError::Unreadable { what: "amount" })?,
+        });
+    }
+    Ok(counters)
+}
+
+/// Every counter that carries something, or says from what.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn carried(connection: &mut PgConnection, tenant: TenantId) -> Result<Vec<CarriedCounter>, StoreError> {
+    let rows = sqlx::query_file!("sql/audit/carried.sql", tenant.0).fetch_all(connection).await?;
+    let amount = |value: Option<Decimal>| {
+        Amount::new(value.unwrap_or_default()).map_err(|_| StoreError::Unreadable { what: "amount" })
+    };
+    let mut counters = Vec::with_capacity(rows.len());
+    for row in rows {
+        let last = Counter {
+            spent: amount(row.before_spent)?,
+            held: amount(row.before_held)?,
+            presumed: amount(row.before_presumed)?,
+            highest_limit: amount(row.before_highest_limit)?,
+            carried: amount(row.before_carried)?,
+            ..Counter::default()
+        };
+        let from = row.carried_from.map(serde_json::from_value).transpose();
+        counters.push(CarriedCounter {
+            budget_id: row.budget_id,
+            per_values: row.per_values,
+            window_start: from_database(row.window_start)?,
+            carried: amount(Some(row.carried))?,
+            from: from.map_err(|_| StoreError::Unreadable { what: "counter" })?,
+            last: row.before_version.map(|version| (version, last)),
         });
     }
     Ok(counters)

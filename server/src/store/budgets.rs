@@ -1,18 +1,19 @@
 //! Budgets and their counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tollgate_domain::amount::Amount;
-use tollgate_domain::budget::{Budget, Counter, OverrunCause, PerValues};
+use tollgate_domain::amount::{Amount, AmountError};
+use tollgate_domain::budget::{Budget, Counter, Inheritance, LimitOverride, OverrunCause, PerValues, effective_limit};
 use tollgate_domain::window::Bounds;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::overrides;
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
 
@@ -25,6 +26,28 @@ pub struct ActiveBudget {
     pub budget: Budget,
     /// Spend of earlier times is not counted.
     pub counted_from: Timestamp,
+    /// Whether earlier charges are still being counted: it counts what comes, and decides nothing.
+    pub backfilling: bool,
+    /// Other limits of single counters, by the digest of their `per` values.
+    pub overrides: HashMap<Uuid, LimitOverride>,
+}
+
+impl ActiveBudget {
+    /// The limit of a counter whose window ends at `end`: that of its override, where one is in force, else the budget's. A
+    /// window that has ended keeps the limit that it ended with.
+    pub fn limit(&self, scope: Uuid, end: Timestamp, now: Timestamp) -> Amount {
+        let last = end.checked_sub(SignedDuration::from_micros(1)).unwrap_or(end);
+        let found = self.overrides.get(&scope).filter(|other| other.is_in_force(now.min(last)));
+        found.map_or(self.budget.limit, |other| other.limit)
+    }
+
+    /// The limit that rules compare a counter with.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`].
+    pub fn effective_limit(&self, stored: &StoredWindow, now: Timestamp) -> Result<Amount, AmountError> {
+        effective_limit(self.limit(stored.key.scope, stored.end, now), stored.counter.carried)
+    }
 }
 
 /// All active budgets of a tenant at one version.
@@ -88,7 +111,7 @@ pub struct NewWindow {
     pub limit: Amount,
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(value: Value, what: &'static str) -> Result<T, StoreError> {
+pub(super) fn parsed<T: serde::de::DeserializeOwned>(value: Value, what: &'static str) -> Result<T, StoreError> {
     serde_json::from_value(value).map_err(|error| {
         tracing::error!(%error, what, "a stored value cannot be read");
         StoreError::Unreadable { what }
@@ -104,19 +127,25 @@ fn amount(value: rust_decimal::Decimal) -> Result<Amount, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub async fn active(connection: &mut PgConnection, tenant: TenantId, version: i64) -> Result<BudgetSet, StoreError> {
-    let rows = sqlx::query_file!("sql/budget/active.sql", tenant.0).fetch_all(connection).await?;
+    let rows = sqlx::query_file!("sql/budget/active.sql", tenant.0).fetch_all(&mut *connection).await?;
+    let mut limits: HashMap<i64, HashMap<Uuid, LimitOverride>> = HashMap::new();
+    for (number, scope, content) in overrides::active(connection, tenant).await? {
+        limits.entry(number).or_default().insert(scope, content);
+    }
     let mut budgets = Vec::with_capacity(rows.len());
     for row in rows {
         budgets.push(Arc::new(ActiveBudget {
             number: row.budget_number,
             budget: parsed(row.definition, "budget")?,
             counted_from: from_database(row.counted_from)?,
+            backfilling: row.backfilling,
+            overrides: limits.remove(&row.budget_number).unwrap_or_default(),
         }));
     }
     Ok(BudgetSet { version, budgets })
 }
 
-/// Adds the counters that are missing, keys sorted.
+/// Adds the counters that are missing, keys sorted; says which of them are new.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -124,14 +153,14 @@ pub async fn add_windows(
     connection: &mut PgConnection,
     tenant: TenantId,
     windows: &BTreeMap<WindowKey, NewWindow>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<WindowKey>, StoreError> {
     let numbers: Vec<i64> = windows.keys().map(|key| key.budget).collect();
     let scopes: Vec<Uuid> = windows.keys().map(|key| key.scope).collect();
     let starts: Vec<_> = windows.keys().map(|key| to_database(key.start)).collect();
     let ends: Vec<_> = windows.values().map(|window| to_database(window.end)).collect();
     let per_values: Vec<_> = windows.values().map(|window| Json(&window.per_values)).collect();
     let limits: Vec<_> = windows.values().map(|window| window.limit.decimal()).collect();
-    sqlx::query_file!(
+    let added = sqlx::query_file!(
         "sql/ledger/add_windows.sql",
         tenant.0,
         &numbers,
@@ -141,9 +170,15 @@ pub async fn add_windows(
         &per_values as _,
         &limits
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    added
+        .into_iter()
+        .map(|row| {
+            let start = from_database(row.window_start)?;
+            Ok(WindowKey { budget: row.budget_number, scope: row.scope, start })
+        })
+        .collect()
 }
 
 struct WindowRow {
@@ -159,6 +194,7 @@ struct WindowRow {
     highest_limit: rust_decimal::Decimal,
     version: i64,
     overrun_causes: Value,
+    carried: rust_decimal::Decimal,
 }
 
 impl TryFrom<WindowRow> for StoredWindow {
@@ -177,6 +213,7 @@ impl TryFrom<WindowRow> for StoredWindow {
                 overrun: amount(row.overrun)?,
                 overrun_causes: causes,
                 highest_limit: amount(row.highest_limit)?,
+                carried: amount(row.carried)?,
             },
             version: row.version,
         })
@@ -213,6 +250,70 @@ pub async fn read_windows(
         .fetch_all(connection)
         .await?;
     rows.into_iter().map(StoredWindow::try_from).collect()
+}
+
+/// The last window of the same counter before each of these, where there is one.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn windows_before(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    keys: &[WindowKey],
+) -> Result<Vec<(WindowKey, StoredWindow)>, StoreError> {
+    let (numbers, scopes, starts) = columns(keys.iter().copied());
+    let rows = sqlx::query_file!("sql/budget/windows_before.sql", tenant.0, &numbers, &scopes, &starts)
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let start = from_database(row.wanted_start)?;
+            let before = StoredWindow::try_from(WindowRow {
+                budget_number: row.budget_number,
+                scope: row.scope,
+                window_start: row.window_start,
+                window_end: row.window_end,
+                per_values: row.per_values,
+                spent: row.spent,
+                held: row.held,
+                presumed: row.presumed,
+                overrun: row.overrun,
+                highest_limit: row.highest_limit,
+                version: row.version,
+                overrun_causes: row.overrun_causes,
+                carried: row.carried,
+            })?;
+            Ok((WindowKey { start, ..before.key }, before))
+        })
+        .collect()
+}
+
+/// Writes what new counters inherited, and from what.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_carried(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    heirs: &[(StoredWindow, Inheritance)],
+) -> Result<(), StoreError> {
+    let (numbers, scopes, starts) = columns(heirs.iter().map(|(heir, _)| heir.key));
+    let carried: Vec<_> = heirs.iter().map(|(heir, _)| heir.counter.carried.decimal()).collect();
+    let limits: Vec<_> = heirs.iter().map(|(heir, _)| heir.counter.highest_limit.decimal()).collect();
+    let from: Vec<_> = heirs.iter().map(|(_, from)| Json(from)).collect();
+    sqlx::query_file!(
+        "sql/budget/set_carried.sql",
+        tenant.0,
+        &numbers,
+        &scopes,
+        &starts,
+        &carried,
+        &from as _,
+        &limits
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn columns(keys: impl Iterator<Item = WindowKey>) -> (Vec<i64>, Vec<Uuid>, Vec<time::OffsetDateTime>) {
@@ -282,13 +383,8 @@ pub struct StoredBudget {
     pub delete_time: Option<Timestamp>,
     /// When its selector matched last.
     pub last_match_time: Option<Timestamp>,
-}
-
-impl StoredBudget {
-    /// The part that decides and counts.
-    pub fn active(&self) -> ActiveBudget {
-        ActiveBudget { number: self.number, budget: self.budget.clone(), counted_from: self.counted_from }
-    }
+    /// Whether earlier charges are still being counted.
+    pub backfilling: bool,
 }
 
 struct BudgetRow {
@@ -302,6 +398,7 @@ struct BudgetRow {
     update_time: time::OffsetDateTime,
     delete_time: Option<time::OffsetDateTime>,
     last_match_time: Option<time::OffsetDateTime>,
+    backfilling: bool,
 }
 
 impl TryFrom<BudgetRow> for StoredBudget {
@@ -322,6 +419,7 @@ impl TryFrom<BudgetRow> for StoredBudget {
             update_time: from_database(row.update_time)?,
             delete_time: row.delete_time.map(from_database).transpose()?,
             last_match_time: row.last_match_time.map(from_database).transpose()?,
+            backfilling: row.backfilling,
         })
     }
 }
@@ -404,7 +502,8 @@ pub async fn update(
     bump_version(connection, tenant).await
 }
 
-/// Notes a changed limit in the counters of open windows, and books what a change leaves above every limit as overrun.
+/// Notes a changed limit in the counters of open windows, or in the one of `scope`, and books what the change leaves above
+/// every limit as overrun. Counters with an override in force go by that instead of `limit`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -412,10 +511,11 @@ pub async fn book_overrun(
     connection: &mut PgConnection,
     tenant: TenantId,
     number: i64,
+    scope: Option<Uuid>,
     limit: Amount,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query_file!("sql/budget/book_overrun.sql", tenant.0, number, limit.decimal(), to_database(now))
+    sqlx::query_file!("sql/budget/book_overrun.sql", tenant.0, number, limit.decimal(), to_database(now), scope)
         .execute(connection)
         .await?;
     Ok(())
@@ -439,7 +539,10 @@ pub async fn delete(
 }
 
 /// Tells every replica to read the tenant's budgets again, in the transaction that changes them.
-async fn bump_version(connection: &mut PgConnection, tenant: TenantId) -> Result<(), StoreError> {
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn bump_version(connection: &mut PgConnection, tenant: TenantId) -> Result<(), StoreError> {
     sqlx::query_file!("sql/budget/bump_version.sql", tenant.0).execute(connection).await?;
     Ok(())
 }

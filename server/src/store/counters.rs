@@ -106,6 +106,8 @@ pub fn dimensions_of(group: &ChargedGroup, shape: &Shape) -> Dimensions {
 /// Groups the tenant's enforced events by window of their charge time, shape and the `needed` dimensions: few groups
 /// where few dimensions matter. Reads every event of the tenant once.
 ///
+/// With `recorded_before`, only what was recorded, or corrected, before that instant.
+///
 /// `windows` are starts (included) and ends (not included), disjoint and in rising order.
 ///
 /// # Errors
@@ -116,6 +118,7 @@ pub async fn charged_groups(
     windows: &[(Timestamp, Timestamp)],
     needed: &[Dimension],
     labels: bool,
+    recorded_before: Option<Timestamp>,
 ) -> Result<Vec<ChargedGroup>, StoreError> {
     if windows.is_empty() {
         return Ok(Vec::new());
@@ -136,7 +139,8 @@ pub async fn charged_groups(
         &ends,
         &codes,
         labels,
-        GROUPS_LIMIT
+        GROUPS_LIMIT,
+        recorded_before.map(to_database)
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -3,6 +3,7 @@
 pub mod adjustments;
 pub mod alerts;
 pub mod audit;
+pub mod backfill;
 pub mod budgets;
 pub mod connect;
 pub mod counters;
@@ -12,6 +13,7 @@ pub mod event_row;
 pub mod ledger;
 pub mod measures_row;
 pub mod notify;
+pub mod overrides;
 pub mod partitions;
 pub mod prices;
 pub mod reservations;

@@ -225,6 +225,21 @@ pub async fn update(
     Ok(())
 }
 
+/// Locks up to `limit` open ones whose ids follow `after`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Reservation>, StoreError> {
+    let rows =
+        sqlx::query_file_as!(Row, "sql/reservation/open.sql", tenant.0, after, limit).fetch_all(connection).await?;
+    rows.into_iter().map(Reservation::try_from).collect()
+}
+
 /// Reads one, without a lock.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Background tasks: they take no input, are woken by time, read the state from the database, and may run on every
 //! replica at once.
 
+mod backfill;
 mod expire;
 mod matches;
 mod partitions;
@@ -12,7 +13,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ledger::Ledger;
+use crate::app::App;
 use crate::store::StoreError;
 
 /// Makes what the ledger needs before it starts.
@@ -24,7 +25,9 @@ pub async fn prepare(pool: &PgPool, retention: Duration) -> Result<(), StoreErro
 }
 
 /// Starts all of them; they end with `stop`.
-pub fn start(tracker: &TaskTracker, pool: &PgPool, ledger: &Ledger, retention: Duration, stop: &CancellationToken) {
+pub fn start(tracker: &TaskTracker, app: &App, retention: Duration, stop: &CancellationToken) {
+    let App { pool, ledger, .. } = app;
+    tracker.spawn(backfill::run(app.clone(), stop.clone()));
     tracker.spawn(expire::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(matches::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(partitions::run(pool.clone(), retention, stop.clone()));

@@ -56,6 +56,7 @@ async fn a_budget_that_just_meets_the_rules_is_created_and_kept_as_it_is() {
     take("16 rules", &|budget: &mut v1::Budget| budget.rules = vec![block(); 16]);
     take("the greatest fraction", &|budget: &mut v1::Budget| budget.rules = vec![rule("10", v1::Action::Alert)]);
     take("the least fraction", &|budget: &mut v1::Budget| budget.rules = vec![rule("0.0001", v1::Action::Alert)]);
+    take("a carry of both", &|budget: &mut v1::Budget| budget.carry = v1::budget::Carry::Both.into());
     take("no rule", &|budget: &mut v1::Budget| budget.rules.clear());
     take("a limit of nothing", &|budget: &mut v1::Budget| budget.limit = "0".to_owned());
     take("the greatest limit", &|budget: &mut v1::Budget| budget.limit = "9999999999999999.999999999999".to_owned());
@@ -219,10 +220,6 @@ fn definition() -> Vec<Case<v1::Budget>> {
             budget.start_time = Some(at("2030-01-01T00:00:00Z"));
             budget.end_time = budget.start_time;
         }),
-        case("a carry that this version does not have", &[], |budget: &mut v1::Budget| {
-            budget.carry = v1::budget::Carry::Rest.into();
-        })
-        .because(Code::Unimplemented, "NOT_IMPLEMENTED"),
         case(
             "many",
             &["budget.budget_id", "budget.selector[0].values", "budget.mode", "budget.rules[0].at_fraction"],

@@ -76,6 +76,7 @@ fn decided(demands: &[Demand], entries: &[(&Budget, &Counter)], headroom: bool) 
             budget,
             counter: Ok(counter),
             limit: budget.limit,
+            own_limit: budget.limit,
             window: budget.window.bounds(now()).unwrap(),
         })
         .collect();
@@ -140,6 +141,7 @@ fn decision_9_a_missing_per_key_is_refused_by_a_hard_budget() {
         budget: &budget,
         counter: Err(DimensionKey::Dimension(Dimension::UserId)),
         limit: budget.limit,
+        own_limit: budget.limit,
         window: budget.window.bounds(now()).unwrap(),
     }];
     let outcome = decide(&call(), &applied, false, |_| unreachable!("no rule names a model")).unwrap();

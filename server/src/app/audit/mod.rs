@@ -1,6 +1,7 @@
 //! The audit: one snapshot in which everything that is derived from the events, and from the reservations, is derived
 //! again and compared with what is stored (invariants 3, 4 and 5).
 
+mod carry;
 mod report;
 mod spending;
 #[cfg(test)]
@@ -34,7 +35,9 @@ pub async fn audit(pool: &PgPool, dictionary: &Dictionary, tenant: TenantId) -> 
     let connection = &mut *snapshot;
     let events = store::events(connection, tenant).await?;
     // The version only tells caches apart; the snapshot itself fixes what is read.
-    let set = budgets::active(connection, tenant, 0).await?;
+    let mut set = budgets::active(connection, tenant, 0).await?;
+    // What is still counted back says nothing yet.
+    set.budgets.retain(|active| !active.backfilling);
     let hard: Vec<i64> = set
         .budgets
         .iter()
@@ -96,6 +99,11 @@ pub async fn audit(pool: &PgPool, dictionary: &Dictionary, tenant: TenantId) -> 
             "budget_bounds",
             "spent + held + presumed of a hard budget is at most its highest limit + overrun; nothing is below zero",
             store::budget_bounds(connection, tenant, &hard).await?,
+        ),
+        Check::new(
+            "budget_carry",
+            "what a counter carries = what its rule makes of the window before it, unless that moved since",
+            carry::compare(connection, tenant).await?,
         ),
         Check::new(
             "reservation_states",

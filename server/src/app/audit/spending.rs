@@ -39,7 +39,7 @@ pub(super) async fn compare(
         let mut ledger = Counters::new(counters(connection, tenant, &numbers).await?);
         let intervals = intervals(&family, &ledger);
         let dimensions: Vec<_> = needed.dimensions.iter().copied().collect();
-        let groups = charged_groups(connection, tenant, &intervals, &dimensions, needed.labels).await?;
+        let groups = charged_groups(connection, tenant, &intervals, &dimensions, needed.labels, None).await?;
         let shapes = dictionary.shapes(connection, tenant, groups.iter().map(|group| group.shape_id)).await?;
         for group in &groups {
             let (Some(shape), Some(interval)) = (shapes.get(&group.shape_id), intervals.get(group.window_index)) else {

@@ -14,7 +14,7 @@ use crate::store::budgets::StoredBudget;
 /// A validated budget.
 ///
 /// # Errors
-/// [`AppError::Invalid`] with every violation, and [`AppError::NotImplemented`].
+/// [`AppError::Invalid`] with every violation.
 pub fn budget(message: Option<v1::Budget>) -> Result<Budget, AppError> {
     let Some(message) = message else { return Err(AppError::invalid("budget", "must be set")) };
     let v1::Budget {
@@ -67,9 +67,6 @@ pub fn budget(message: Option<v1::Budget>) -> Result<Budget, AppError> {
         .collect();
     let mode = known::<v1::budget::Mode>(&mut found, "budget.mode", mode, true);
     let carry = known::<v1::budget::Carry>(&mut found, "budget.carry", carry, true);
-    if !matches!(carry, None | Some(v1::budget::Carry::None | v1::budget::Carry::Unspecified)) {
-        return Err(AppError::NotImplemented("budget.carry other than CARRY_NONE"));
-    }
     let per_absent = choice(&mut found, "budget.per_absent", per_absent);
     let unpriced = choice(&mut found, "budget.unpriced", unpriced);
     let unavailable = choice(&mut found, "budget.unavailable", unavailable);
@@ -104,7 +101,12 @@ pub fn budget(message: Option<v1::Budget>) -> Result<Budget, AppError> {
             v1::budget::OnExpire::Release => Some(OnExpire::Release),
             v1::budget::OnExpire::Presume => Some(OnExpire::Presume),
         }),
-        carry: Carry::None,
+        carry: match carry {
+            Some(v1::budget::Carry::Overrun) => Carry::Overrun,
+            Some(v1::budget::Carry::Rest) => Carry::Rest,
+            Some(v1::budget::Carry::Both) => Carry::Both,
+            None | Some(v1::budget::Carry::None | v1::budget::Carry::Unspecified) => Carry::None,
+        },
         start_time,
         end_time,
         count_from,
@@ -256,6 +258,7 @@ pub fn to_budget(stored: &StoredBudget) -> v1::Budget {
         update_time,
         delete_time,
         last_match_time,
+        backfilling,
     } = stored;
     let Budget {
         budget_id,
@@ -316,6 +319,7 @@ pub fn to_budget(stored: &StoredBudget) -> v1::Budget {
         count_from: Some(to_timestamp(*counted_from)),
         state: match delete_time {
             Some(_) => v1::budget::State::Deleted,
+            None if *backfilling => v1::budget::State::Backfilling,
             None => v1::budget::State::Active,
         }
         .into(),

@@ -8,6 +8,7 @@ pub mod check;
 pub mod cost;
 pub mod dimensions;
 pub mod event;
+pub mod limit_override;
 pub mod price;
 pub mod provider_usage;
 pub mod reprice;

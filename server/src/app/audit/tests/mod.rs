@@ -258,6 +258,12 @@ const BREAKS: &[(&str, &[&str], &str, &str)] = &[
         "UPDATE budget_window SET highest_limit = 10 WHERE budget_number = 1",
     ),
     (
+        "UPDATE budget_window SET carried = -1 WHERE budget_number = 1",
+        &["budget_carry"],
+        r#"budget daily, counter ["ada"], window from 2026-01-05T00:00:00Z"#,
+        "UPDATE budget_window SET carried = 0 WHERE budget_number = 1",
+    ),
+    (
         "UPDATE reservation SET state = 3 WHERE state = 1",
         &["budget_holds", "reservation_states"],
         "budget daily",

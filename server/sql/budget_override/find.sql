@@ -1,0 +1,3 @@
+SELECT scope, per_values, limit_amount, start_time, end_time, etag, create_time, update_time
+FROM budget_override
+WHERE tenant_id = $1 AND budget_number = $2 AND scope = $3

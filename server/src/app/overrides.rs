@@ -1,0 +1,109 @@
+//! Other limits for single counters of budgets: set, list, remove.
+
+use std::collections::HashMap;
+
+use tollgate_domain::budget::{LimitOverride, PerValues};
+use uuid::Uuid;
+
+use super::budgets::editable;
+use super::error::Named;
+use super::{App, AppError};
+use crate::store::budgets::{self, StoredBudget};
+use crate::store::overrides::{self, StoredOverride};
+use crate::store::{StoreError, ledger};
+use crate::tenant::TenantId;
+
+/// Most overrides of a tenant's budgets: every replica holds all of them.
+const OVERRIDES_LIMIT: i64 = 10_000;
+
+impl App {
+    /// Gives a counter another limit, in force from the commit on. What a lower one leaves above every limit of the
+    /// window is booked. The same again changes nothing.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn set_override(
+        &self,
+        tenant: TenantId,
+        budget_id: &str,
+        content: LimitOverride,
+        etag: &str,
+        validate_only: bool,
+    ) -> Result<(StoredBudget, StoredOverride), AppError> {
+        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let now = ledger::clock(&mut transaction, tenant).await?.now;
+        let budget = editable(&mut transaction, tenant, budget_id, "").await?;
+        let scope = content.per_values.digest();
+        let known = overrides::find(&mut transaction, tenant, budget.number, scope).await?;
+        if let Some(known) = known.as_ref().filter(|known| known.content == content) {
+            // The same again: perhaps the first answer was lost.
+            return Ok((budget, known.clone()));
+        }
+        check_etag(known.as_ref(), etag, budget_id)?;
+        if known.is_none() && overrides::count(&mut transaction, tenant).await? >= OVERRIDES_LIMIT {
+            let advice = format!("there are {OVERRIDES_LIMIT} already: delete some");
+            return Err(AppError::invalid("budget_override", advice));
+        }
+        let stored = StoredOverride {
+            scope,
+            content,
+            etag: Uuid::now_v7().to_string(),
+            create_time: known.map_or(now, |known| known.create_time),
+            update_time: now,
+        };
+        overrides::set(&mut transaction, tenant, budget.number, &stored).await?;
+        budgets::book_overrun(&mut transaction, tenant, budget.number, Some(scope), budget.budget.limit, now).await?;
+        if !validate_only {
+            transaction.commit().await.map_err(StoreError::from)?;
+        }
+        Ok((budget, stored))
+    }
+
+    /// Lists the overrides of a budget, up to `limit` after `after`, past and future ones included.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn overrides(
+        &self,
+        tenant: TenantId,
+        budget_id: &str,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<(StoredBudget, Vec<StoredOverride>), AppError> {
+        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let found = budgets::find(&mut connection, tenant, budget_id).await?;
+        let budget = found.ok_or_else(|| AppError::NotFound { what: Named::Budget, id: budget_id.to_owned() })?;
+        let listed = overrides::list(&mut connection, tenant, budget.number, after, limit).await?;
+        Ok((budget, listed))
+    }
+
+    /// Removes an override; one that is not there is gone already.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn delete_override(
+        &self,
+        tenant: TenantId,
+        budget_id: &str,
+        per_values: &HashMap<String, String>,
+        etag: &str,
+    ) -> Result<(), AppError> {
+        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let now = ledger::clock(&mut transaction, tenant).await?.now;
+        let budget = editable(&mut transaction, tenant, budget_id, "").await?;
+        let scope = PerValues::from_names(&budget.budget, per_values, "per_values")?.digest();
+        let Some(known) = overrides::find(&mut transaction, tenant, budget.number, scope).await? else {
+            return Ok(());
+        };
+        check_etag(Some(&known), etag, budget_id)?;
+        overrides::delete(&mut transaction, tenant, budget.number, scope).await?;
+        budgets::book_overrun(&mut transaction, tenant, budget.number, Some(scope), budget.budget.limit, now).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+}
+
+fn check_etag(known: Option<&StoredOverride>, etag: &str, budget_id: &str) -> Result<(), AppError> {
+    let stale = !etag.is_empty() && known.is_none_or(|known| known.etag != etag);
+    if stale { Err(AppError::EtagMismatch(format!("the override of budget `{budget_id}`"))) } else { Ok(()) }
+}
