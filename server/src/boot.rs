@@ -20,6 +20,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
 use crate::app::App;
+use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
 use crate::config::{Config, DatabaseConfig, ServerConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
@@ -32,7 +33,7 @@ use crate::store::StoreError;
 use crate::store::connect::{self, ConnectError};
 use crate::store::dictionary::Dictionary;
 use crate::store::notify::TouchChannel;
-use crate::tasks;
+use crate::tasks::{self, AuditTask};
 
 /// Why the server does not start or ends early.
 #[derive(Debug, Error)]
@@ -220,11 +221,14 @@ pub async fn start(
         metrics.clone(),
         LedgerSettings { reported_cost: config.prices.reported_cost(), ..config.ledger.settings() },
     );
-    let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone());
+    let audits = RequestedAudits::new(&config.audit.settings());
+    let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary.clone(), prices.clone(), audits);
 
     let background = TaskTracker::new();
     let stop_background = CancellationToken::new();
     tasks::start(&background, &pool, &ledger, config.ledger.retention, &stop_background);
+    let audit = AuditTask::new(pool.clone(), dictionary, metrics.clone(), config.audit.settings());
+    background.spawn(audit.run(stop_background.clone()));
     if let Some(file) = catalog_file {
         background.spawn(file.watch(prices.clone(), config.prices.catalog_interval, stop_background.clone()));
     }
@@ -245,7 +249,7 @@ pub async fn start(
         .add_service(BudgetServiceServer::new(BudgetApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(PriceServiceServer::new(PriceApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(AlertServiceServer::new(AlertApi).max_decoding_message_size(limit))
-        .add_service(AdminServiceServer::new(AdminApi).max_decoding_message_size(limit));
+        .add_service(AdminServiceServer::new(AdminApi::new(app.clone())).max_decoding_message_size(limit));
     if config.server.reflection {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -283,11 +287,13 @@ async fn set_health(health: &HealthReporter, serving: bool) {
         health.set_serving::<UsageServiceServer<UsageApi>>().await;
         health.set_serving::<BudgetServiceServer<BudgetApi>>().await;
         health.set_serving::<PriceServiceServer<PriceApi>>().await;
+        health.set_serving::<AdminServiceServer<AdminApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     } else {
         health.set_not_serving::<UsageServiceServer<UsageApi>>().await;
         health.set_not_serving::<BudgetServiceServer<BudgetApi>>().await;
         health.set_not_serving::<PriceServiceServer<PriceApi>>().await;
+        health.set_not_serving::<AdminServiceServer<AdminApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     }
 }

@@ -7,6 +7,7 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod auditing;
 mod budgets;
 mod corrections;
 mod crash;

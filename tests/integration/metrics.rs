@@ -10,7 +10,7 @@ use crate::harness::build::{event, record, session};
 use crate::harness::wait::bounded;
 
 /// The body of `GET path`, with the status line before it.
-async fn get(server: &TestServer, path: &str) -> String {
+pub(crate) async fn get(server: &TestServer, path: &str) -> String {
     let address = server.running.as_ref().unwrap().metrics_address.unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

@@ -1722,26 +1722,34 @@ pub struct GetErasureResponse {
     #[prost(message, optional, tag = "1")]
     pub erasure: ::core::option::Option<Erasure>,
 }
-/// Audits a stretch of time, in one snapshot of the database.
+/// Audits a stretch of time, or everything, in one snapshot of the database.
+///
+/// A stretch of time is widened to whole quarter hours. Compared with the events that start in it are the rollups of its quarter
+/// hours, the totals of the sessions that it touches, and the budget windows that it meets, but for windows with too many
+/// events for one audit; the days that it touches are compared with their quarter hours. What root sessions add up, and what
+/// expired reservations presume, is compared by an audit of everything alone.
+///
+/// One audit at a time runs on a replica: others are refused with RESOURCE_EXHAUSTED and a google.rpc.RetryInfo.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunAuditRequest {
-    /// The start of the time, inclusive. Required.
+    /// The start of the time, inclusive. Unset with end_time means everything.
     #[prost(message, optional, tag = "1")]
     pub start_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The end of the time, exclusive. Required. What is too much for one audit is refused with QUERY_TOO_WIDE.
+    /// The end of the time, exclusive, after start_time. Unset with start_time means everything. What is too much for one audit
+    /// is refused with QUERY_TOO_WIDE.
     #[prost(message, optional, tag = "2")]
     pub end_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// A sum that disagrees with the events.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AuditFinding {
-    /// Which sum, in words of its table and key, for example `budget monthly, user_id=u1, 2026-11-01`.
+    /// The check, which row of what table, and the figure, for example `session_totals: session s1, shape 4: usd`.
     #[prost(string, tag = "1")]
     pub subject: ::prost::alloc::string::String,
-    /// What the events, with the sealed balances of dropped ones, add up to, as a decimal string.
+    /// What the events, or the reservations, add up to, mostly as a decimal string. Empty means nothing.
     #[prost(string, tag = "2")]
     pub expected: ::prost::alloc::string::String,
-    /// What the sum says, as a decimal string.
+    /// What the sum says, mostly as a decimal string. Empty means nothing.
     #[prost(string, tag = "3")]
     pub found: ::prost::alloc::string::String,
 }
@@ -4431,7 +4439,7 @@ pub enum ErrorReason {
     /// INVALID_ARGUMENT: the page token or cursor is damaged, expired, or of another request. Start from the first page.
     PageTokenInvalid = 14,
     /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes is full, and nothing was recorded. Retry with the same
-    /// ids.
+    /// ids. For RunAudit: another audit runs.
     QueueFull = 15,
     /// UNAVAILABLE: this replica drains. Retry with the same ids, elsewhere.
     ShuttingDown = 16,

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 pub use error::AppError;
 
+use self::audit::RequestedAudits;
 use self::budgets::PartBudget;
 use crate::ledger::Ledger;
 use crate::live::Hub;
@@ -41,6 +42,8 @@ pub struct App {
     pub dictionary: Dictionary,
     /// What calls cost.
     pub prices: Prices,
+    /// Audits on request.
+    audits: RequestedAudits,
     /// What counters show in reservations, by budget number and counter.
     part_budgets: Cache<(TenantId, (i64, Uuid)), PartBudget>,
 }
@@ -50,8 +53,15 @@ const PART_BUDGETS: u64 = 100_000;
 
 impl App {
     /// The use cases over these parts.
-    pub fn new(pool: PgPool, ledger: Ledger, hub: Hub, dictionary: Dictionary, prices: Prices) -> Self {
-        Self { pool, ledger, hub, dictionary, prices, part_budgets: Cache::new(PART_BUDGETS) }
+    pub fn new(
+        pool: PgPool,
+        ledger: Ledger,
+        hub: Hub,
+        dictionary: Dictionary,
+        prices: Prices,
+        audits: RequestedAudits,
+    ) -> Self {
+        Self { pool, ledger, hub, dictionary, prices, audits, part_budgets: Cache::new(PART_BUDGETS) }
     }
 
     /// A read-only transaction that sees one snapshot.

@@ -2,6 +2,7 @@
 
 pub mod adjustments;
 pub mod audit;
+pub mod audit_range;
 pub mod budgets;
 pub mod connect;
 pub mod counters;

@@ -1,6 +1,7 @@
 //! Background tasks: they take no input, are woken by time, read the state from the database, and may run on every
 //! replica at once.
 
+mod audit;
 mod expire;
 mod matches;
 mod partitions;
@@ -11,6 +12,8 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use audit::AuditTask;
 
 use crate::ledger::Ledger;
 use crate::store::StoreError;

@@ -2,6 +2,7 @@
 //! field fails to compile until it is dealt with.
 
 pub mod amend;
+pub mod audit;
 pub mod budget;
 pub mod check;
 pub mod cost;
