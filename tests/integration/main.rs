@@ -17,6 +17,7 @@ mod listing;
 mod metrics;
 mod prices;
 mod provider_usage;
+mod rebuilding;
 mod recording;
 mod reservations;
 mod serving;

@@ -17,6 +17,7 @@ use crate::ledger::budget_state;
 use crate::store::budgets::{self, NewWindow, StoredBudget, StoredWindow, WindowFilter, WindowKey};
 use crate::store::connect::begin;
 use crate::store::counters::{Needed, charged_groups, dimensions_of};
+use crate::store::dictionary::Dictionary;
 use crate::store::{StoreError, ledger};
 use crate::tenant::TenantId;
 
@@ -95,32 +96,7 @@ impl App {
         counted_from: Timestamp,
         now: Timestamp,
     ) -> Result<(), AppError> {
-        let windows = windows_between(budget, counted_from, now)?;
-        let needed = Needed::by(budget);
-        let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
-        let ranges: Vec<(Timestamp, Timestamp)> =
-            windows.iter().map(|bounds| (bounds.start.max(counted_from), bounds.end)).collect();
-        let groups = charged_groups(connection, tenant, &ranges, &dimensions, needed.labels).await?;
-        let shapes = groups.iter().map(|group| group.shape_id);
-        let shapes = self.dictionary.shapes(connection, tenant, shapes).await?;
-        let mut spent: BTreeMap<WindowKey, (NewWindow, Amount)> = BTreeMap::new();
-        for group in &groups {
-            let (Some(shape), Some(bounds)) = (shapes.get(&group.shape_id), windows.get(group.window_index)) else {
-                return Err(AppError::Internal);
-            };
-            let Reach::Counter(per_values) = budget.reach(&dimensions_of(group, shape)) else { continue };
-            if !budget.counts_model(shape.model()) {
-                continue;
-            }
-            let amount = group.quantities.in_unit(budget.unit).map_err(too_large)?;
-            let key = WindowKey { budget: number, scope: per_values.digest(), start: bounds.start };
-            let new = NewWindow { end: bounds.end, per_values, limit: budget.limit };
-            let entry = spent.entry(key).or_insert((new, Amount::ZERO));
-            entry.1 = entry.1.plus(amount).map_err(too_large)?;
-            if spent.len() > BACKFILLED_LIMIT {
-                return Err(AppError::QueryTooWide("the budget would start with too many counters".to_owned()));
-            }
-        }
+        let spent = charged_windows(connection, &self.dictionary, tenant, number, budget, counted_from, now).await?;
         let counters = spent
             .into_iter()
             .map(|(key, (new, amount))| counted(key, new, amount))
@@ -294,6 +270,48 @@ impl App {
         }
         Ok(named)
     }
+}
+
+/// What the ledger charges to the windows of a budget, from the one that holds `counted_from` to the present one.
+///
+/// # Errors
+/// [`AppError::QueryTooWide`] where there are too many counters, and others.
+pub(super) async fn charged_windows(
+    connection: &mut PgConnection,
+    dictionary: &Dictionary,
+    tenant: TenantId,
+    number: i64,
+    budget: &Budget,
+    counted_from: Timestamp,
+    now: Timestamp,
+) -> Result<BTreeMap<WindowKey, (NewWindow, Amount)>, AppError> {
+    let windows = windows_between(budget, counted_from, now)?;
+    let needed = Needed::by(budget);
+    let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
+    let ranges: Vec<(Timestamp, Timestamp)> =
+        windows.iter().map(|bounds| (bounds.start.max(counted_from), bounds.end)).collect();
+    let groups = charged_groups(connection, tenant, &ranges, &dimensions, needed.labels).await?;
+    let shapes = groups.iter().map(|group| group.shape_id);
+    let shapes = dictionary.shapes(connection, tenant, shapes).await?;
+    let mut spent: BTreeMap<WindowKey, (NewWindow, Amount)> = BTreeMap::new();
+    for group in &groups {
+        let (Some(shape), Some(bounds)) = (shapes.get(&group.shape_id), windows.get(group.window_index)) else {
+            return Err(AppError::Internal);
+        };
+        let Reach::Counter(per_values) = budget.reach(&dimensions_of(group, shape)) else { continue };
+        if !budget.counts_model(shape.model()) {
+            continue;
+        }
+        let amount = group.quantities.in_unit(budget.unit).map_err(too_large)?;
+        let key = WindowKey { budget: number, scope: per_values.digest(), start: bounds.start };
+        let new = NewWindow { end: bounds.end, per_values, limit: budget.limit };
+        let entry = spent.entry(key).or_insert((new, Amount::ZERO));
+        entry.1 = entry.1.plus(amount).map_err(too_large)?;
+        if spent.len() > BACKFILLED_LIMIT {
+            return Err(AppError::QueryTooWide("the budget would start with too many counters".to_owned()));
+        }
+    }
+    Ok(spent)
 }
 
 /// What a hold shows of its budget.

@@ -6,6 +6,7 @@ pub mod budgets;
 pub mod check;
 pub mod error;
 pub mod prices;
+pub mod rebuild;
 pub mod record;
 pub mod reprice;
 pub mod stream;

@@ -13,7 +13,7 @@ mod drafts;
 mod holds;
 mod queue;
 mod settle;
-mod totals;
+pub(crate) mod totals;
 mod writer;
 
 use std::collections::BTreeMap;

@@ -14,6 +14,7 @@ pub mod measures_row;
 pub mod notify;
 pub mod partitions;
 pub mod prices;
+pub mod rebuild;
 pub mod reservations;
 pub mod sessions;
 pub mod shape;
