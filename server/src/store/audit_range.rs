@@ -77,7 +77,7 @@ pub async fn newest_of_hour(
     let row = sqlx::query_file!("sql/audit/newest_of_hour.sql", tenant.0, to_database(hour), to_database(until))
         .fetch_one(connection)
         .await?;
-    Ok(row.quarter.map(from_database).transpose()?)
+    row.quarter.map(from_database).transpose()
 }
 
 /// How many events and legs of corrections start in the range, or are there at all, counted up to `limit`.

@@ -100,8 +100,11 @@ fn derive(counter: &mut Counter, spent: Amount, held: Amount, presumed: Amount) 
     Ok(())
 }
 
+/// How a sum of a counter is read.
+type Figure = fn(&Counter) -> Amount;
+
 fn differences(ledger: &Counter, stored: Option<&Counter>) -> Vec<Difference> {
-    let figures: [(&str, fn(&Counter) -> Amount); 3] = [
+    let figures: [(&str, Figure); 3] = [
         ("spent", |counter| counter.spent),
         ("held", |counter| counter.held),
         ("presumed", |counter| counter.presumed),

@@ -77,9 +77,12 @@ impl RebuildReport {
     }
 }
 
+/// How a figure of totals is shown.
+type Figure = fn(&Measures) -> String;
+
 /// In what two rows of totals differ; an absent one is not there.
 pub(super) fn differences(ledger: Option<&Measures>, stored: Option<&Measures>) -> Vec<Difference> {
-    let figures: [(&str, fn(&Measures) -> String); 7] = [
+    let figures: [(&str, Figure); 7] = [
         ("calls", |measures| measures.calls.to_string()),
         ("attempts", |measures| measures.attempts.to_string()),
         ("errors", |measures| measures.errors.to_string()),
