@@ -16,7 +16,7 @@ mod inheritance;
 mod peek;
 mod queue;
 mod settle;
-mod totals;
+pub(crate) mod totals;
 mod writer;
 
 use std::collections::BTreeMap;

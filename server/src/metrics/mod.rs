@@ -5,7 +5,10 @@
 
 mod endpoint;
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use tollgate_domain::alert::AlertKind;
 use tollgate_domain::notices::Notices;
 use tollgate_domain::price::PriceState;
@@ -20,6 +23,9 @@ pub struct Metrics {
     reported_cost_differences: IntCounter,
     alerts: IntCounterVec,
     deliveries: IntCounterVec,
+    audit_runs: IntCounterVec,
+    audit_drifting_rows: IntGaugeVec,
+    audit_last_success: IntGauge,
 }
 
 /// What became of an attempt to deliver an alert.
@@ -41,6 +47,35 @@ impl DeliveryOutcome {
             Self::Delivered => "delivered",
             Self::Retried => "retried",
             Self::GivenUp => "given_up",
+        }
+    }
+}
+
+/// How an audit in the background ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditOutcome {
+    /// Every check holds.
+    Holds,
+    /// Some rows drift.
+    Drifts,
+    /// Another replica was at it.
+    Elsewhere,
+    /// A statement ran out of time: the next slices are smaller.
+    TooSlow,
+    /// The database did not answer, or something is defective.
+    Failed,
+}
+
+impl AuditOutcome {
+    const ALL: [Self; 5] = [Self::Holds, Self::Drifts, Self::Elsewhere, Self::TooSlow, Self::Failed];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Drifts => "drifts",
+            Self::Elsewhere => "elsewhere",
+            Self::TooSlow => "too_slow",
+            Self::Failed => "failed",
         }
     }
 }
@@ -69,7 +104,40 @@ impl Metrics {
         registry.register(Box::new(deliveries.clone()))?;
         registry.register(Box::new(events.clone()))?;
         registry.register(Box::new(reported_cost_differences.clone()))?;
-        let metrics = Self { registry, events, reported_cost_differences, alerts, deliveries };
+        let audit_runs = IntCounterVec::new(
+            Opts::new(
+                "audit_runs_total",
+                "Audits in the background, by how they ended; one for each tenant and round.",
+            ),
+            &["outcome"],
+        )?;
+        let audit_drifting_rows = IntGaugeVec::new(
+            Opts::new(
+                "audit_drifting_rows",
+                "Rows that disagree with the events, by check, as audits found them last.",
+            ),
+            &["check"],
+        )?;
+        let audit_last_success = IntGauge::new(
+            "audit_last_success_timestamp_seconds",
+            "When an audit in the background last came to its end, whatever it found, in seconds since 1970.",
+        )?;
+        registry.register(Box::new(audit_runs.clone()))?;
+        registry.register(Box::new(audit_drifting_rows.clone()))?;
+        registry.register(Box::new(audit_last_success.clone()))?;
+        let metrics = Self {
+            registry,
+            events,
+            reported_cost_differences,
+            alerts,
+            deliveries,
+            audit_runs,
+            audit_drifting_rows,
+            audit_last_success,
+        };
+        for outcome in AuditOutcome::ALL {
+            metrics.audit_runs.with_label_values(&[outcome.label()]).inc_by(0);
+        }
         for state in [PriceState::Priced, PriceState::Free, PriceState::Partial, PriceState::Unpriced] {
             // Shown from the start: an alert on unpriced calls must not wait for the first one.
             metrics.events.with_label_values(&[label(state)]).inc_by(0);
@@ -99,6 +167,22 @@ impl Metrics {
     /// Counts an attempt to deliver an alert.
     pub fn delivered(&self, outcome: DeliveryOutcome) {
         self.deliveries.with_label_values(&[outcome.label()]).inc();
+    }
+
+    /// Counts an audit in the background.
+    pub fn audited(&self, outcome: AuditOutcome) {
+        self.audit_runs.with_label_values(&[outcome.label()]).inc();
+        if matches!(outcome, AuditOutcome::Holds | AuditOutcome::Drifts) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.audit_last_success.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Shows how many rows drift, by the name of the check, in place of what was shown before.
+    pub fn show_drifting(&self, rows: &BTreeMap<&'static str, u64>) {
+        for (check, rows) in rows {
+            self.audit_drifting_rows.with_label_values(&[check]).set(i64::try_from(*rows).unwrap_or(i64::MAX));
+        }
     }
 
     /// Everything, in Prometheus' text format.

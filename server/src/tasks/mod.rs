@@ -1,6 +1,7 @@
 //! Background tasks: they take no input, are woken by time, read the state from the database, and may run on every
 //! replica at once.
 
+mod audit;
 mod backfill;
 mod expire;
 mod matches;
@@ -8,6 +9,7 @@ mod partitions;
 
 use std::time::Duration;
 
+pub use audit::AuditTask;
 use jiff::Timestamp;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
