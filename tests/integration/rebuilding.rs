@@ -8,7 +8,8 @@ use tollgate_server::cli::rebuild::{RebuildArguments, run};
 use tollgate_server::tenant::TenantId;
 
 use crate::harness::TestServer;
-use crate::harness::build::{budget, create, event, id, key, record, reserve, session};
+use crate::harness::build::{budget, create, event, id, key, record, reserve, session, user};
+use crate::harness::time::{id_at, seconds_from_now};
 
 /// Events of two users in a session and its descendant, one corrected, and a hold that is open.
 async fn recorded() -> TestServer {
@@ -63,7 +64,7 @@ async fn derived(server: &TestServer) -> Vec<String> {
     rows
 }
 
-async fn rebuilt(server: &TestServer, dry_run: bool) -> Result<RebuildReport, RebuildError> {
+pub(crate) async fn rebuilt(server: &TestServer, dry_run: bool) -> Result<RebuildReport, RebuildError> {
     let app = &server.running.as_ref().unwrap().app;
     rebuild(&app.pool, &app.dictionary, TenantId::LOCAL, dry_run).await
 }
@@ -92,6 +93,34 @@ async fn invariant_3_a_rebuild_puts_every_broken_row_right() {
     assert_eq!(rebuilt(&server, true).await.unwrap().differing(), 0);
 
     server.usage.clone().record_usage(record(event(session("root"), 1, 1))).await.unwrap();
+    server.assert_audit_holds().await;
+}
+
+#[tokio::test]
+async fn a_counter_that_is_made_again_carries_what_it_carried() {
+    let server = TestServer::start().await;
+    let carrying = v1::Budget {
+        per: vec![key("user_id")],
+        carry: v1::budget::Carry::Both.into(),
+        count_from: Some(seconds_from_now(-3 * 86_400)),
+        ..budget("users", "100")
+    };
+    server.budgets.clone().create_budget(create(carrying)).await.unwrap();
+    for days_ago in [1, 0] {
+        let start = seconds_from_now(-days_ago * 86_400);
+        let event = v1::UsageEvent {
+            key: Some(v1::usage_event::Key::EventId(id_at(&start))),
+            start_time: Some(start),
+            ..event(user("ada"), 1_000, 500)
+        };
+        server.usage.clone().record_usage(record(event)).await.unwrap();
+    }
+    let before = derived(&server).await;
+    assert_eq!(before.iter().filter(|row| row.contains("\"carried_from\": {")).count(), 1, "{before:?}");
+    let newest = "DELETE FROM budget_window WHERE window_start = (SELECT max(window_start) FROM budget_window)";
+    sqlx::raw_sql(newest).execute(&server.pool()).await.unwrap();
+    assert_eq!(rebuilt(&server, false).await.unwrap().differing(), 1);
+    assert_eq!(derived(&server).await, before);
     server.assert_audit_holds().await;
 }
 
