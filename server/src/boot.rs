@@ -240,7 +240,12 @@ pub async fn start(
     let audit = AuditTask::new(app.clone(), metrics.clone(), config.audit.settings());
     background.spawn(audit.run(stop_background.clone()));
     if let Some(file) = catalog_file {
-        background.spawn(file.watch(prices.clone(), config.prices.catalog_interval, stop_background.clone()));
+        background.spawn(file.watch(
+            prices.clone(),
+            metrics.clone(),
+            config.prices.catalog_interval,
+            stop_background.clone(),
+        ));
     }
     background.spawn(prices.clone().watch(stop_background.clone()));
     background.spawn(hub.clone().run());

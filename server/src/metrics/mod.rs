@@ -23,6 +23,7 @@ pub struct Metrics {
     reported_cost_differences: IntCounter,
     alerts: IntCounterVec,
     deliveries: IntCounterVec,
+    catalogs: IntCounterVec,
     audit_runs: IntCounterVec,
     audit_drifting_rows: IntGaugeVec,
     audit_last_success: IntGauge,
@@ -47,6 +48,26 @@ impl DeliveryOutcome {
             Self::Delivered => "delivered",
             Self::Retried => "retried",
             Self::GivenUp => "given_up",
+        }
+    }
+}
+
+/// What became of a changed price catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatalogOutcome {
+    /// It is in force.
+    Taken,
+    /// It cannot be read or used: the one before stays in force.
+    Refused,
+}
+
+impl CatalogOutcome {
+    const ALL: [Self; 2] = [Self::Taken, Self::Refused];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
         }
     }
 }
@@ -100,6 +121,11 @@ impl Metrics {
             Opts::new("webhook_deliveries_total", "Attempts to deliver an alert to the webhook, by outcome."),
             &["outcome"],
         )?;
+        let catalogs = IntCounterVec::new(
+            Opts::new("catalog_changes_total", "Changed price catalogs that were found, by what became of them."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(catalogs.clone()))?;
         registry.register(Box::new(alerts.clone()))?;
         registry.register(Box::new(deliveries.clone()))?;
         registry.register(Box::new(events.clone()))?;
@@ -131,10 +157,14 @@ impl Metrics {
             reported_cost_differences,
             alerts,
             deliveries,
+            catalogs,
             audit_runs,
             audit_drifting_rows,
             audit_last_success,
         };
+        for outcome in CatalogOutcome::ALL {
+            metrics.catalogs.with_label_values(&[outcome.label()]).inc_by(0);
+        }
         for outcome in AuditOutcome::ALL {
             metrics.audit_runs.with_label_values(&[outcome.label()]).inc_by(0);
         }
@@ -167,6 +197,11 @@ impl Metrics {
     /// Counts an attempt to deliver an alert.
     pub fn delivered(&self, outcome: DeliveryOutcome) {
         self.deliveries.with_label_values(&[outcome.label()]).inc();
+    }
+
+    /// Counts a changed price catalog.
+    pub fn catalog_changed(&self, outcome: CatalogOutcome) {
+        self.catalogs.with_label_values(&[outcome.label()]).inc();
     }
 
     /// Counts an audit in the background.
