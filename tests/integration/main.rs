@@ -21,6 +21,7 @@ mod provider_usage;
 mod rebuilding;
 mod recording;
 mod reservations;
+mod retention;
 mod serving;
 mod streaming;
 mod summaries;

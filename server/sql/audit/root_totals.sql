@@ -1,7 +1,7 @@
 -- Events against what root sessions add up from their descendants, by shape. A root is stored under the number that
 -- its value has as a session ($2 and $3 are the codes of the two dimensions).
 -- Legs of corrections, signed, against the rows that hold them.
-WITH ledger AS (
+WITH kept AS (
     SELECT
         coalesce(known.session_number, event.root_session_id) AS session_id, event.shape_id, event.adjustment,
         ROW(
@@ -72,6 +72,21 @@ WITH ledger AS (
     WHERE event.root_session_id IS NOT NULL
         AND event.session_id IS DISTINCT FROM coalesce(known.session_number, event.root_session_id)
     GROUP BY 1, 2, 3
+), ledger AS (
+    -- What is left of events that are gone adds to what is kept.
+    SELECT
+        session_id, shape_id, adjustment,
+        CASE
+            WHEN sealed.is_sealed IS NULL THEN kept.sums
+            WHEN kept.is_kept IS NULL THEN sealed.sums
+            ELSE measures_plus(kept.sums, sealed.sums)
+        END AS sums
+    FROM (SELECT *, true AS is_kept FROM kept) AS kept
+    FULL JOIN (
+        SELECT session_id, shape_id, adjustment, measures_of_rows(sums) AS sums, true AS is_sealed
+        FROM sealed_session
+        WHERE tenant_id = $1 AND descendants
+    ) AS sealed USING (session_id, shape_id, adjustment)
 ), stored AS (
     SELECT
         total.session_id, total.shape_id, total.adjustment,

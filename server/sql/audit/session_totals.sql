@@ -1,6 +1,6 @@
 -- Events against the totals of their sessions, by shape, and legs of corrections, signed, against the rows that hold them.
 -- The costs by class follow from price sheets, not from rows. Of the sessions $2, where they are given; names at most $3 rows.
-WITH ledger AS (
+WITH kept AS (
     SELECT
         event.session_id, event.shape_id, event.adjustment,
         ROW(
@@ -66,6 +66,21 @@ WITH ledger AS (
     ) AS event
     WHERE event.session_id IS NOT NULL
     GROUP BY 1, 2, 3
+), ledger AS (
+    -- What is left of events that are gone adds to what is kept.
+    SELECT
+        session_id, shape_id, adjustment,
+        CASE
+            WHEN sealed.is_sealed IS NULL THEN kept.sums
+            WHEN kept.is_kept IS NULL THEN sealed.sums
+            ELSE measures_plus(kept.sums, sealed.sums)
+        END AS sums
+    FROM (SELECT *, true AS is_kept FROM kept) AS kept
+    FULL JOIN (
+        SELECT session_id, shape_id, adjustment, measures_of_rows(sums) AS sums, true AS is_sealed
+        FROM sealed_session
+        WHERE tenant_id = $1 AND NOT descendants AND ($2::bigint[] IS NULL OR session_id = ANY($2))
+    ) AS sealed USING (session_id, shape_id, adjustment)
 ), stored AS (
     SELECT
         total.session_id, total.shape_id, total.adjustment,

@@ -1,7 +1,7 @@
 -- Events of a user against the rollup of grain $2: 1 = 15 minutes, 2 = UTC days.
 -- Of buckets that begin in [$3, $4), where they are given; names at most $5 rows.
 -- Legs of corrections, signed, against the rows that hold them.
-WITH ledger AS (
+WITH kept AS (
     SELECT
         date_bin(
             CASE $2::smallint WHEN 1 THEN interval '15 minutes' WHEN 2 THEN interval '1 day' END,
@@ -78,6 +78,22 @@ WITH ledger AS (
     ) AS event
     WHERE event.user_id IS NOT NULL
     GROUP BY 1, 2, 3, 4
+), ledger AS (
+    -- What is left of events that are gone adds to what is kept.
+    SELECT
+        bucket, user_id, shape_id, adjustment,
+        CASE
+            WHEN sealed.is_sealed IS NULL THEN kept.sums
+            WHEN kept.is_kept IS NULL THEN sealed.sums
+            ELSE measures_plus(kept.sums, sealed.sums)
+        END AS sums
+    FROM (SELECT *, true AS is_kept FROM kept) AS kept
+    FULL JOIN (
+        SELECT bucket, user_id, shape_id, adjustment, measures_of_rows(sums) AS sums, true AS is_sealed
+        FROM sealed_rollup
+        WHERE tenant_id = $1 AND grain = $2 AND user_id <> 0
+            AND ($3::timestamptz IS NULL OR (bucket >= $3 AND bucket < $4::timestamptz))
+    ) AS sealed USING (bucket, user_id, shape_id, adjustment)
 ), stored AS (
     SELECT
         total.bucket, total.user_id, total.shape_id, total.adjustment,

@@ -1,4 +1,4 @@
--- Attempts of whole days before the oldest partition: what the rollup tells, and the events that are left.
+-- Attempts of whole days before the oldest partition: what the rollup tells, and what is sealed or left of them.
 WITH oldest AS (
     SELECT to_timestamp(min(substring(child.relname::text FROM 'usage_event_([0-9]{4}_[0-9]{2})$')), 'YYYY_MM') AS start
     FROM pg_inherits
@@ -11,6 +11,10 @@ SELECT
         WHERE tenant_id = $1 AND grain = 2 AND NOT adjustment AND bucket + interval '1 day' <= oldest.start
     ) AS "told!",
     (
+        SELECT coalesce(sum((sums).attempts), 0)::bigint FROM sealed_rollup, oldest
+        WHERE tenant_id = $1 AND grain = 2 AND user_id = 0 AND NOT adjustment
+            AND bucket + interval '1 day' <= oldest.start
+    ) + (
         SELECT count(*) FROM usage_event, oldest
         WHERE tenant_id = $1 AND start_time < date_bin('1 day', oldest.start, '2000-01-01 00:00:00+00')
     ) AS "left!"

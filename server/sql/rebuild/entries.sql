@@ -1,4 +1,4 @@
--- Every event, and every leg of a correction.
+-- Every event, and every leg of a correction; or those of the events $2.
 SELECT entry.adjustment AS "adjustment!", entry.reversed AS "reversed!", entry.event AS "event!: EventRow"
 FROM (
     SELECT
@@ -21,7 +21,7 @@ FROM (
             event.additional, event.usage_api
         )::usage_event_v1 AS event
     FROM usage_event AS event
-    WHERE event.tenant_id = $1
+    WHERE event.tenant_id = $1 AND ($2::uuid[] IS NULL OR event.event_id = ANY($2))
     UNION ALL
     SELECT
         true AS adjustment, event.sign < 0 AS reversed,
@@ -43,5 +43,5 @@ FROM (
             event.additional, event.usage_api
         )::usage_event_v1 AS event
     FROM usage_adjustment AS event
-    WHERE event.tenant_id = $1
+    WHERE event.tenant_id = $1 AND ($2::uuid[] IS NULL OR event.event_id = ANY($2))
 ) AS entry

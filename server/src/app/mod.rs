@@ -13,6 +13,7 @@ pub mod prices;
 pub mod rebuild;
 pub mod record;
 pub mod reprice;
+mod retention;
 pub mod stream;
 pub mod summary;
 pub mod totals;

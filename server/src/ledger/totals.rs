@@ -63,6 +63,17 @@ impl Totals {
         Ok(())
     }
 
+    /// Adds to the sums of a session.
+    pub(crate) fn add_session(&mut self, key: SessionKey, sums: &Measures) -> Result<(), AmountError> {
+        self.sessions.entry(key).or_default().add(sums)
+    }
+
+    /// Adds to the sums of a bucket; user 0 = of all users.
+    pub(crate) fn add_rollup(&mut self, key: RollupKey, sums: &Measures) -> Result<(), AmountError> {
+        let sums_of = if key.user == 0 { &mut self.shapes } else { &mut self.users };
+        sums_of.entry(key).or_default().add(sums)
+    }
+
     /// Adds what the row of an event, or of a leg, counts.
     pub(crate) fn add_row(
         &mut self,

@@ -143,6 +143,8 @@ pub struct AuditedCounter {
     pub per_values: PerValues,
     /// What it counted.
     pub spent: Amount,
+    /// What of it was counted by events that are gone.
+    pub sealed: Amount,
 }
 
 /// A counter as far as what it carries is audited.
@@ -466,6 +468,7 @@ pub async fn counters(
             per_values: serde_json::from_value(row.per_values)
                 .map_err(|_| StoreError::Unreadable { what: "counter" })?,
             spent: Amount::new(row.spent).map_err(|_| StoreError::Unreadable { what: "amount" })?,
+            sealed: Amount::new(row.sealed).map_err(|_| StoreError::Unreadable { what: "amount" })?,
         });
     }
     Ok(counters)

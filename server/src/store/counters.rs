@@ -12,6 +12,7 @@ use tollgate_domain::dimensions::{Dimension, DimensionKey, DimensionKind, Dimens
 
 use super::dictionary::read_symbols;
 use super::error::StoreError;
+use super::event_row::EventRow;
 use super::shape::Shape;
 use super::time::to_database;
 use crate::tenant::TenantId;
@@ -36,6 +37,22 @@ pub struct ChargedQuantities {
 }
 
 impl ChargedQuantities {
+    /// What the row of an enforced event charges, or, `reversed`, takes back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`].
+    pub fn of_row(row: &EventRow, reversed: bool) -> Result<Self, StoreError> {
+        let sign: i64 = if reversed { -1 } else { 1 };
+        let tokens = |count: Option<i64>| if row.response_cache_hit { 0 } else { sign * count.unwrap_or_default() };
+        Ok(Self {
+            usd: Usd::new(row.usd * Decimal::from(sign)).map_err(|_| StoreError::Unreadable { what: "amount" })?,
+            input_tokens: tokens(row.input_tokens),
+            output_tokens: tokens(row.output_tokens),
+            calls: if row.attempt <= 1 { sign } else { 0 },
+            attempts: sign,
+        })
+    }
+
     /// The quantity that a budget of this unit counts.
     ///
     /// # Errors

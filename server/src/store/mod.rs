@@ -19,6 +19,7 @@ pub mod partitions;
 pub mod prices;
 pub mod rebuild;
 pub mod reservations;
+pub mod retention;
 pub mod sessions;
 pub mod shape;
 pub mod summaries;

@@ -1,4 +1,4 @@
-//! Monthly partitions of the events, made ahead.
+//! Monthly partitions of the events, made ahead, and dropped when they are empty.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -39,6 +39,48 @@ pub async fn ensure(pool: &PgPool, oldest: Timestamp, newest: Timestamp) -> Resu
     }
     transaction.commit().await?;
     Ok(())
+}
+
+/// Drops the partitions of months before the one that holds `oldest_kept`, as far as no event is left in them; says how many.
+///
+/// # Errors
+/// [`StoreError::TimedOut`] where others use the table for longer than a moment: later is early enough.
+pub async fn drop_empty(pool: &PgPool, oldest_kept: Timestamp) -> Result<usize, StoreError> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query_file!("sql/tasks/lock_partitions.sql", PARTITIONS_LOCK).execute(&mut *transaction).await?;
+    let known = sqlx::query_file!("sql/tasks/partitions.sql").fetch_all(&mut *transaction).await?;
+    let month = first_of_month(oldest_kept);
+    let first_kept = format!("usage_event_{:04}_{:02}", month.year(), month.month());
+    let mut dropped = 0;
+    for name in known.into_iter().map(|row| row.name).filter(|name| *name < first_kept) {
+        // Names were computed here.
+        let question = format!("SELECT EXISTS (SELECT FROM {name})");
+        let in_use: bool = sqlx::query_scalar(AssertSqlSafe(question)).fetch_one(&mut *transaction).await?;
+        if in_use {
+            continue;
+        }
+        // Who waits for this lock makes everybody else wait: not for long.
+        for statement in [
+            "SET LOCAL lock_timeout = '2s'".to_owned(),
+            format!("ALTER TABLE usage_event DETACH PARTITION {name}"),
+            format!("DROP TABLE {name}"),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
+        }
+        dropped += 1;
+    }
+    transaction.commit().await?;
+    Ok(dropped)
+}
+
+/// The start of the month that holds `at`, and the smallest event id of it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn month_of(at: Timestamp) -> Result<(Timestamp, Uuid), StoreError> {
+    let month = first_of_month(at);
+    let start = month.to_zoned(TimeZone::UTC).map_err(|_| StoreError::Unreadable { what: "month" })?.timestamp();
+    Ok((start, first_id(month)?))
 }
 
 fn first_of_month(at: Timestamp) -> Date {

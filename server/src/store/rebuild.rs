@@ -26,9 +26,13 @@ pub struct Entry {
     pub event: EventRow,
 }
 
-/// Every entry, in no order.
-pub fn entries(connection: &mut PgConnection, tenant: TenantId) -> impl Stream<Item = Result<Entry, StoreError>> + '_ {
-    sqlx::query_file_as!(Entry, "sql/rebuild/entries.sql", tenant.0).fetch(connection).map_err(StoreError::from)
+/// Every entry, or those of `events`, in no order.
+pub fn entries<'a>(
+    connection: &'a mut PgConnection,
+    tenant: TenantId,
+    events: Option<&'a [Uuid]>,
+) -> impl Stream<Item = Result<Entry, StoreError>> + 'a {
+    sqlx::query_file_as!(Entry, "sql/rebuild/entries.sql", tenant.0, events).fetch(connection).map_err(StoreError::from)
 }
 
 /// Whether events were dropped whose totals are kept: attempts that the rollup tells of before the oldest partition, and
@@ -244,16 +248,16 @@ pub async fn delete_user_rollup(
 }
 
 #[derive(Default)]
-struct RollupColumns {
-    grains: Vec<i16>,
-    buckets: Vec<time::OffsetDateTime>,
-    users: Vec<i64>,
-    shapes: Vec<i64>,
-    adjustments: Vec<bool>,
+pub(super) struct RollupColumns {
+    pub(super) grains: Vec<i16>,
+    pub(super) buckets: Vec<time::OffsetDateTime>,
+    pub(super) users: Vec<i64>,
+    pub(super) shapes: Vec<i64>,
+    pub(super) adjustments: Vec<bool>,
 }
 
 impl RollupColumns {
-    fn of(keys: impl Iterator<Item = RollupKey>) -> Self {
+    pub(super) fn of(keys: impl Iterator<Item = RollupKey>) -> Self {
         let mut columns = Self::default();
         for RollupKey { grain, bucket, user, shape, adjustment } in keys {
             columns.grains.push(grain);

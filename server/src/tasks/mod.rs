@@ -6,6 +6,7 @@ mod backfill;
 mod expire;
 mod matches;
 mod partitions;
+mod retention;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub fn start(tracker: &TaskTracker, app: &App, retention: Duration, stop: &Cance
     tracker.spawn(expire::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(matches::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(partitions::run(pool.clone(), retention, stop.clone()));
+    tracker.spawn(self::retention::run(app.clone(), retention, stop.clone()));
 }
 
 /// Waits for the next round; `false` = the end.

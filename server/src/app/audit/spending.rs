@@ -143,7 +143,7 @@ impl Counters {
         let mut by_counter: BTreeMap<CounterKey, BTreeMap<Timestamp, Window>> = BTreeMap::new();
         for counter in stored {
             let windows = by_counter.entry((counter.budget, counter.scope)).or_default();
-            windows.insert(counter.window.start, Window { counter, charged: Amount::ZERO });
+            windows.insert(counter.window.start, Window { charged: counter.sealed, counter });
         }
         Self { by_counter, missing: BTreeMap::new() }
     }

@@ -20,7 +20,7 @@ use crate::store::audit::Difference;
 use crate::store::backfill::Counted;
 use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredWindow, WindowKey};
 use crate::store::dictionary::Dictionary;
-use crate::store::{ledger, rebuild as store};
+use crate::store::{ledger, rebuild as store, retention};
 use crate::tenant::TenantId;
 
 pub(super) async fn rebuild(
@@ -74,6 +74,10 @@ async fn compare(
     let end = budget.window.bounds(now).map_err(|_| AppError::Internal)?.end;
     let range = Bounds { start: active.counted_from, end };
     let mut spent = charged(connection, dictionary, tenant, active, range, None).await?;
+    for (key, sealed) in retention::sealed_counters(connection, tenant, number).await? {
+        let entry = spent.entry(key).or_insert_with(|| Counted::new(sealed.end, sealed.per_values));
+        entry.spent = entry.spent.plus(sealed.spent)?;
+    }
     let mut holds: BTreeMap<(Uuid, Timestamp), (Amount, Amount)> = BTreeMap::new();
     for hold in store::holds(connection, tenant, number).await? {
         holds.insert((hold.scope, hold.window_start), (hold.held, hold.presumed));

@@ -1,4 +1,5 @@
-//! Session totals and rollups from the events and the legs of their corrections, as batches add them up.
+//! Session totals and rollups from the events and the legs of their corrections, as batches add them up, and from what is
+//! sealed of events that are gone.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crate::ledger::totals::Totals;
 use crate::store::dictionary::Dictionary;
 use crate::store::ledger::{RollupKey, SessionKey};
 use crate::store::rebuild::{self as store, StoredSums, entries};
-use crate::store::{StoreError, usage};
+use crate::store::{StoreError, retention, usage};
 use crate::tenant::TenantId;
 
 /// Entries that are decoded, and rows that are written, together.
@@ -58,8 +59,14 @@ async fn added_up(
     tenant: TenantId,
 ) -> Result<Totals, RebuildError> {
     let mut reading = pool.acquire().await.map_err(StoreError::from)?;
-    let mut chunks = std::pin::pin!(entries(&mut reading, tenant).try_chunks(CHUNK));
+    let mut chunks = std::pin::pin!(entries(&mut reading, tenant, None).try_chunks(CHUNK));
     let mut totals = Totals::default();
+    for (key, sums) in retention::sealed_sessions(connection, tenant).await? {
+        totals.add_session(key, &sums)?;
+    }
+    for (key, sums) in retention::sealed_rollups(connection, tenant).await? {
+        totals.add_rollup(key, &sums)?;
+    }
     while let Some(chunk) = chunks.try_next().await.map_err(|failed| failed.1)? {
         let rows = chunk.iter().map(|entry| entry.event.clone()).collect();
         let events = usage::decode(connection, dictionary, tenant, rows).await?;

@@ -1,0 +1,66 @@
+//! Seals and deletes what is older than the retention, a little at a time.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use super::next_round;
+use crate::app::audit::tenants;
+use crate::app::{App, AppError};
+use crate::store::partitions;
+use crate::tenant::TenantId;
+
+const PERIOD: Duration = Duration::from_secs(3_600);
+/// Between two chunks writers have the ledger to themselves.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn run(app: App, retention: Duration, stop: CancellationToken) {
+    while next_round(PERIOD, &stop).await {
+        let back = SignedDuration::try_from(retention).unwrap_or_default();
+        let Ok(oldest_kept) = Timestamp::now().checked_sub(back) else { continue };
+        match round(&app, oldest_kept, &stop).await {
+            Ok(0) => {}
+            Ok(events) => tracing::info!(events, %oldest_kept, "events older than the retention were sealed"),
+            Err(error) => {
+                tracing::warn!(%error, "what is older than the retention could not be sealed: it is tried again")
+            }
+        }
+    }
+}
+
+async fn round(app: &App, oldest_kept: Timestamp, stop: &CancellationToken) -> Result<usize, AppError> {
+    let mut sealed = 0;
+    for (tenant, _) in tenants(&app.pool).await? {
+        sealed += seal(app, tenant, oldest_kept, stop).await?;
+    }
+    if !stop.is_cancelled() {
+        let dropped = partitions::drop_empty(&app.pool, oldest_kept).await?;
+        if dropped > 0 {
+            tracing::info!(dropped, "empty partitions were dropped");
+        }
+    }
+    Ok(sealed)
+}
+
+async fn seal(
+    app: &App,
+    tenant: TenantId,
+    oldest_kept: Timestamp,
+    stop: &CancellationToken,
+) -> Result<usize, AppError> {
+    let mut sealed = 0;
+    loop {
+        let events = app.seal_oldest(tenant, oldest_kept).await?;
+        sealed += events;
+        if events == 0 || !next_round(PAUSE, stop).await {
+            break;
+        }
+    }
+    while !stop.is_cancelled() && app.purge(tenant, oldest_kept).await? > 0 {
+        if !next_round(PAUSE, stop).await {
+            break;
+        }
+    }
+    Ok(sealed)
+}
