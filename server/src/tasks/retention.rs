@@ -23,7 +23,7 @@ pub(super) async fn run(app: App, retention: Duration, stop: CancellationToken) 
             Ok(0) => {}
             Ok(events) => tracing::info!(events, %oldest_kept, "events older than the retention were sealed"),
             Err(error) => {
-                tracing::warn!(%error, "what is older than the retention could not be sealed: it is tried again")
+                tracing::warn!(%error, "what is older than the retention could not be sealed: it is tried again");
             }
         }
     }
