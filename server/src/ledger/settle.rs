@@ -120,8 +120,13 @@ pub(super) fn settle(
     let used = draft.event.reservation;
     let keep_open = used.is_some_and(|used| used.keep_open);
     if let Some(used) = used
-        && reservations.get(used.reservation_id).is_none()
+        && let Some(known) = reservations.get(used.reservation_id)
     {
+        if known.state != State::Pending {
+            // An earlier event of this batch may have ended it.
+            draft.notices.add(Notices::LATE);
+        }
+    } else if let Some(used) = used {
         // Settled before its check arrived: that check is refused when it does (contract, decision 5).
         reservations.add(Reservation::tombstone(used.reservation_id, scene.now, "recorded before its check"));
     }
@@ -140,13 +145,13 @@ pub(super) fn settle(
         let (key, excess) = match part {
             Some(part) => {
                 let key = key_of(part);
-                let limit = counters.limit(&target.budget, &key)?;
+                let limit = counters.charged_limit(&target.budget, &key)?;
                 let charged = part.charge(counters.change(&key)?, amount, keep_open, late, limit)?;
                 (key, charged.overrun)
             }
             None => {
                 let cause = if used.is_some() && !live { OverrunCause::Late } else { OverrunCause::NotReserved };
-                let limit = counters.limit(&target.budget, &target.key)?;
+                let limit = counters.charged_limit(&target.budget, &target.key)?;
                 let counter = counters.change(&target.key)?;
                 if target.budget.backfilling {
                     counter.count(amount)?;

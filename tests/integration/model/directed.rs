@@ -1,0 +1,1 @@
+//! Programs that were written by hand, because chance takes too long to find them.
