@@ -19,7 +19,7 @@ use generate::{Kind, Program};
 use run::run;
 
 /// Programs of each kind in a usual run.
-const CASES: u64 = 12;
+const CASES: u64 = 6;
 /// Most programs that are tried to make a failing one shorter.
 const SHORTENINGS: usize = 60;
 

@@ -55,7 +55,7 @@ pub(crate) fn check(names: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Runs the tests that one bug names, with it.
-fn seed<'bug>(tree: &Tree, tests: &Tests, bug: &'bug Bug) -> Outcome<'bug> {
+fn seed<'bug>(tree: &Tree, tests: &Tests<'_>, bug: &'bug Bug) -> Outcome<'bug> {
     let began = Instant::now();
     let failed = tree.restore().and_then(|()| tree.apply(bug)).and_then(|()| {
         let catchers: Vec<&Catcher> = bug.caught_by.iter().collect();

@@ -1,7 +1,7 @@
 //! A copy of the sources to break.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -23,7 +23,8 @@ pub(super) struct Tree {
     pub(super) sources: PathBuf,
     /// Its build folder.
     pub(super) build: PathBuf,
-    files: BTreeSet<PathBuf>,
+    /// Read once: the workspace may be worked on meanwhile.
+    files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Tree {
@@ -37,7 +38,11 @@ impl Tree {
         let (sources, build) = (seeded.join("sources"), seeded.join("build"));
         let listed = git(&workspace, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
         let listed = listed.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from);
-        let files = listed.filter(|name| workspace.join(name).is_file()).collect();
+        let mut files = BTreeMap::new();
+        for name in listed.filter(|name| workspace.join(name).is_file()) {
+            let content = fs::read(workspace.join(&name)).with_context(|| format!("read {}", name.display()))?;
+            files.insert(name, content);
+        }
         let tree = Self { workspace, sources, build, files };
         tree.copy_dependencies()?;
         tree.remove_strangers()?;
@@ -45,15 +50,14 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Makes every file what it is in the workspace. One that is the same keeps its time, so that it is not built again.
+    /// Makes every file what it was in the workspace. One that is the same keeps its time, so that it is not built again.
     ///
     /// # Errors
     /// If a file cannot be written.
     pub(super) fn restore(&self) -> anyhow::Result<()> {
-        for name in &self.files {
-            let (from, to) = (self.workspace.join(name), self.sources.join(name));
-            let content = fs::read(&from).with_context(|| format!("read {}", from.display()))?;
-            if fs::read(&to).is_ok_and(|found| found == content) {
+        for (name, content) in &self.files {
+            let to = self.sources.join(name);
+            if fs::read(&to).is_ok_and(|found| found == *content) {
                 continue;
             }
             if let Some(parent) = to.parent() {
@@ -90,7 +94,7 @@ impl Tree {
                 let name = path.strip_prefix(&self.sources)?;
                 if path.is_dir() {
                     folders.push(path);
-                } else if !self.files.contains(name) {
+                } else if !self.files.contains_key(name) {
                     fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
                 }
             }

@@ -181,6 +181,16 @@ impl Model {
         self.reservations.iter().map(|(id, one)| (*id, one.phase, one.view()))
     }
 
+    /// The same without the tombstone of this id. A check that is refused writes nothing, so that nothing makes it see one that
+    /// is written meanwhile: it may be refused by a budget instead, and never be admitted.
+    pub fn without_tombstone(&self, id: Uuid) -> Self {
+        let mut other = self.clone();
+        if other.reservations.get(&id).is_some_and(|one| one.phase == Phase::Void) {
+            other.reservations.remove(&id);
+        }
+        other
+    }
+
     /// Reservations whose time has run out.
     pub fn due(&self) -> Vec<Uuid> {
         let due = |one: &Reservation| one.phase == Phase::Pending && one.expires <= self.now;
