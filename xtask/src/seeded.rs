@@ -14,7 +14,7 @@ use anyhow::{Context as _, ensure};
 
 use self::{
     bug::{Bug, Catcher},
-    tests::Tests,
+    tests::{Seeded, Tests},
     tree::Tree,
 };
 
@@ -36,7 +36,7 @@ pub(crate) fn check(names: &[&str]) -> anyhow::Result<()> {
     let tests = Tests::new(&tree)?;
     let began = Instant::now();
     let every: Vec<&Catcher> = bugs.iter().flat_map(|bug| &bug.caught_by).collect();
-    let failed = tests.run(&every, false).context("run the tests without a bug")?;
+    let failed = tests.run(&every, Seeded::Nothing).context("run the tests without a bug")?;
     ensure!(failed.is_empty(), "without a bug, these tests fail: {}", failed.join(", "));
     report(&format!("without a bug, all of them pass ({} s)", began.elapsed().as_secs()))?;
 
@@ -59,7 +59,7 @@ fn seed<'bug>(tree: &Tree, tests: &Tests<'_>, bug: &'bug Bug) -> Outcome<'bug> {
     let began = Instant::now();
     let failed = tree.restore().and_then(|()| tree.apply(bug)).and_then(|()| {
         let catchers: Vec<&Catcher> = bug.caught_by.iter().collect();
-        tests.run(&catchers, bug.changes_sql)
+        tests.run(&catchers, Seeded::Bug { changes_sql: bug.changes_sql })
     });
     let (verdict, caught) = match failed {
         Err(error) => (format!("{error:#}"), false),

@@ -69,6 +69,22 @@ impl Reservations {
         self.held.insert(reservation.id, (reservation, Change::Added));
     }
 
+    /// Refused checks whose id was taken meanwhile start the batch over: what other writers hold is on the counters, which are
+    /// locked, but their reservations were not there to be locked. A check that is sent twice at once is admitted or refused
+    /// as one.
+    pub(super) async fn check_refused(
+        &self,
+        connection: &mut PgConnection,
+        tenant: TenantId,
+        checks: impl Iterator<Item = Uuid>,
+    ) -> Result<(), BatchError> {
+        let refused: Vec<Uuid> = checks.filter(|id| self.get(*id).is_none()).collect();
+        if !refused.is_empty() && !reservations::known(connection, tenant, &refused).await?.is_empty() {
+            return Err(BatchError::Raced);
+        }
+        Ok(())
+    }
+
     fn change(&mut self, id: Uuid) -> Option<&mut Reservation> {
         self.held.get_mut(&id).map(|(reservation, change)| {
             if *change == Change::Kept {

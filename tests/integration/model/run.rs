@@ -181,7 +181,7 @@ fn explain(
         }
         let mut next = model.clone();
         let expected = next.apply(operation);
-        if expected == **answer || (steps.len() > 1 && refused_unseen(model, operation, answer)) {
+        if expected == **answer {
             done.push(place);
             explain(&next, steps, done, explained, nearest);
             done.pop();
@@ -192,13 +192,6 @@ fn explain(
             );
         }
     }
-}
-
-/// Whether a check was refused as if the tombstone that another call wrote at the same time were not there.
-fn refused_unseen(model: &Model, operation: &Operation, answer: &Answer) -> bool {
-    let (Operation::Check(asked), Answer::Checked(judgement)) = (operation, answer) else { return false };
-    let Some(id) = asked.id else { return false };
-    judgement.holds.is_empty() && model.without_tombstone(id).apply(operation) == *answer
 }
 
 /// All counters as the database holds them.

@@ -22,6 +22,18 @@ const TEST_LIMIT: Duration = Duration::from_secs(900);
 /// Random programs of each kind. The first that fails ends them, so that only a bug that is not seen takes so long.
 const CASES_WITH_A_BUG: &str = "60";
 
+/// What the copy is while its tests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seeded {
+    /// As it should be.
+    Nothing,
+    /// Broken.
+    Bug {
+        /// Whether a statement is another one.
+        changes_sql: bool,
+    },
+}
+
 /// How to run the tests.
 pub(super) struct Tests<'tree> {
     tree: &'tree Tree,
@@ -46,7 +58,7 @@ impl<'tree> Tests<'tree> {
     ///
     /// # Errors
     /// If they do not build, do not end, or there are none of a name.
-    pub(super) fn run(&self, catchers: &[&Catcher], changes_sql: bool) -> anyhow::Result<Vec<String>> {
+    pub(super) fn run(&self, catchers: &[&Catcher], seeded: Seeded) -> anyhow::Result<Vec<String>> {
         let mut failed = Vec::new();
         for suite in [Suite::Domain, Suite::Integration] {
             let filters: BTreeSet<&str> = catchers
@@ -55,26 +67,20 @@ impl<'tree> Tests<'tree> {
                 .map(|catcher| catcher.filter.as_str())
                 .collect();
             if !filters.is_empty() {
-                failed.extend(self.run_suite(suite, &filters, catchers.len() <= 4, changes_sql)?);
+                failed.extend(self.run_suite(suite, &filters, seeded)?);
             }
         }
         Ok(failed)
     }
 
-    fn run_suite(
-        &self,
-        suite: Suite,
-        filters: &BTreeSet<&str>,
-        broken: bool,
-        changes_sql: bool,
-    ) -> anyhow::Result<Vec<String>> {
-        let mut build = self.cargo(suite, changes_sql);
+    fn run_suite(&self, suite: Suite, filters: &BTreeSet<&str>, seeded: Seeded) -> anyhow::Result<Vec<String>> {
+        let mut build = self.cargo(suite, seeded);
         let built = build.arg("--no-run").output().context("run cargo")?;
         ensure!(built.status.success(), "it does not build: {}", last_lines(&String::from_utf8_lossy(&built.stderr)));
 
-        let mut command = self.cargo(suite, changes_sql);
+        let mut command = self.cargo(suite, seeded);
         command.arg("--").args(filters);
-        if broken {
+        if seeded != Seeded::Nothing {
             command.env("TOLLGATE_MODEL_CASES", CASES_WITH_A_BUG);
         }
         command.env("TOLLGATE_MODEL_SHRINK", "0").env("RUST_BACKTRACE", "0");
@@ -86,14 +92,14 @@ impl<'tree> Tests<'tree> {
         Ok(results.into_iter().filter(|(_, passed)| !passed).map(|(name, _)| name.to_owned()).collect())
     }
 
-    fn cargo(&self, suite: Suite, changes_sql: bool) -> Command {
+    fn cargo(&self, suite: Suite, seeded: Seeded) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(["test", "--locked"]).current_dir(&self.tree.sources).env("CARGO_TARGET_DIR", &self.tree.build);
         match suite {
             Suite::Domain => command.args(["--package", "tollgate-domain", "--lib"]),
             Suite::Integration => command.args(["--package", "tollgate-server", "--test", "integration"]),
         };
-        if changes_sql {
+        if seeded == (Seeded::Bug { changes_sql: true }) {
             command.env("SQLX_OFFLINE", "false").env("DATABASE_URL", self.database.url());
         }
         command

@@ -56,7 +56,7 @@ impl Model {
         self.tallies.iter().find_map(|(key, tally)| {
             let managed = self.managed(&key.budget)?;
             let bound = tally.highest + tally.overrun;
-            let binds = managed.always_bound && managed.definition.mode == Mode::Enforced;
+            let binds = managed.definition.is_hard() && managed.definition.mode == Mode::Enforced;
             (binds && tally.committed() > bound).then(|| format!("I4: {key:?} commits {tally:?}, above {bound}"))
         })
     }

@@ -15,12 +15,7 @@ impl Model {
             return Answer::Refused("BUDGET_EXISTS");
         }
         let (start, _) = definition.period.bounds(self.now);
-        let managed = Managed {
-            definition: definition.clone(),
-            counted_from: start,
-            overrides: BTreeMap::new(),
-            always_bound: definition.is_hard() && definition.mode == Mode::Enforced,
-        };
+        let managed = Managed { definition: definition.clone(), counted_from: start, overrides: BTreeMap::new() };
         let earlier: Vec<(CounterKey, Decimal, jiff::Timestamp)> = self
             .events
             .values()
@@ -45,11 +40,17 @@ impl Model {
         self.change_budget(id, |managed| managed.definition.limit = limit)
     }
 
+    /// A budget that begins to bind books what it let pass before, in windows that have ended, too.
     pub(super) fn change_mode(&mut self, id: &str, mode: Mode) -> Answer {
-        self.change_budget(id, |managed| {
-            managed.definition.mode = mode;
-            managed.always_bound &= mode == Mode::Enforced;
-        })
+        let bound = self.managed(id).is_some_and(|managed| managed.definition.mode == Mode::Enforced);
+        let answer = self.change_budget(id, |managed| managed.definition.mode = mode);
+        if mode == Mode::Enforced && !bound && self.managed(id).is_some_and(|managed| managed.definition.is_hard()) {
+            let all: Vec<CounterKey> = self.tallies.keys().filter(|key| key.budget == id).cloned().collect();
+            for key in all {
+                self.book_excess(&key);
+            }
+        }
+        answer
     }
 
     pub(super) fn change_override(&mut self, id: &str, scope: &Option<String>, limit: Option<Decimal>) -> Answer {

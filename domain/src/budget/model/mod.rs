@@ -117,8 +117,6 @@ struct Managed {
     counted_from: Option<Timestamp>,
     /// Other limits, by scope.
     overrides: BTreeMap<Option<String>, Decimal>,
-    /// Whether it bound from its creation on: only such a one promises to stay within its limit.
-    always_bound: bool,
 }
 
 /// The whole state.
@@ -179,16 +177,6 @@ impl Model {
     /// Where each reservation stands, with what it holds.
     pub fn reservations(&self) -> impl Iterator<Item = (Uuid, Phase, Vec<HeldView>)> {
         self.reservations.iter().map(|(id, one)| (*id, one.phase, one.view()))
-    }
-
-    /// The same without the tombstone of this id. A check that is refused writes nothing, so that nothing makes it see one that
-    /// is written meanwhile: it may be refused by a budget instead, and never be admitted.
-    pub fn without_tombstone(&self, id: Uuid) -> Self {
-        let mut other = self.clone();
-        if other.reservations.get(&id).is_some_and(|one| one.phase == Phase::Void) {
-            other.reservations.remove(&id);
-        }
-        other
     }
 
     /// Reservations whose time has run out.

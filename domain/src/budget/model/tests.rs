@@ -116,7 +116,6 @@ fn what_was_never_seen_leaves_a_tombstone() {
     let mut model = model();
     model.apply(&Operation::Release(Uuid::from_u128(1)));
     assert_eq!(verdict(model.apply(&check(1, 1_000))), Verdict::Denied("CLOSED"));
-    assert_eq!(verdict(model.without_tombstone(Uuid::from_u128(1)).apply(&check(1, 1_000))), Verdict::Allowed);
 }
 
 #[test]
