@@ -243,6 +243,26 @@ async fn budgets_are_created_read_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_budget_over_all_time_is_changed_like_any_other() {
+    let mut server = TestServer::start().await;
+    let window = v1::Window { kind: v1::window::Kind::Lifetime.into(), ..Default::default() };
+    let made = server.budgets.create_budget(create(v1::Budget { window: Some(window), ..budget("b", "1") })).await;
+    let made = made.unwrap().into_inner().budget.unwrap();
+    assert_eq!(made.count_from, None, "all time has no beginning");
+    let masked = v1::UpdateBudgetRequest {
+        budget: Some(v1::Budget { limit: "2".to_owned(), budget_id: "b".to_owned(), ..Default::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["limit".to_owned()] }),
+        ..Default::default()
+    };
+    let changed = server.budgets.update_budget(masked).await.unwrap().into_inner().budget.unwrap();
+    assert_eq!(changed.limit, "2");
+    let whole = v1::Budget { limit: "3".to_owned(), ..changed };
+    let whole = v1::UpdateBudgetRequest { budget: Some(whole), ..Default::default() };
+    assert_eq!(server.budgets.update_budget(whole).await.unwrap().into_inner().budget.unwrap().limit, "3");
+    server.assert_audit_holds().await;
+}
+
+#[tokio::test]
 async fn selectors_per_keys_units_and_shadow_mode_count_what_they_say() {
     let mut server = TestServer::start().await;
     let selecting = v1::Budget {

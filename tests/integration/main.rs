@@ -16,6 +16,7 @@ mod field_rules;
 mod harness;
 mod listing;
 mod metrics;
+mod model;
 mod prices;
 mod provider_usage;
 mod rebuilding;

@@ -3,6 +3,7 @@
 mod codegen;
 mod folder;
 mod postgres;
+mod seeded;
 mod sqlx;
 mod tidy;
 
@@ -19,6 +20,9 @@ chores:
   sqlx               ask a database about server/sql after migrations/ and write its answers into .sqlx; the database
                      is made on the server of DATABASE_URL, or on a private one that is thrown away
   sqlx --check       change nothing; fail if .sqlx is not what the database answers
+  seeded-bugs [NAME..]
+                     break a copy of the sources on purpose, one patch of tests/seeded_bugs after the other, and fail if a
+                     test that the patch names does not fail; part of a name is enough, all of them take about an hour
   tidy               fail if a rule of the repository that no compiler checks is broken
 ";
 
@@ -39,6 +43,7 @@ fn run() -> anyhow::Result<()> {
         ["codegen", "--check"] => codegen::check(),
         ["sqlx"] => sqlx::write(),
         ["sqlx", "--check"] => sqlx::check(),
+        ["seeded-bugs", names @ ..] => seeded::check(names),
         ["tidy"] => tidy::check(),
         ["help" | "--help" | "-h"] => Ok(write!(std::io::stdout(), "{USAGE}")?),
         [] => bail!("name a chore\n\n{USAGE}"),

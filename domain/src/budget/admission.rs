@@ -377,7 +377,9 @@ fn outcome(
 ) -> Result<Outcome, AdmissionError> {
     let mut never_fits = false;
     for (entry, hold) in applied.iter().zip(&judged.holds) {
-        let blocks = entry.budget.rules.iter().filter(|rule| rule.action == Action::Block);
+        // A rule on what was spent never refuses in an empty window: nothing was spent there.
+        let blocks =
+            entry.budget.rules.iter().filter(|rule| rule.action == Action::Block && rule.basis == Basis::Committed);
         for rule in blocks.filter(|_| entry.budget.mode == Mode::Enforced) {
             let free = entry.budget.unit == Unit::Usd && demands.iter().all(Demand::is_free);
             // An overrun that was carried over is gone with the window that it is taken off.

@@ -232,6 +232,11 @@ impl Budget {
         })
     }
 
+    /// Whether it promises never to be overspent by callers that reserve: hard, and enforced.
+    pub fn binds(&self) -> bool {
+        self.is_hard() && self.mode == Mode::Enforced
+    }
+
     fn choice(&self, chosen: Option<Choice>) -> Choice {
         chosen.unwrap_or(if self.is_hard() { Choice::Deny } else { Choice::Allow })
     }

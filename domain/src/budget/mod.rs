@@ -7,6 +7,7 @@ mod crossing;
 mod definition;
 mod demand;
 mod limit_override;
+pub mod model;
 mod state;
 
 pub use admission::{AdmissionError, Applied, Decision, Outcome, Refusal, decide, peek_fired, room};

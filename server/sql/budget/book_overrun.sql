@@ -1,4 +1,5 @@
 -- Open windows of a budget, or of one of its counters ($5), under its limit ($3) or that of the override in force ($4: now).
+-- With $6 those that have ended, too, under the highest limit that they had.
 UPDATE budget_window AS counter SET
     highest_limit = changed.highest_limit,
     overrun = counter.overrun + changed.excess,
@@ -23,11 +24,13 @@ FROM (
         AND (other.end_time IS NULL OR other.end_time > $4)
     CROSS JOIN LATERAL (
         SELECT greatest(
-            open_window.highest_limit, coalesce(other.limit_amount, $3) + open_window.carried
+            open_window.highest_limit,
+            CASE WHEN open_window.window_end > $4 THEN coalesce(other.limit_amount, $3) + open_window.carried END
         ) AS highest_limit
     ) AS limited
     CROSS JOIN LATERAL (SELECT open_window.spent + open_window.held + open_window.presumed AS amount) AS committed
-    WHERE open_window.tenant_id = $1 AND open_window.budget_number = $2 AND open_window.window_end > $4
+    WHERE open_window.tenant_id = $1 AND open_window.budget_number = $2
+        AND (open_window.window_end > $4 OR $6)
         AND ($5::uuid IS NULL OR open_window.scope = $5)
         AND (
             open_window.highest_limit < limited.highest_limit

@@ -145,7 +145,10 @@ impl App {
         known.etag = Uuid::now_v7().to_string();
         known.update_time = now;
         budgets::update(&mut transaction, tenant, known.number, &known.budget, &known.etag, now).await?;
-        budgets::book_overrun(&mut transaction, tenant, known.number, None, known.budget.limit, now).await?;
+        // What did not bind could hold above its limit: from now on it promises not to.
+        let begins_to_bind = known.budget.binds() && !before.binds();
+        let limit = known.budget.limit;
+        budgets::book_overrun(&mut transaction, tenant, known.number, None, limit, now, begins_to_bind).await?;
         if !validate_only {
             let mut raised = self.alerts.raising(tenant, now);
             // As it stands in the database, with the limits of single counters.

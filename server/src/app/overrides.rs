@@ -52,7 +52,8 @@ impl App {
             update_time: now,
         };
         overrides::set(&mut transaction, tenant, budget.number, &stored).await?;
-        budgets::book_overrun(&mut transaction, tenant, budget.number, Some(scope), budget.budget.limit, now).await?;
+        budgets::book_overrun(&mut transaction, tenant, budget.number, Some(scope), budget.budget.limit, now, false)
+            .await?;
         if !validate_only {
             transaction.commit().await.map_err(StoreError::from)?;
         }
@@ -97,7 +98,8 @@ impl App {
         };
         check_etag(Some(&known), etag, budget_id)?;
         overrides::delete(&mut transaction, tenant, budget.number, scope).await?;
-        budgets::book_overrun(&mut transaction, tenant, budget.number, Some(scope), budget.budget.limit, now).await?;
+        budgets::book_overrun(&mut transaction, tenant, budget.number, Some(scope), budget.budget.limit, now, false)
+            .await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(())
     }

@@ -133,6 +133,11 @@ async fn transact(
         answers.insert(index, answer);
     }
 
+    let checks = commands.iter().filter_map(|command| match command {
+        Command::Reserve(reserve, _) => Some(reserve.id),
+        _ => None,
+    });
+    reservations.check_refused(connection, tenant, checks).await?;
     reservations.write(connection, tenant).await?;
     counters.write(connection, tenant).await?;
     drafts.write_late_notices(connection, tenant).await?;

@@ -185,6 +185,13 @@ impl Counters {
         Ok(active.effective_limit(self.get(key)?, self.now)?)
     }
 
+    /// The limit that a charge is compared with. A window that has ended keeps the highest limit that it had: one that was
+    /// raised later makes no room in it.
+    pub(super) fn charged_limit(&self, active: &ActiveBudget, key: &WindowKey) -> Result<Amount, BatchError> {
+        let stored = self.get(key)?;
+        if stored.end <= self.now { Ok(stored.counter.highest_limit) } else { self.limit(active, key) }
+    }
+
     /// A counter to move.
     pub(super) fn change(&mut self, key: &WindowKey) -> Result<&mut Counter, BatchError> {
         let slot = self.slots.get_mut(key).ok_or(BatchError::Command("a counter is missing"))?;

@@ -69,6 +69,22 @@ impl Reservations {
         self.held.insert(reservation.id, (reservation, Change::Added));
     }
 
+    /// Refused checks whose id was taken meanwhile start the batch over: what other writers hold is on the counters, which are
+    /// locked, but their reservations were not there to be locked. A check that is sent twice at once is admitted or refused
+    /// as one.
+    pub(super) async fn check_refused(
+        &self,
+        connection: &mut PgConnection,
+        tenant: TenantId,
+        checks: impl Iterator<Item = Uuid>,
+    ) -> Result<(), BatchError> {
+        let refused: Vec<Uuid> = checks.filter(|id| self.get(*id).is_none()).collect();
+        if !refused.is_empty() && !reservations::known(connection, tenant, &refused).await?.is_empty() {
+            return Err(BatchError::Raced);
+        }
+        Ok(())
+    }
+
     fn change(&mut self, id: Uuid) -> Option<&mut Reservation> {
         self.held.get_mut(&id).map(|(reservation, change)| {
             if *change == Change::Kept {
@@ -120,8 +136,13 @@ pub(super) fn settle(
     let used = draft.event.reservation;
     let keep_open = used.is_some_and(|used| used.keep_open);
     if let Some(used) = used
-        && reservations.get(used.reservation_id).is_none()
+        && let Some(known) = reservations.get(used.reservation_id)
     {
+        if known.state != State::Pending {
+            // An earlier event of this batch may have ended it.
+            draft.notices.add(Notices::LATE);
+        }
+    } else if let Some(used) = used {
         // Settled before its check arrived: that check is refused when it does (contract, decision 5).
         reservations.add(Reservation::tombstone(used.reservation_id, scene.now, "recorded before its check"));
     }
@@ -140,13 +161,13 @@ pub(super) fn settle(
         let (key, excess) = match part {
             Some(part) => {
                 let key = key_of(part);
-                let limit = counters.limit(&target.budget, &key)?;
+                let limit = counters.charged_limit(&target.budget, &key)?;
                 let charged = part.charge(counters.change(&key)?, amount, keep_open, late, limit)?;
                 (key, charged.overrun)
             }
             None => {
                 let cause = if used.is_some() && !live { OverrunCause::Late } else { OverrunCause::NotReserved };
-                let limit = counters.limit(&target.budget, &target.key)?;
+                let limit = counters.charged_limit(&target.budget, &target.key)?;
                 let counter = counters.change(&target.key)?;
                 if target.budget.backfilling {
                     counter.count(amount)?;

@@ -504,7 +504,8 @@ pub async fn update(
 }
 
 /// Notes a changed limit in the counters of open windows, or in the one of `scope`, and books what the change leaves above
-/// every limit as overrun. Counters with an override in force go by that instead of `limit`.
+/// every limit as overrun. Counters with an override in force go by that instead of `limit`. With `ended_too`, windows that have
+/// ended are looked at as well, under the highest limit that they had.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -515,10 +516,19 @@ pub async fn book_overrun(
     scope: Option<Uuid>,
     limit: Amount,
     now: Timestamp,
+    ended_too: bool,
 ) -> Result<(), StoreError> {
-    sqlx::query_file!("sql/budget/book_overrun.sql", tenant.0, number, limit.decimal(), to_database(now), scope)
-        .execute(connection)
-        .await?;
+    sqlx::query_file!(
+        "sql/budget/book_overrun.sql",
+        tenant.0,
+        number,
+        limit.decimal(),
+        to_database(now),
+        scope,
+        ended_too
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

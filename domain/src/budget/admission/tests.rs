@@ -97,6 +97,10 @@ fn a_hard_budget_admits_up_to_its_limit_and_no_further() {
     assert_eq!(outcome.affordable_output_tokens, Some(999));
     assert!(!outcome.never_fits);
     assert!(decided(&call(), &[(&hard("0.01"), &spent("0"))], false).never_fits);
+    let by_spend = vec![Rule { basis: Basis::Spent, ..rule("1", Action::Block, &[]) }];
+    let by_spend = Budget { rules: by_spend, ..hard("0.01") };
+    let outcome = decided(&call(), &[(&by_spend, &spent("0"))], false);
+    assert_eq!((outcome.decision, outcome.never_fits), (Decision::Allowed, false));
 }
 
 #[test]

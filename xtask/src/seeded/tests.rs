@@ -1,0 +1,153 @@
+//! Builds the copy and runs some of its tests.
+
+use std::{
+    collections::BTreeSet,
+    env,
+    fs::{self, File},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::{
+    bug::{Catcher, Suite},
+    tree::Tree,
+};
+use crate::{folder, postgres::ScratchDatabase};
+
+/// How long one suite may take: a bug can make a test wait for ever.
+const TEST_LIMIT: Duration = Duration::from_secs(900);
+/// Random programs of each kind. The first that fails ends them, so that only a bug that is not seen takes so long.
+const CASES_WITH_A_BUG: &str = "60";
+
+/// What the copy is while its tests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seeded {
+    /// As it should be.
+    Nothing,
+    /// Broken.
+    Bug {
+        /// Whether a statement is another one.
+        changes_sql: bool,
+    },
+}
+
+/// How to run the tests.
+pub(super) struct Tests<'tree> {
+    tree: &'tree Tree,
+    database: ScratchDatabase,
+}
+
+impl<'tree> Tests<'tree> {
+    /// Starts a database to ask about statements that a bug changes.
+    ///
+    /// # Errors
+    /// If there is no Postgres.
+    pub(super) fn new(tree: &'tree Tree) -> anyhow::Result<Self> {
+        let database = ScratchDatabase::create()?;
+        let migrations = folder::workspace()?.join("migrations");
+        for name in folder::read(&migrations)?.keys().filter(|name| name.ends_with(".sql")) {
+            database.apply(&migrations.join(name)).with_context(|| format!("apply migrations/{name}"))?;
+        }
+        Ok(Self { tree, database })
+    }
+
+    /// Runs the tests and names those that failed.
+    ///
+    /// # Errors
+    /// If they do not build, do not end, or there are none of a name.
+    pub(super) fn run(&self, catchers: &[&Catcher], seeded: Seeded) -> anyhow::Result<Vec<String>> {
+        let mut failed = Vec::new();
+        for suite in [Suite::Domain, Suite::Integration] {
+            let filters: BTreeSet<&str> = catchers
+                .iter()
+                .filter(|catcher| catcher.suite == suite)
+                .map(|catcher| catcher.filter.as_str())
+                .collect();
+            if !filters.is_empty() {
+                failed.extend(self.run_suite(suite, &filters, seeded)?);
+            }
+        }
+        Ok(failed)
+    }
+
+    fn run_suite(&self, suite: Suite, filters: &BTreeSet<&str>, seeded: Seeded) -> anyhow::Result<Vec<String>> {
+        let mut build = self.cargo(suite, seeded);
+        let built = build.arg("--no-run").output().context("run cargo")?;
+        ensure!(built.status.success(), "it does not build: {}", last_lines(&String::from_utf8_lossy(&built.stderr)));
+
+        let mut command = self.cargo(suite, seeded);
+        command.arg("--").args(filters);
+        if seeded != Seeded::Nothing {
+            command.env("TOLLGATE_MODEL_CASES", CASES_WITH_A_BUG);
+        }
+        command.env("TOLLGATE_MODEL_SHRINK", "0").env("RUST_BACKTRACE", "0");
+        let output = bounded(command)?;
+        let results: Vec<(&str, bool)> = output.lines().filter_map(result).collect();
+        for filter in filters {
+            ensure!(results.iter().any(|(name, _)| name.contains(filter)), "no test is called `{filter}`");
+        }
+        Ok(results.into_iter().filter(|(_, passed)| !passed).map(|(name, _)| name.to_owned()).collect())
+    }
+
+    fn cargo(&self, suite: Suite, seeded: Seeded) -> Command {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(["test", "--locked"]).current_dir(&self.tree.sources).env("CARGO_TARGET_DIR", &self.tree.build);
+        match suite {
+            Suite::Domain => command.args(["--package", "tollgate-domain", "--lib"]),
+            Suite::Integration => command.args(["--package", "tollgate-server", "--test", "integration"]),
+        };
+        if seeded == (Seeded::Bug { changes_sql: true }) {
+            command.env("SQLX_OFFLINE", "false").env("DATABASE_URL", self.database.url());
+        }
+        command
+    }
+}
+
+/// The name of a test and whether it passed, of a line of its runner.
+fn result(line: &str) -> Option<(&str, bool)> {
+    let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    match result.split(' ').next()? {
+        "ok" => Some((name, true)),
+        "FAILED" => Some((name, false)),
+        _ => None,
+    }
+}
+
+/// Runs to the end, but not for ever; tells what was printed.
+fn bounded(mut command: Command) -> anyhow::Result<String> {
+    let output = tempfile::NamedTempFile::new().context("create a temporary file")?;
+    let file = File::create(output.path()).context("open a temporary file")?;
+    let mut child = command.stdout(file).stderr(Stdio::null()).spawn().context("run cargo")?;
+    let deadline = Instant::now() + TEST_LIMIT;
+    while child.try_wait().context("wait for the tests")?.is_none() {
+        if Instant::now() > deadline {
+            child.kill().context("stop the tests")?;
+            child.wait().context("stop the tests")?;
+            bail!("the tests do not end within {} s", TEST_LIMIT.as_secs());
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+    fs::read_to_string(output.path()).context("read what the tests printed")
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let begin = lines.len().saturating_sub(30);
+    lines.get(begin..).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_the_runner_say_which_tests_failed() {
+        assert_eq!(result("test model::at_once ... FAILED"), Some(("model::at_once", false)));
+        assert_eq!(result("test model::in_turn ... ok"), Some(("model::in_turn", true)));
+        assert_eq!(result("test result: FAILED. 1 passed; 1 failed"), None);
+        assert_eq!(result("running 2 tests"), None);
+    }
+}
