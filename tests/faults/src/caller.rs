@@ -60,7 +60,10 @@ impl Endpoint {
     pub(crate) async fn serves(&self) -> bool {
         let mut budgets = self.budgets.clone();
         let request = v1::ListBudgetsRequest { page_size: 1, ..Default::default() };
-        matches!(self.sorted(request, |request| async move { budgets.list_budgets(request).await }).await, Answer::Acked(_))
+        matches!(
+            self.sorted(request, |request| async move { budgets.list_budgets(request).await }).await,
+            Answer::Acked(_)
+        )
     }
 
     /// Records an event.

@@ -43,7 +43,9 @@ async fn holds_end(connection: &mut PgConnection) -> anyhow::Result<Option<Strin
         let open = ledger::open_holds(connection).await?;
         let overdue = ledger::overdue_holds(connection, SWEEPING_SECONDS).await?;
         if overdue > 0 {
-            return Ok(Some(format!("{overdue} holds leaked: expired more than {SWEEPING_SECONDS} s ago and still open")));
+            return Ok(Some(format!(
+                "{overdue} holds leaked: expired more than {SWEEPING_SECONDS} s ago and still open"
+            )));
         }
         if open == 0 {
             return Ok(None);
@@ -84,10 +86,12 @@ fn compare(told: &HashMap<Uuid, Told>, stored: Vec<(Uuid, i64)>) -> Vec<String> 
         .filter(|(id, told)| found.get(id).is_some_and(|tokens| *tokens != told.tokens))
         .map(|(id, _)| *id)
         .collect();
-    [("acknowledged and not stored", lost), ("stored twice", twice), ("stored and never sent", invented), (
-        "stored with other tokens",
-        altered,
-    )]
+    [
+        ("acknowledged and not stored", lost),
+        ("stored twice", twice),
+        ("stored and never sent", invented),
+        ("stored with other tokens", altered),
+    ]
     .into_iter()
     .filter(|(_, ids)| !ids.is_empty())
     .map(|(what, ids)| {
@@ -128,6 +132,8 @@ mod tests {
         assert!(compare(&history, vec![(ids[1], 2)]).concat().contains("1 events acknowledged and not stored"));
         assert!(compare(&history, vec![(ids[0], 1), (ids[0], 1)]).concat().contains("1 events stored twice"));
         assert!(compare(&history, vec![(ids[0], 1), (ids[3], 1)]).concat().contains("1 events stored and never sent"));
-        assert!(compare(&history, vec![(ids[0], 1), (ids[2], 4)]).concat().contains("1 events stored with other tokens"));
+        assert!(
+            compare(&history, vec![(ids[0], 1), (ids[2], 4)]).concat().contains("1 events stored with other tokens")
+        );
     }
 }

@@ -27,11 +27,7 @@ pub(crate) async fn events(connection: &mut PgConnection) -> sqlx::Result<Vec<(U
 }
 
 /// The counters of a budget for a user, by window.
-pub(crate) async fn counters(
-    connection: &mut PgConnection,
-    budget_id: &str,
-    user: &str,
-) -> sqlx::Result<Vec<Counter>> {
+pub(crate) async fn counters(connection: &mut PgConnection, budget_id: &str, user: &str) -> sqlx::Result<Vec<Counter>> {
     let rows = sqlx::query(
         "SELECT spent::bigint AS spent, held::bigint AS held, presumed::bigint AS presumed, overrun::bigint AS overrun
          FROM budget_window JOIN budget USING (tenant_id, budget_number)

@@ -11,6 +11,7 @@ mod history;
 mod ledger;
 mod load;
 mod processes;
+mod proxy;
 mod reader;
 mod replica;
 mod report;

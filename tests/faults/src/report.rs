@@ -115,7 +115,9 @@ impl Output {
         let length = if arguments.short { "short" } else { "full" };
         let Arguments { seed, .. } = arguments;
         if self.json {
-            return line(serde_json::json!({ "seed": seed, "length": length, "release": arguments.release }).to_string());
+            return line(
+                serde_json::json!({ "seed": seed, "length": length, "release": arguments.release }).to_string(),
+            );
         }
         line(format!("seed {seed}, {length} counts"))
     }
@@ -140,9 +142,9 @@ impl Output {
         let scenario = report.scenario;
         let violations = report.violations.iter().take(SHOWN).map(|violation| format!("VIOLATION {violation}"));
         let skipped = report.skipped.iter().map(|why| format!("skipped: {why}"));
-        self.below.extend(report.notes.iter().cloned().chain(skipped).chain(violations).map(|text| {
-            format!("{scenario}: {text}")
-        }));
+        self.below.extend(
+            report.notes.iter().cloned().chain(skipped).chain(violations).map(|text| format!("{scenario}: {text}")),
+        );
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use crate::arguments::Arguments;
 use crate::binary;
 use crate::caller::Service;
-use crate::cluster::{Cluster, Ground};
+use crate::cluster::Cluster;
 use crate::replica::Replica;
 
 /// Shared by all scenarios of a run.
@@ -73,15 +73,9 @@ impl Stage {
         Replica::start(self.binary.clone(), self.folder.clone(), format!("replica-{number}"), database_url)
     }
 
-    /// Servers over a database, all of them serving.
-    pub(crate) async fn replicas(&self, ground: &Ground, count: usize) -> anyhow::Result<(Vec<Replica>, Service)> {
-        self.replicas_over(&ground.url(), count).await
-    }
-
     /// Servers over a database URL, all of them serving.
-    pub(crate) async fn replicas_over(&self, url: &str, count: usize) -> anyhow::Result<(Vec<Replica>, Service)> {
-        let replicas: Vec<Replica> =
-            (0..count).map(|_| self.replica(url.to_owned())).collect::<anyhow::Result<_>>()?;
+    pub(crate) async fn replicas(&self, url: &str, count: usize) -> anyhow::Result<(Vec<Replica>, Service)> {
+        let replicas: Vec<Replica> = (0..count).map(|_| self.replica(url.to_owned())).collect::<anyhow::Result<_>>()?;
         try_join_all(replicas.iter().map(Replica::wait_until_serving)).await?;
         let endpoints = replicas.iter().map(Replica::endpoint).collect::<anyhow::Result<_>>()?;
         Ok((replicas, Service::new(endpoints)?))

@@ -1,25 +1,15 @@
 //! kill -9 of a server, or of the whole of Postgres, under about 1,000 events a second.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rand::Rng as _;
-use rand::rngs::StdRng;
 
-use crate::caller::Endpoint;
-use crate::checker;
-use crate::history::History;
+use super::trial::{Trial, until_recording};
 use crate::load::Load;
-use crate::reader::Reader;
-use crate::replica::Replica;
 use crate::report::Report;
-use crate::requests::{event, id_of};
 use crate::stage::Stage;
-use crate::wait::until;
 
-/// Longest time until it serves again.
-const RETURN_LIMIT: Duration = Duration::from_secs(10);
 /// Kills on one database, after which everything is checked.
 const PART: usize = 25;
 const REPLICAS: usize = 2;
@@ -32,12 +22,12 @@ enum Victim {
 }
 
 /// Kills servers.
-pub(crate) async fn servers(stage: &Stage) -> anyhow::Result<Report> {
+pub(super) async fn servers(stage: &Stage) -> anyhow::Result<Report> {
     run(stage, Victim::Server, stage.rounds(4, 200), "server-kill").await
 }
 
 /// Kills Postgres.
-pub(crate) async fn postgres(stage: &Stage) -> anyhow::Result<Report> {
+pub(super) async fn postgres(stage: &Stage) -> anyhow::Result<Report> {
     run(stage, Victim::Postgres, stage.rounds(2, 50), "postgres-kill").await
 }
 
@@ -65,72 +55,43 @@ async fn run_part(
     report: &mut Report,
     bar: &indicatif::ProgressBar,
 ) -> anyhow::Result<Duration> {
-    let mut rng = stage.rng(report.faults);
-    let ground = stage.cluster.ground().await?;
-    let (mut replicas, service) = stage.replicas(&ground, REPLICAS).await?;
-    let history = Arc::new(History::default());
-    let load = Load::start(&service, &history, &mut rng).await?;
+    let mut trial = Trial::open(stage, report.faults, REPLICAS, true).await?;
+    let load = Load::start(&trial.service, &trial.history, &mut trial.rng).await?;
     let start = Instant::now();
-    let reader = Reader::start(ground.options.clone(), true);
     for _ in 0..kills {
         // At a random point of whatever is under way.
-        tokio::time::sleep(Duration::from_millis(rng.random_range(100..900))).await;
+        tokio::time::sleep(Duration::from_millis(trial.rng.random_range(100..900))).await;
         let returned = match victim {
-            Victim::Server => kill_server(&mut replicas, &mut rng, &history).await?,
-            Victim::Postgres => kill_postgres(stage, &replicas, &history).await?,
+            Victim::Server => kill_server(&mut trial).await?,
+            Victim::Postgres => kill_postgres(&trial).await?,
         };
-        report.returned(returned, RETURN_LIMIT);
+        report.returned(returned, super::RETURN_LIMIT);
         report.faults += 1;
         bar.inc(1);
     }
     let loaded = start.elapsed();
     load.stop().await;
-    report.add_reading(reader.stop().await?);
-    report.violations.extend(checker::check(&ground, &history, true).await?);
-    report.add_history(&history);
-    for replica in replicas {
-        if !replica.stop().await? {
-            report.violations.push("a server did not stop in order".to_owned());
-        }
-    }
-    stage.cluster.drop_ground(ground).await?;
+    trial.close(report).await?;
     Ok(loaded)
 }
 
-async fn kill_server(replicas: &mut [Replica], rng: &mut StdRng, history: &History) -> anyhow::Result<Duration> {
-    let index = rng.random_range(0..replicas.len());
-    let replica = replicas.get_mut(index).context("there is no such replica")?;
+async fn kill_server(trial: &mut Trial<'_>) -> anyhow::Result<Duration> {
+    let index = trial.rng.random_range(0..trial.replicas.len());
+    let replica = trial.replicas.get_mut(index).context("there is no such replica")?;
     replica.kill()?;
     let start = Instant::now();
     replica.restart().await?;
-    until_recording(&replica.endpoint()?, history).await?;
+    until_recording(&replica.endpoint()?, &trial.history).await?;
     Ok(start.elapsed())
 }
 
 /// The time counts from when Postgres answers again.
-async fn kill_postgres(stage: &Stage, replicas: &[Replica], history: &History) -> anyhow::Result<Duration> {
-    stage.cluster.kill().await?;
-    stage.cluster.restart().await?;
+async fn kill_postgres(trial: &Trial<'_>) -> anyhow::Result<Duration> {
+    trial.stage.cluster.kill().await?;
+    trial.stage.cluster.restart().await?;
     let start = Instant::now();
-    for replica in replicas {
-        until_recording(&replica.endpoint()?, history).await?;
+    for replica in &trial.replicas {
+        until_recording(&replica.endpoint()?, &trial.history).await?;
     }
     Ok(start.elapsed())
-}
-
-/// Waits until this replica has recorded an event.
-async fn until_recording(endpoint: &Endpoint, history: &History) -> anyhow::Result<()> {
-    let event = event(None, "probe", 1);
-    history.intend(&event);
-    until("an event is recorded", || async {
-        match endpoint.record(event.clone()).await {
-            crate::caller::Answer::Acked(_) => Some(()),
-            _ => None,
-        }
-    })
-    .await?;
-    if let Some(id) = id_of(&event) {
-        history.acked(id);
-    }
-    Ok(())
 }

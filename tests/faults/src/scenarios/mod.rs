@@ -1,19 +1,30 @@
 //! One scenario per file.
 
+mod calls;
+mod cuts;
+mod first_calls;
+mod hammer;
 mod kills;
+mod trial;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::arguments::Scenario;
 use crate::report::{self, Report};
 use crate::stage::Stage;
 
+/// Longest time until it serves again.
+const RETURN_LIMIT: Duration = Duration::from_secs(10);
+
 /// Runs a scenario; one that cannot go on has failed.
 pub(crate) async fn run(scenario: Scenario, stage: &Stage) -> Report {
     let start = Instant::now();
     let outcome = match scenario {
+        Scenario::Hammer => hammer::run(stage).await,
+        Scenario::FirstCalls => first_calls::run(stage).await,
         Scenario::ServerKill => kills::servers(stage).await,
         Scenario::PostgresKill => kills::postgres(stage).await,
+        Scenario::Cuts => cuts::run(stage).await,
         _ => Ok(Report::skipped("not there".into())),
     };
     let report = outcome.unwrap_or_else(|error| report::failed(scenario, &error));
