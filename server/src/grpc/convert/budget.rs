@@ -3,7 +3,7 @@
 use tollgate_domain::amount::Amount;
 use tollgate_domain::budget::{Action, Basis, Budget, BudgetState, Carry, Choice, Mode, OnExpire, Rule, Unit};
 use tollgate_domain::violation::Violations;
-use tollgate_domain::window::{Window, WindowKind};
+use tollgate_domain::window::{LIFETIME_START, Window, WindowKind};
 use tollgate_proto::v1;
 
 use super::dimensions::{key, matches, model, to_key, to_match, to_model};
@@ -316,7 +316,8 @@ pub fn to_budget(stored: &StoredBudget) -> v1::Budget {
         .into(),
         start_time: start_time.map(to_timestamp),
         end_time: end_time.map(to_timestamp),
-        count_from: Some(to_timestamp(*counted_from)),
+        // The beginning of all time is no instant that a caller could send back.
+        count_from: (*counted_from > LIFETIME_START).then(|| to_timestamp(*counted_from)),
         state: match delete_time {
             Some(_) => v1::budget::State::Deleted,
             None if *backfilling => v1::budget::State::Backfilling,
