@@ -89,3 +89,30 @@ pub(crate) async fn in_transaction(connection: &mut PgConnection) -> sqlx::Resul
 
 /// Waits of an expired hold for the sweeper.
 pub(crate) const SWEEPING_SECONDS: i32 = 5;
+
+/// Whether the reservation has expired.
+pub(crate) async fn has_expired(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM reservation WHERE tenant_id = 1 AND reservation_id = $1 AND state = 4)",
+    )
+    .bind(id)
+    .fetch_one(connection)
+    .await
+}
+
+/// The database's clock, in microseconds since 1970.
+pub(crate) async fn clock_micros(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").fetch_one(connection).await
+}
+
+/// How many windows have counted something, by budget.
+pub(crate) async fn windows_used(connection: &mut PgConnection) -> sqlx::Result<Vec<(String, i64)>> {
+    sqlx::query_as(
+        "SELECT budget_id, count(DISTINCT window_start)
+         FROM budget_window JOIN budget USING (tenant_id, budget_number)
+         WHERE tenant_id = 1 AND spent > 0
+         GROUP BY budget_id",
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -36,7 +36,12 @@ impl Replica {
 
     /// Where it serves.
     pub(crate) fn endpoint(&self) -> anyhow::Result<Endpoint> {
-        Endpoint::new(&format!("http://{}", self.listen))
+        Endpoint::new(&self.url())
+    }
+
+    /// Its address as a client is told.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.listen)
     }
 
     /// Waits until it answers a question that needs the database.

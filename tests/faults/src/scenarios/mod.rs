@@ -1,10 +1,18 @@
 //! One scenario per file.
 
 mod calls;
+mod cancel;
 mod cuts;
+mod disk_full;
 mod first_calls;
 mod hammer;
 mod kills;
+mod limits;
+mod outage;
+mod pause;
+mod rollover;
+mod settle;
+mod slow;
 mod trial;
 
 use std::time::{Duration, Instant};
@@ -25,7 +33,14 @@ pub(crate) async fn run(scenario: Scenario, stage: &Stage) -> Report {
         Scenario::ServerKill => kills::servers(stage).await,
         Scenario::PostgresKill => kills::postgres(stage).await,
         Scenario::Cuts => cuts::run(stage).await,
-        _ => Ok(Report::skipped("not there".into())),
+        Scenario::Settle => settle::run(stage).await,
+        Scenario::Pause => pause::run(stage).await,
+        Scenario::Limits => limits::run(stage).await,
+        Scenario::Rollover => rollover::run(stage).await,
+        Scenario::Cancel => cancel::run(stage).await,
+        Scenario::Slow => slow::run(stage).await,
+        Scenario::Outage => outage::run(stage).await,
+        Scenario::DiskFull => disk_full::run(stage).await,
     };
     let report = outcome.unwrap_or_else(|error| report::failed(scenario, &error));
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);

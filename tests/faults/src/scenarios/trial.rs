@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use rand::rngs::StdRng;
 
 use crate::caller::{Answer, Endpoint, Service};
@@ -48,6 +49,12 @@ impl<'a> Trial<'a> {
         let reader = Reader::start(ground.options.clone(), exact);
         let (history, rng) = (Arc::new(History::default()), stage.rng(part));
         Ok(Self { stage, ground, replicas, service, history, rng, reader, exact })
+    }
+
+    /// Where a replica serves, counted round.
+    pub(super) fn service_url(&self, number: usize) -> anyhow::Result<String> {
+        let replica = self.replicas.get(number % self.replicas.len().max(1)).context("there is no replica")?;
+        Ok(replica.url())
     }
 
     /// Checks everything, stops the replicas, and drops the database.
