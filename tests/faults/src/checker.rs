@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_stored_once_and_what_is_stored_is_known() {
-        let ids: Vec<Uuid> = (0..4).map(|number| Uuid::from_u128(number)).collect();
+        let ids: Vec<Uuid> = (0..4).map(Uuid::from_u128).collect();
         let history = HashMap::from([(ids[0], told(1, true)), (ids[1], told(2, false)), (ids[2], told(3, false))]);
         assert_eq!(compare(&history, vec![(ids[0], 1), (ids[1], 2)]), Vec::<String>::new());
         assert!(compare(&history, vec![(ids[1], 2)]).concat().contains("1 events acknowledged and not stored"));

@@ -50,7 +50,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     for scenario in arguments.scenarios() {
         let report = scenarios::run(scenario, &stage).await;
         holds &= report.holds();
-        output.add(report)?;
+        output.add(&report)?;
     }
     stage.close().await?;
     output.end()?;

@@ -123,9 +123,9 @@ impl Output {
     }
 
     /// Takes a report.
-    pub(crate) fn add(&mut self, report: Report) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, report: &Report) -> anyhow::Result<()> {
         if self.json {
-            return line(serde_json::to_string(&report)?);
+            return line(serde_json::to_string(report)?);
         }
         let seconds = |milliseconds: u64| format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100);
         self.table.add_row([

@@ -19,7 +19,7 @@ use crate::wait::until;
 
 const SIZE: &str = "320m";
 const REPLICAS: usize = 2;
-const BLOCK: [u8; 64 << 10] = [0; 64 << 10];
+static BLOCK: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Fills it so often.
 pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {

@@ -25,7 +25,7 @@ const LIMIT: u64 = 3_000;
 const LARGEST: u64 = 50;
 const PART: usize = 25;
 /// Longest time for which one replica that stands still may hold up the others.
-const HELD_UP_LIMIT: Duration = Duration::from_secs(12);
+const HELD_UP_LIMIT: Duration = Duration::from_secs(10);
 
 /// One pause a round.
 pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
