@@ -24,6 +24,8 @@ const CHECKERS: usize = 16;
 const CHECKING_PERIOD: Duration = Duration::from_millis(250);
 /// Lead of a hold: who vanishes leaves it to expire.
 const LEAD: Duration = Duration::from_secs(3);
+/// Why a check is denied whose id belongs to a hold that has ended.
+const CLOSED: &str = "CLOSED";
 /// Most tries of one call; then its caller does not know.
 const TRIES: usize = 4;
 
@@ -126,11 +128,10 @@ impl Caller {
         let request = check(&user, tokens, LEAD);
         let reservation_id = request.reservation_id.clone();
         self.history.count();
-        match self.hold(request).await {
-            Some(true) => self.history.held(&reservation_id),
-            Some(false) => return self.history.broken("a check far below the limit was denied".to_owned()),
-            None => return,
+        if self.hold(request).await.is_none() {
+            return;
         }
+        self.history.held(&reservation_id);
         match self.rng.random_range(0..10) {
             // It vanishes: the hold expires.
             0 => {}
@@ -143,13 +144,18 @@ impl Caller {
         }
     }
 
-    /// Whether the check was admitted; `None` = nobody knows.
-    async fn hold(&mut self, request: v1::CheckBudgetRequest) -> Option<bool> {
+    /// Asks for a hold; `None` = nobody knows whether it was made.
+    async fn hold(&mut self, request: v1::CheckBudgetRequest) -> Option<()> {
         for _ in 0..self.rng.random_range(1..=TRIES) {
             match self.service.any(&mut self.rng).check(request.clone()).await {
-                Answer::Acked(answer) => return Some(answer.decision() == v1::Decision::Allowed),
-                // A hold that was made by an earlier try may have ended before this one.
-                Answer::Refused(status) if status.code() == tonic::Code::FailedPrecondition => return None,
+                // The hold of an earlier try, whose answer was lost, has expired before this one.
+                Answer::Acked(answer) if answer.reason == CLOSED => return None,
+                Answer::Acked(answer) if answer.decision() == v1::Decision::Allowed => return Some(()),
+                Answer::Acked(answer) => {
+                    let explanation = answer.explanation;
+                    self.history.broken(format!("a check far below the limit was denied: {explanation}"));
+                    return None;
+                }
                 Answer::Refused(status) => {
                     self.history.broken(format!("a check was refused: {status}"));
                     return None;
