@@ -1,6 +1,8 @@
 //! Connections between server and Postgres, cut before, during and after COMMIT.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
 
 use super::trial::{Trial, until_recording};
 use crate::load::Load;
@@ -45,6 +47,8 @@ async fn cut(
     let mut trial = Trial::over(stage, report.faults, ground, &url, REPLICAS, true).await?;
     let load = Load::start(&trial.service, &trial.history, &mut trial.rng).await?;
     for _ in 0..cuts {
+        // Some commits pass in between, so that the callers get on.
+        tokio::time::sleep(Duration::from_millis(trial.rng.random_range(0..50))).await;
         bounded("a commit to cut", proxy.cut_next(point)).await??;
         report.faults += 1;
         bar.inc(1);
