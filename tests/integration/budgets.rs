@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use futures::future::join_all;
 use tollgate_proto::v1;
+use tollgate_server::store::ledger::{begin_batch, begin_budget_change};
+use tollgate_server::tenant::TenantId;
 use tonic::Code;
 
 use crate::harness::TestServer;
@@ -363,4 +365,41 @@ async fn an_estimate_of_nothing_does_not_pass_an_overspent_budget() {
     server.budgets.create_budget(create(budget("b", "0.01"))).await.unwrap();
     server.usage.record_usage(record(event(session("s"), 1_000, 1_000))).await.unwrap();
     assert_eq!(check(&server, reserve(session("s"), 0, 0)).await.decision(), v1::Decision::Denied);
+}
+
+#[tokio::test]
+async fn a_budget_of_all_time_can_be_changed() {
+    let mut server = TestServer::start().await;
+    let lifetime = v1::Window { kind: v1::window::Kind::Lifetime.into(), ..Default::default() };
+    let made = v1::Budget { window: Some(lifetime), ..budget("b", "1") };
+    let made = server.budgets.create_budget(create(made)).await.unwrap().into_inner().budget.unwrap();
+    assert_eq!(made.count_from, None, "the beginning of all time is no instant of the wire");
+    let named = v1::UpdateBudgetRequest {
+        budget: Some(v1::Budget { budget_id: "b".to_owned(), limit: "2".to_owned(), ..Default::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["limit".to_owned()] }),
+        ..Default::default()
+    };
+    // As a whole, as it was answered.
+    let whole = v1::Budget { limit: "3".to_owned(), etag: String::new(), ..made };
+    let whole = v1::UpdateBudgetRequest { budget: Some(whole), ..Default::default() };
+    for (update, limit) in [(named, "2"), (whole, "3")] {
+        let changed = server.budgets.update_budget(update).await.unwrap().into_inner().budget.unwrap();
+        assert_eq!(changed.limit, limit);
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_stands_still_in_a_transaction_loses_it() {
+    let server = TestServer::start().await;
+    let pool = server.pool();
+    let limit = "SELECT current_setting('idle_in_transaction_session_timeout')";
+    let mut connection = pool.acquire().await.unwrap();
+    let mut batch = begin_batch(&mut connection, TenantId::LOCAL).await.unwrap();
+    let in_batch: String = sqlx::query_scalar(limit).fetch_one(&mut *batch).await.unwrap();
+    batch.rollback().await.unwrap();
+    let mut change = begin_budget_change(&pool, TenantId::LOCAL).await.unwrap();
+    let in_change: String = sqlx::query_scalar(limit).fetch_one(&mut *change).await.unwrap();
+    change.rollback().await.unwrap();
+    let outside: String = sqlx::query_scalar(limit).fetch_one(&mut *connection).await.unwrap();
+    assert_eq!([in_batch.as_str(), &in_change, &outside], ["4s", "4s", "0"]);
 }

@@ -17,6 +17,12 @@ use crate::tenant::TenantId;
 /// First key of the advisory locks that order budget changes against batches; the second is the tenant.
 const BUDGETS_LOCK: i32 = 0x746f_6c6c;
 
+/// How every transaction begins that locks what others wait for. A replica that stands still inside of one, or whose host is
+/// gone without a word, loses it after that time, so that its peers go on; should it come back, it tries again. The limit is
+/// part of the transaction, because poolers drop settings of a connection. It is well above the round trip of a slow network,
+/// and short enough for two writers in a row to lose theirs within ten seconds.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '4s'";
+
 /// Rollup grain of 15 minutes: fine enough for a day in every time zone.
 pub const GRAIN_QUARTER: i16 = 1;
 /// Rollup grain of UTC days.
@@ -33,10 +39,7 @@ pub async fn begin_batch(
     connection: &mut PgConnection,
     tenant: TenantId,
 ) -> Result<Transaction<'_, Postgres>, StoreError> {
-    let begin = format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({BUDGETS_LOCK}, {})",
-        tenant.0
-    );
+    let begin = format!("{BEGIN}; SELECT pg_advisory_xact_lock_shared({BUDGETS_LOCK}, {})", tenant.0);
     // Nothing but the tenant's number is put into the text.
     Ok(connection.begin_with(AssertSqlSafe(begin)).await?)
 }
@@ -49,7 +52,7 @@ pub async fn begin_budget_change(
     pool: &PgPool,
     tenant: TenantId,
 ) -> Result<Transaction<'static, Postgres>, StoreError> {
-    let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let mut transaction = begin(pool, BEGIN).await?;
     let locked =
         sqlx::query_file!("sql/ledger/lock_budgets.sql", BUDGETS_LOCK, tenant.0).execute(&mut *transaction).await;
     match locked.map_err(StoreError::from) {

@@ -8,13 +8,14 @@ use super::source::Source;
 use super::unneeded;
 
 /// What each crate that others build on may use of this workspace. Arrows run one way.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 6] = [
     ("proto/Cargo.toml", &[]),
     ("domain/Cargo.toml", &[]),
     // Itself, with every feature, for its tests.
     ("client/rust/Cargo.toml", &["tollgate-client", "tollgate-proto"]),
     ("bench/Cargo.toml", &["tollgate-domain"]),
     ("server/Cargo.toml", &["tollgate-client", "tollgate-domain", "tollgate-proto"]),
+    ("tests/faults/Cargo.toml", &["tollgate-client", "tollgate-server"]),
 ];
 /// Crates of input and output, which the rules of the domain are kept free of.
 const NOT_IN_DOMAIN: [&str; 4] = ["prost", "sqlx", "tokio", "tonic"];

@@ -1,0 +1,58 @@
+//! Breaks Tollgate on purpose, and checks what is left: kills servers and the database, cuts connections around COMMIT,
+//! pauses, cancels, fills the disk, and counts every event and every token of every budget afterwards.
+
+mod arguments;
+mod binary;
+
+mod caller;
+mod checker;
+mod cluster;
+mod history;
+mod ledger;
+mod load;
+mod processes;
+mod proxy;
+mod reader;
+mod replica;
+mod report;
+mod requests;
+mod scenarios;
+mod stage;
+mod wait;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::arguments::Arguments;
+use crate::report::Output;
+use crate::stage::Stage;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _unwritable = writeln!(std::io::stderr(), "tollgate-faults: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what was asked for; says whether nothing was violated.
+async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let mut output = Output::new(arguments.json);
+    output.begin(arguments)?;
+    let mut holds = true;
+    let stage = Stage::open(arguments).await?;
+    for scenario in arguments.scenarios() {
+        let report = scenarios::run(scenario, &stage).await;
+        holds &= report.holds();
+        output.add(&report)?;
+    }
+    stage.close().await?;
+    output.end()?;
+    Ok(holds)
+}

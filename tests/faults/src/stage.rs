@@ -1,0 +1,93 @@
+//! What every scenario stands on: a private Postgres, the binary, a seed, and how many rounds are wanted.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future::try_join_all;
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use crate::arguments::Arguments;
+use crate::binary;
+use crate::caller::Service;
+use crate::cluster::Cluster;
+use crate::replica::Replica;
+
+/// Shared by all scenarios of a run.
+pub(crate) struct Stage {
+    pub(crate) cluster: Cluster,
+    pub(crate) short: bool,
+    binary: PathBuf,
+    folder: PathBuf,
+    seed: u64,
+    rounds: Option<usize>,
+    keep: bool,
+    started: AtomicU64,
+}
+
+impl Stage {
+    /// Builds the server and starts the database.
+    pub(crate) async fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let binary = match &arguments.binary {
+            Some(binary) => binary.clone(),
+            None => binary::build(arguments.release)?,
+        };
+        let folder = std::env::temp_dir().join(format!("tollgate-faults-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        // The account of Postgres enters it.
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
+        let cluster = Cluster::start(&folder).await?;
+        let Arguments { short, seed, rounds, keep, .. } = *arguments;
+        Ok(Self { cluster, short, binary, folder, seed, rounds, keep, started: AtomicU64::new(0) })
+    }
+
+    /// Stops the database, and removes its files.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        self.cluster.stop().await?;
+        if !self.keep {
+            std::fs::remove_dir_all(&self.folder)?;
+        }
+        Ok(())
+    }
+
+    /// Where logs go.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How many rounds to run.
+    pub(crate) fn rounds(&self, short: usize, full: usize) -> usize {
+        self.rounds.unwrap_or(if self.short { short } else { full })
+    }
+
+    /// Everything random of one part of a run.
+    pub(crate) fn rng(&self, part: u64) -> StdRng {
+        StdRng::seed_from_u64(self.seed.wrapping_mul(1_000_003).wrapping_add(part))
+    }
+
+    /// A server over this database URL.
+    pub(crate) fn replica(&self, database_url: String) -> anyhow::Result<Replica> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        Replica::start(self.binary.clone(), self.folder.clone(), format!("replica-{number}"), database_url)
+    }
+
+    /// Servers over a database URL, all of them serving.
+    pub(crate) async fn replicas(&self, url: &str, count: usize) -> anyhow::Result<(Vec<Replica>, Service)> {
+        let replicas: Vec<Replica> = (0..count).map(|_| self.replica(url.to_owned())).collect::<anyhow::Result<_>>()?;
+        try_join_all(replicas.iter().map(Replica::wait_until_serving)).await?;
+        let endpoints = replicas.iter().map(Replica::endpoint).collect::<anyhow::Result<_>>()?;
+        Ok((replicas, Service::new(endpoints)?))
+    }
+
+    /// A bar of so many steps, where standard error is a terminal.
+    pub(crate) fn progress(&self, name: &'static str, steps: usize) -> ProgressBar {
+        let template = "{msg:>14} {bar:40} {pos}/{len} {elapsed}";
+        let bar = ProgressBar::new(steps as u64).with_message(name);
+        match ProgressStyle::with_template(template) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+}
