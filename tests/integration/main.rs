@@ -11,6 +11,7 @@ mod alerts;
 mod budgets;
 mod corrections;
 mod crash;
+mod degraded;
 mod field_rules;
 mod harness;
 mod listing;

@@ -36,6 +36,8 @@ pub(super) struct Done {
     pub(super) answers: Vec<Result<Answer, AppError>>,
     /// Whose totals moved.
     pub(super) touches: Vec<Touch>,
+    /// The database's clock.
+    pub(super) now: Timestamp,
 }
 
 /// Why a batch did not commit.
@@ -71,9 +73,18 @@ pub(super) struct Scene<'a> {
 /// Runs the batch, within a bounded time: a database whose host is gone without a word must not hold a writer. A
 /// connection on which anything failed is not used again.
 pub(super) async fn run(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Result<Done, BatchError> {
-    let mut connection = shared.pool.acquire().await.map_err(StoreError::from)?;
-    let ran = tokio::time::timeout(LONGEST, transact(shared, &mut connection, tenant, commands)).await;
-    let done = ran.unwrap_or(Err(StoreError::unanswered().into()));
+    let mut connection = tokio::select! {
+        biased;
+        acquired = shared.pool.acquire() => acquired.map_err(StoreError::from),
+        () = shared.presence.went_away() => Err(StoreError::unanswered()),
+    }?;
+    let ran = tokio::select! {
+        biased;
+        ran = tokio::time::timeout(LONGEST, transact(shared, &mut connection, tenant, commands)) => ran.ok(),
+        // A silent database would hold the writer until its connection breaks.
+        () = shared.presence.went_away() => None,
+    };
+    let done = ran.unwrap_or_else(|| Err(StoreError::unanswered().into()));
     if done.is_err() {
         connection.close_on_drop();
     }
@@ -128,6 +139,9 @@ async fn transact(
             }
             Command::Adjust(..) => adjustments.settle(index, &scene, &mut counters)?,
             Command::Expire { id, .. } => settle::expire(*id, &scene, &mut reservations, &mut counters)?,
+            Command::Withdraw { withdrawal, .. } => {
+                settle::withdraw(withdrawal, &scene, &mut reservations, &mut counters)?
+            }
         };
         alerts::of_command(command, &answer, plans.get(&index), &scene, &mut counters, &mut raised)?;
         answers.insert(index, answer);
@@ -142,18 +156,18 @@ async fn transact(
     let answers = (0..commands.len()).map(&mut answer).collect();
     if commands.iter().any(Command::is_rehearsal) {
         transaction.rollback().await.map_err(StoreError::from)?;
-        return Ok(Done { answers, touches: Vec::new() });
+        return Ok(Done { answers, touches: Vec::new(), now: scene.now });
     }
     transaction.commit().await.map_err(StoreError::from)?;
 
     shared.dictionary.remember(tenant, drafts.wanted(), &numbers);
-    counters.remember(tenant, &shared.known_windows);
+    counters.remember(tenant, &shared.known_windows, &shared.figures);
     shared.alerts.announce(tenant, &alerts);
     note_matches(shared, &scene, drafts.matched().chain(plans.values().flat_map(holds::ReservePlan::matched)));
     drafts.outcomes().for_each(|(state, notices)| shared.metrics.recorded(state, notices));
     let mut touches = drafts.touches(&scene);
     touches.extend(adjustments.touches(tenant));
-    Ok(Done { answers, touches })
+    Ok(Done { answers, touches, now: scene.now })
 }
 
 /// Remembers which selectors matched: a background task writes it down.
@@ -171,17 +185,10 @@ async fn budgets_at(
     tenant: TenantId,
     version: i64,
 ) -> Result<Arc<BudgetSet>, StoreError> {
-    if let Some(known) = shared.budgets.read().await.get(&tenant)
-        && known.version == version
-    {
-        return Ok(known.clone());
+    if let Some(known) = shared.budgets.at(tenant, version) {
+        return Ok(known);
     }
     let read = Arc::new(budgets::active(connection, tenant, version).await?);
-    let mut known = shared.budgets.write().await;
-    let entry = known.entry(tenant).or_insert_with(|| read.clone());
-    // A batch that began earlier may finish reading later: the newest version stays.
-    if entry.version < version {
-        *entry = read.clone();
-    }
+    shared.budgets.remember(tenant, read.clone());
     Ok(read)
 }

@@ -14,6 +14,7 @@ use tollgate_domain::window::Bounds;
 
 use super::batch::BatchError;
 use super::inheritance::Heirs;
+use super::known::KnownFigures;
 use crate::store::budgets::{self, ActiveBudget, BudgetSet, NewWindow, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
@@ -225,10 +226,11 @@ impl Counters {
         Ok(budgets::update_windows(connection, tenant, changed).await?)
     }
 
-    /// Remembers, after the commit, which counters are there.
-    pub(super) fn remember(&self, tenant: TenantId, known: &Cache<(TenantId, WindowKey), ()>) {
-        for key in self.slots.keys() {
+    /// Remembers, after the commit, which counters are there and what they stand at.
+    pub(super) fn remember(&self, tenant: TenantId, known: &Cache<(TenantId, WindowKey), ()>, figures: &KnownFigures) {
+        for (key, slot) in &self.slots {
             known.insert((tenant, *key), ());
+            figures.remember(tenant, &slot.stored);
         }
     }
 }
@@ -256,5 +258,6 @@ pub fn budget_state(active: &ActiveBudget, stored: &StoredWindow, now: Timestamp
         refused: false,
         shadow: budget.mode == Mode::Shadow,
         version: stored.version,
+        figures_unknown: false,
     })
 }

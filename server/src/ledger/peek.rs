@@ -11,6 +11,7 @@ use super::command::CheckAnswer;
 use super::counters::{Deciding, Target, budget_state, deciding, watching};
 use super::holds::{CheckPlan, answer, applied, keyless_state};
 use super::inheritance::inherit;
+use super::known::KnownFigures;
 use crate::app::AppError;
 use crate::store::budgets::{self, BudgetSet, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
@@ -19,16 +20,18 @@ use crate::tenant::TenantId;
 ///
 /// # Errors
 /// [`AppError`].
-pub async fn peek(
+pub(super) async fn peek(
     connection: &mut PgConnection,
     tenant: TenantId,
     plan: &CheckPlan,
     budgets: &BudgetSet,
+    figures: &KnownFigures,
     now: Timestamp,
 ) -> Result<CheckAnswer, AppError> {
     let deciding = deciding(budgets, &plan.dimensions, now).map_err(|error| failed(&error))?;
     let watching = watching(budgets, &plan.dimensions, now).map_err(|error| failed(&error))?;
     let windows = read(connection, tenant, deciding.iter().chain(&watching), now).await?;
+    windows.values().for_each(|stored| figures.remember(tenant, stored));
     let mut answer = decide(plan, &deciding, &windows, now).map_err(|error| failed(&error))?;
     for one in &watching {
         if let Some(stored) = one.target.as_ref().ok().and_then(|target| windows.get(&target.key)) {

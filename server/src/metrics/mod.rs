@@ -5,8 +5,9 @@
 
 mod endpoint;
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 use tollgate_domain::alert::AlertKind;
+use tollgate_domain::budget::Decision;
 use tollgate_domain::notices::Notices;
 use tollgate_domain::price::PriceState;
 
@@ -20,6 +21,9 @@ pub struct Metrics {
     reported_cost_differences: IntCounter,
     alerts: IntCounterVec,
     deliveries: IntCounterVec,
+    database_away: IntGauge,
+    degraded_checks: IntCounterVec,
+    withdrawals: IntCounterVec,
 }
 
 /// What became of an attempt to deliver an alert.
@@ -69,7 +73,38 @@ impl Metrics {
         registry.register(Box::new(deliveries.clone()))?;
         registry.register(Box::new(events.clone()))?;
         registry.register(Box::new(reported_cost_differences.clone()))?;
-        let metrics = Self { registry, events, reported_cost_differences, alerts, deliveries };
+        let database_away = IntGauge::new("database_away", "1 while the database is away, else 0.")?;
+        let degraded_checks = IntCounterVec::new(
+            Opts::new("degraded_checks_total", "Checks answered without the database, by decision."),
+            &["decision"],
+        )?;
+        let withdrawals = IntCounterVec::new(
+            Opts::new(
+                "withdrawn_holds_total",
+                "Holds of checks that were answered without the database: released after its return, or left to expire as \
+                 there were too many to note.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(database_away.clone()))?;
+        registry.register(Box::new(degraded_checks.clone()))?;
+        registry.register(Box::new(withdrawals.clone()))?;
+        let metrics = Self {
+            registry,
+            events,
+            reported_cost_differences,
+            alerts,
+            deliveries,
+            database_away,
+            degraded_checks,
+            withdrawals,
+        };
+        for decision in ["allowed", "denied"] {
+            metrics.degraded_checks.with_label_values(&[decision]).inc_by(0);
+        }
+        for outcome in ["released", "left"] {
+            metrics.withdrawals.with_label_values(&[outcome]).inc_by(0);
+        }
         for state in [PriceState::Priced, PriceState::Free, PriceState::Partial, PriceState::Unpriced] {
             // Shown from the start: an alert on unpriced calls must not wait for the first one.
             metrics.events.with_label_values(&[label(state)]).inc_by(0);
@@ -99,6 +134,32 @@ impl Metrics {
     /// Counts an attempt to deliver an alert.
     pub fn delivered(&self, outcome: DeliveryOutcome) {
         self.deliveries.with_label_values(&[outcome.label()]).inc();
+    }
+
+    /// Tells whether the database is away.
+    pub fn database_away(&self, away: bool) {
+        self.database_away.set(i64::from(away));
+    }
+
+    /// Whether the database is away.
+    pub fn is_database_away(&self) -> bool {
+        self.database_away.get() != 0
+    }
+
+    /// Counts a check that was answered without the database.
+    pub fn degraded(&self, decision: &Decision) {
+        let allowed = matches!(decision, Decision::Allowed | Decision::Downgraded(_));
+        self.degraded_checks.with_label_values(&[if allowed { "allowed" } else { "denied" }]).inc();
+    }
+
+    /// Counts a hold that was released because nobody was told of it.
+    pub fn withdrawn(&self) {
+        self.withdrawals.with_label_values(&["released"]).inc();
+    }
+
+    /// Counts a check that may have left a hold behind, which is left to expire.
+    pub fn withdrawal_dropped(&self) {
+        self.withdrawals.with_label_values(&["left"]).inc();
     }
 
     /// Everything, in Prometheus' text format.

@@ -10,6 +10,7 @@ pub mod counters;
 pub mod dictionary;
 pub mod error;
 pub mod event_row;
+pub mod heartbeat;
 pub mod ledger;
 pub mod measures_row;
 pub mod notify;

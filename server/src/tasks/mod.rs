@@ -5,6 +5,7 @@ mod backfill;
 mod expire;
 mod matches;
 mod partitions;
+mod withdraw;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub fn start(tracker: &TaskTracker, app: &App, retention: Duration, stop: &Cance
     tracker.spawn(backfill::run(app.clone(), stop.clone()));
     tracker.spawn(expire::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(matches::run(pool.clone(), ledger.clone(), stop.clone()));
+    tracker.spawn(withdraw::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(partitions::run(pool.clone(), retention, stop.clone()));
 }
 
