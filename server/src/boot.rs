@@ -21,6 +21,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::alerts::{AlertSettings, Alerts, Feed, webhook};
 use crate::app::App;
+use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
 use crate::config::{Config, ConfigError, DatabaseConfig, ServerConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
@@ -35,7 +36,7 @@ use crate::store::connect::{self, ConnectError};
 use crate::store::dictionary::Dictionary;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::notify::TouchChannel;
-use crate::tasks;
+use crate::tasks::{self, AuditTask};
 
 /// Why the server does not start or ends early.
 #[derive(Debug, Error)]
@@ -236,13 +237,22 @@ pub async fn start(
         alerts.clone(),
         LedgerSettings { reported_cost: config.prices.reported_cost(), ..config.ledger.settings() },
     );
-    let app = App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone(), alerts, feed.clone());
+    let audits = RequestedAudits::new(&config.audit.settings());
+    let app =
+        App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone(), alerts, feed.clone(), audits);
 
     let background = TaskTracker::new();
     let stop_background = CancellationToken::new();
     tasks::start(&background, &app, config.ledger.retention, &stop_background);
+    let audit = AuditTask::new(app.clone(), metrics.clone(), config.audit.settings());
+    background.spawn(audit.run(stop_background.clone()));
     if let Some(file) = catalog_file {
-        background.spawn(file.watch(prices.clone(), config.prices.catalog_interval, stop_background.clone()));
+        background.spawn(file.watch(
+            prices.clone(),
+            metrics.clone(),
+            config.prices.catalog_interval,
+            stop_background.clone(),
+        ));
     }
     background.spawn(prices.clone().watch(stop_background.clone()));
     background.spawn(hub.clone().run());
@@ -266,7 +276,7 @@ pub async fn start(
         .add_service(BudgetServiceServer::new(BudgetApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(PriceServiceServer::new(PriceApi::new(app.clone())).max_decoding_message_size(limit))
         .add_service(AlertServiceServer::new(AlertApi::new(app.clone())).max_decoding_message_size(limit))
-        .add_service(AdminServiceServer::new(AdminApi).max_decoding_message_size(limit));
+        .add_service(AdminServiceServer::new(AdminApi::new(app.clone())).max_decoding_message_size(limit));
     if config.server.reflection {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -326,12 +336,14 @@ async fn set_health(health: &HealthReporter, serving: bool) {
         health.set_serving::<BudgetServiceServer<BudgetApi>>().await;
         health.set_serving::<PriceServiceServer<PriceApi>>().await;
         health.set_serving::<AlertServiceServer<AlertApi>>().await;
+        health.set_serving::<AdminServiceServer<AdminApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     } else {
         health.set_not_serving::<UsageServiceServer<UsageApi>>().await;
         health.set_not_serving::<BudgetServiceServer<BudgetApi>>().await;
         health.set_not_serving::<PriceServiceServer<PriceApi>>().await;
         health.set_not_serving::<AlertServiceServer<AlertApi>>().await;
+        health.set_not_serving::<AdminServiceServer<AdminApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     }
 }

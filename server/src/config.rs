@@ -17,6 +17,7 @@ use tollgate_domain::amount::Usd;
 use tollgate_domain::price::{FreeProviders, ReportedCostTolerance};
 
 use crate::alerts::webhook::{Secret, Target, Webhook};
+use crate::app::audit::AuditSettings;
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub prices: PricesConfig,
     /// Alerts.
     pub alerts: AlertsConfig,
+    /// The audit in the background and on request.
+    pub audit: AuditConfig,
     /// Metrics.
     pub metrics: MetricsConfig,
     /// Logs.
@@ -342,6 +345,37 @@ fn hidden_list<S: Serializer>(secrets: &[SecretString], serializer: S) -> Result
     serializer.collect_seq(secrets.iter().map(|_| "(hidden)"))
 }
 
+/// The audit in the background and on request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Time between two audits in the background; 0 = none.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// Most events that one slice of them reads.
+    pub slice_events: u32,
+    /// Longest time of one of their statements.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// Most events of an audit on request.
+    pub request_events: u32,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        let AuditSettings { interval, slice_events, statement_timeout, request_events } = AuditSettings::default();
+        Self { interval, slice_events, statement_timeout, request_events }
+    }
+}
+
+impl AuditConfig {
+    /// For the audits.
+    pub fn settings(&self) -> AuditSettings {
+        let Self { interval, slice_events, statement_timeout, request_events } = *self;
+        AuditSettings { interval, slice_events, statement_timeout, request_events }
+    }
+}
+
 /// Metrics, for Prometheus.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -453,6 +487,12 @@ impl Config {
             return invalid("prices.catalog_interval", "must be above 0");
         }
         self.alerts.webhook()?;
+        if self.audit.slice_events < 500 || self.audit.request_events == 0 {
+            return invalid("audit", "slice_events must be at least 500, request_events above 0");
+        }
+        if self.audit.statement_timeout.is_zero() {
+            return invalid("audit.statement_timeout", "must be above 0");
+        }
         if self.server.message_bytes < 64 << 10 {
             return invalid("server.message_bytes", "must be at least 64 KiB");
         }

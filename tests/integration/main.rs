@@ -8,6 +8,7 @@
 )]
 
 mod alerts;
+mod auditing;
 mod budgets;
 mod corrections;
 mod crash;
@@ -18,6 +19,7 @@ mod listing;
 mod metrics;
 mod prices;
 mod provider_usage;
+mod rebuilding;
 mod recording;
 mod reservations;
 mod serving;

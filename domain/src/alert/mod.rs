@@ -24,12 +24,20 @@ pub enum AlertKind {
     ReservationExpired,
     /// A reported cost lies far from the computed one.
     ReportedCostDiffers,
+    /// The audit found sums that disagree.
+    AuditMismatch,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::RuleFired, Self::Overrun, Self::UnpricedModel, Self::ReservationExpired, Self::ReportedCostDiffers];
+    pub const ALL: [Self; 6] = [
+        Self::RuleFired,
+        Self::Overrun,
+        Self::UnpricedModel,
+        Self::AuditMismatch,
+        Self::ReservationExpired,
+        Self::ReportedCostDiffers,
+    ];
 
     /// For the database: the number on the wire.
     pub const fn code(self) -> i16 {
@@ -37,6 +45,7 @@ impl AlertKind {
             Self::RuleFired => 1,
             Self::Overrun => 2,
             Self::UnpricedModel => 3,
+            Self::AuditMismatch => 4,
             Self::ReservationExpired => 5,
             Self::ReportedCostDiffers => 6,
         }
@@ -48,6 +57,7 @@ impl AlertKind {
             Self::RuleFired => "rule_fired",
             Self::Overrun => "overrun",
             Self::UnpricedModel => "unpriced_model",
+            Self::AuditMismatch => "audit_mismatch",
             Self::ReservationExpired => "reservation_expired",
             Self::ReportedCostDiffers => "reported_cost_differs",
         }
@@ -124,6 +134,13 @@ pub enum Subject {
         /// What was computed.
         computed_usd: Usd,
     },
+    /// The audit found sums that disagree.
+    AuditMismatch {
+        /// The name of the check.
+        check: String,
+        /// Rows that disagree.
+        rows: u64,
+    },
 }
 
 impl Subject {
@@ -135,6 +152,7 @@ impl Subject {
             Self::ReservationExpired { .. } => AlertKind::ReservationExpired,
             Self::UnpricedModel { .. } => AlertKind::UnpricedModel,
             Self::ReportedCostDiffers { .. } => AlertKind::ReportedCostDiffers,
+            Self::AuditMismatch { .. } => AlertKind::AuditMismatch,
         }
     }
 
@@ -144,7 +162,7 @@ impl Subject {
             Self::RuleFired { budget, .. } | Self::Overrun { budget, .. } | Self::ReservationExpired { budget } => {
                 Some(budget)
             }
-            Self::UnpricedModel { .. } | Self::ReportedCostDiffers { .. } => None,
+            Self::UnpricedModel { .. } | Self::ReportedCostDiffers { .. } | Self::AuditMismatch { .. } => None,
         }
     }
 
@@ -152,7 +170,10 @@ impl Subject {
     pub const fn model(&self) -> Option<&ModelRef> {
         match self {
             Self::UnpricedModel { model, .. } | Self::ReportedCostDiffers { model, .. } => Some(model),
-            Self::RuleFired { .. } | Self::Overrun { .. } | Self::ReservationExpired { .. } => None,
+            Self::RuleFired { .. }
+            | Self::Overrun { .. }
+            | Self::ReservationExpired { .. }
+            | Self::AuditMismatch { .. } => None,
         }
     }
 
@@ -163,7 +184,7 @@ impl Subject {
         }
         match self {
             Self::RuleFired { rule, .. } if rule.action >= Action::Throttle => Severity::Critical,
-            Self::Overrun { .. } => Severity::Critical,
+            Self::Overrun { .. } | Self::AuditMismatch { .. } => Severity::Critical,
             Self::RuleFired { .. }
             | Self::ReservationExpired { .. }
             | Self::UnpricedModel { .. }

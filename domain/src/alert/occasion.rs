@@ -21,7 +21,7 @@ pub struct CounterKey {
 
 impl Subject {
     /// A digest that is the same for all that may be told only once: a rule's share, figure and action by counter and window, a
-    /// cause of overrun by counter and window, a model by UTC day.
+    /// cause of overrun by counter and window, a model and a check of the audit by UTC day.
     pub fn occasion(&self, counter: Option<&CounterKey>, now: Timestamp) -> Uuid {
         let mut digester = Digester::new();
         digester.field(self.kind().code().to_be_bytes());
@@ -45,6 +45,9 @@ impl Subject {
             Self::ReservationExpired { .. } => {}
             Self::UnpricedModel { model, .. } | Self::ReportedCostDiffers { model, .. } => {
                 digester.field(&model.provider_name).field(&model.model);
+            }
+            Self::AuditMismatch { check, .. } => {
+                digester.field(check);
             }
         }
         digester.finish()

@@ -43,6 +43,9 @@ impl Subject {
                     "a call of model {model} is reported to cost {reported_usd} USD and computed to cost {computed_usd} USD"
                 )
             }
+            Self::AuditMismatch { check, rows } => {
+                format!("the ledger drifts: {rows} rows of {check}; run `tollgate verify`, then `tollgate rebuild`")
+            }
         }
     }
 }

@@ -1728,26 +1728,34 @@ pub struct GetErasureResponse {
     #[prost(message, optional, tag = "1")]
     pub erasure: ::core::option::Option<Erasure>,
 }
-/// Audits a stretch of time, in one snapshot of the database.
+/// Audits a stretch of time, or everything, in one snapshot of the database.
+///
+/// A stretch of time is widened to whole quarter hours. Compared with the events that start in it are the rollups of its quarter
+/// hours, the totals of the sessions that it touches, and the budget windows that it meets, but for windows with too many
+/// events for one audit; the days that it touches are compared with their quarter hours. What root sessions add up, and what
+/// expired reservations presume, is compared by an audit of everything alone.
+///
+/// One audit at a time runs on a replica: others are refused with RESOURCE_EXHAUSTED and a google.rpc.RetryInfo.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunAuditRequest {
-    /// The start of the time, inclusive. Required.
+    /// The start of the time, inclusive. Unset with end_time means everything.
     #[prost(message, optional, tag = "1")]
     pub start_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The end of the time, exclusive. Required. What is too much for one audit is refused with QUERY_TOO_WIDE.
+    /// The end of the time, exclusive, after start_time. Unset with start_time means everything. What is too much for one audit
+    /// is refused with QUERY_TOO_WIDE.
     #[prost(message, optional, tag = "2")]
     pub end_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// A sum that disagrees with the events.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AuditFinding {
-    /// Which sum, in words of its table and key, for example `budget monthly, user_id=u1, 2026-11-01`.
+    /// The check, which row of what table, and the figure, for example `session_totals: session s1, shape 4: usd`.
     #[prost(string, tag = "1")]
     pub subject: ::prost::alloc::string::String,
-    /// What the events, with the sealed balances of dropped ones, add up to, as a decimal string.
+    /// What the events, or the reservations, add up to, mostly as a decimal string. Empty means nothing.
     #[prost(string, tag = "2")]
     pub expected: ::prost::alloc::string::String,
-    /// What the sum says, as a decimal string.
+    /// What the sum says, mostly as a decimal string. Empty means nothing.
     #[prost(string, tag = "3")]
     pub found: ::prost::alloc::string::String,
 }
@@ -2390,7 +2398,7 @@ pub mod admin_service_server {
     }
 }
 /// Something that people should know. Written in the transaction that caused it, and raised once: a rule or a cause of overrun
-/// raises at most one alert per counter and window, a model at most one of each kind per UTC day. Windows that have closed and
+/// raises at most one alert per counter and window, a model at most one of each kind and a check of the audit one per UTC day. Windows that have closed and
 /// disabled budgets raise none. Output only.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Alert {
@@ -2443,6 +2451,12 @@ pub struct Alert {
     /// The cost of the event as Tollgate computed it, as a decimal string in USD. Set for REPORTED_COST_DIFFERS.
     #[prost(string, tag = "16")]
     pub computed_usd: ::prost::alloc::string::String,
+    /// The name of the check, as RunAudit and `tollgate verify` name it. Set for AUDIT_MISMATCH.
+    #[prost(string, tag = "17")]
+    pub audit_check: ::prost::alloc::string::String,
+    /// How many rows disagreed. Set for AUDIT_MISMATCH.
+    #[prost(int64, tag = "18")]
+    pub drifting_rows: i64,
 }
 /// Nested message and enum types in `Alert`.
 pub mod alert {
@@ -2458,7 +2472,8 @@ pub mod alert {
         Overrun = 2,
         /// A model was used that has no price, or none for a part of what was used.
         UnpricedModel = 3,
-        /// The audit found sums that disagree. Not raised by this version.
+        /// The audit in the background found sums that disagree: the same check tells once a UTC day. Run `tollgate verify`, then
+        /// `tollgate rebuild`.
         AuditMismatch = 4,
         /// A reservation expired: its caller neither recorded nor released it. Raised for the first one of a counter and window.
         ReservationExpired = 5,
@@ -4513,7 +4528,7 @@ pub enum ErrorReason {
     /// INVALID_ARGUMENT: the page token or cursor is damaged, expired, or of another request. Start from the first page.
     PageTokenInvalid = 14,
     /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes is full, and nothing was recorded. Retry with the same
-    /// ids.
+    /// ids. For RunAudit: another audit runs.
     QueueFull = 15,
     /// UNAVAILABLE: this replica drains. Retry with the same ids, elsewhere.
     ShuttingDown = 16,

@@ -1,6 +1,16 @@
 -- Corrections event by event: revisions have no gap; a reversing leg is exactly the facts of the revision before, and is
--- there wherever there were facts. The first row is what revision 1 added.
-WITH leg AS (
+-- there wherever there were facts. The first row is what revision 1 added. Of events with a leg that starts in [$2, $3), where
+-- they are given; names at most $4 rows.
+WITH chosen AS (
+    SELECT DISTINCT event_id
+    FROM usage_adjustment
+    WHERE tenant_id = $1
+        AND ($2::timestamptz IS NULL OR (
+            date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')
+            AND date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') < $3::timestamptz
+            AND start_time >= $2 AND start_time < $3
+        ))
+), leg AS (
     SELECT
         event.event_id, 1::bigint AS revision, 1::smallint AS sign,
         ROW(
@@ -21,7 +31,7 @@ WITH leg AS (
         )::usage_event_v1 AS facts
     FROM usage_event AS event
     WHERE event.tenant_id = $1
-        AND event.event_id IN (SELECT event_id FROM usage_adjustment WHERE tenant_id = $1)
+        AND event.event_id IN (SELECT event_id FROM chosen)
     UNION ALL
     SELECT
         event.event_id, event.revision, event.sign,
@@ -43,6 +53,7 @@ WITH leg AS (
         )::usage_event_v1 AS facts
     FROM usage_adjustment AS event
     WHERE event.tenant_id = $1
+        AND event.event_id IN (SELECT event_id FROM chosen)
 ), revision AS (
     SELECT event_id, revision, lag(revision, 1, 0::bigint) OVER (PARTITION BY event_id ORDER BY revision) AS before
     FROM (SELECT DISTINCT event_id, revision FROM leg) AS numbered
@@ -77,6 +88,6 @@ SELECT
                 WHERE nullif(ours.value, 'null') IS DISTINCT FROM nullif(theirs.value, 'null')
             )
         )), '[]')
-        FROM (SELECT * FROM compared WHERE leaves_gap OR differs ORDER BY event_id, revision LIMIT 5) AS drifting
+        FROM (SELECT * FROM compared WHERE leaves_gap OR differs ORDER BY event_id, revision LIMIT $4) AS drifting
     ) AS "examples!"
 FROM compared

@@ -1,5 +1,5 @@
 -- Counters against their bounds: none is below zero, and those of hard budgets ($2) have committed at most the highest
--- limit of the window and what was lifted above it.
+-- limit of the window and what was lifted above it. Of windows that meet [$3, $4), where they are given; names at most $5 rows.
 WITH compared AS (
     SELECT
         budget_window.*, budget.budget_id,
@@ -14,6 +14,9 @@ WITH compared AS (
         AND NOT EXISTS (
             SELECT FROM budget_backfill AS job WHERE job.tenant_id = $1 AND job.budget_number = budget.budget_number
         )
+        AND ($3::timestamptz IS NULL OR (
+            budget_window.window_end > $3 AND budget_window.window_start < $4::timestamptz
+        ))
 ), drifting AS (
     SELECT * FROM compared
     WHERE lowest < 0 OR (is_hard AND committed > bound)
@@ -35,5 +38,5 @@ SELECT
                 'figure', 'lowest sum', 'ledger', 'at least 0', 'stored', example.lowest::text
             )) ELSE '[]' END
         )), '[]')
-        FROM (SELECT * FROM drifting ORDER BY budget_number, scope, window_start LIMIT 5) AS example
+        FROM (SELECT * FROM drifting ORDER BY budget_number, scope, window_start LIMIT $5) AS example
     ) AS "examples!"

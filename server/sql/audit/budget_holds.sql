@@ -1,4 +1,4 @@
--- Parts of reservations against what counters hold and presume. A deleted budget no longer counts.
+-- Parts of reservations against what counters hold and presume. A deleted budget no longer counts. Names at most $2 rows.
 WITH ledger AS (
     SELECT
         part.budget AS budget_number, part.scope, part.window_start,
@@ -51,7 +51,7 @@ SELECT
             )
         )), '[]')
         FROM (
-            SELECT * FROM compared WHERE drifts ORDER BY budget_number, scope, window_start LIMIT 5
+            SELECT * FROM compared WHERE drifts ORDER BY budget_number, scope, window_start LIMIT $2
         ) AS drifting
     ) AS "examples!"
 FROM compared

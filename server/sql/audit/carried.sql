@@ -15,4 +15,5 @@ WHERE counter.tenant_id = $1 AND budget.delete_time IS NULL
         SELECT FROM budget_backfill AS job WHERE job.tenant_id = $1 AND job.budget_number = budget.budget_number
     )
     AND (counter.carried <> 0 OR counter.carried_from IS NOT NULL)
+    AND ($2::timestamptz IS NULL OR (counter.window_end > $2 AND counter.window_start < $3::timestamptz))
 ORDER BY counter.budget_number, counter.scope, counter.window_start

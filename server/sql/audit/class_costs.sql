@@ -1,4 +1,5 @@
--- Totals against the sum of their own costs by class.
+-- Totals against the sum of their own costs by class. Of the sessions $2, and of buckets in [$3, $4) with their days, where they
+-- are given; names at most $5 rows.
 WITH compared AS (
     SELECT
         'session_usage' AS name, total.descendants, NULL::smallint AS grain, NULL::timestamptz AS bucket,
@@ -12,7 +13,7 @@ WITH compared AS (
         coalesce(total.image_out_usd, 0) + coalesce(total.video_out_usd, 0) + coalesce(total.citation_usd, 0) +
         coalesce(total.units_usd, 0) AS classes
     FROM session_usage AS total
-    WHERE total.tenant_id = $1
+    WHERE total.tenant_id = $1 AND ($2::bigint[] IS NULL OR total.session_id = ANY($2))
     UNION ALL
     SELECT
         'usage_rollup' AS name, false, total.grain, total.bucket, NULL, total.shape_id, total.adjustment,
@@ -26,6 +27,10 @@ WITH compared AS (
         coalesce(total.units_usd, 0) AS classes
     FROM usage_rollup AS total
     WHERE total.tenant_id = $1
+        AND ($3::timestamptz IS NULL OR (
+            total.bucket >= date_bin('1 day', $3, '2000-01-01 00:00:00+00') AND total.bucket < $4::timestamptz
+        ))
+        AND total.grain IN (1, 2)
     UNION ALL
     SELECT
         'user_rollup' AS name, false, total.grain, total.bucket, total.user_id, total.shape_id, total.adjustment,
@@ -39,6 +44,10 @@ WITH compared AS (
         coalesce(total.units_usd, 0) AS classes
     FROM user_rollup AS total
     WHERE total.tenant_id = $1
+        AND ($3::timestamptz IS NULL OR (
+            total.bucket >= date_bin('1 day', $3, '2000-01-01 00:00:00+00') AND total.bucket < $4::timestamptz
+        ))
+        AND total.grain IN (1, 2)
 ), drifting AS (
     SELECT * FROM compared WHERE usd <> classes
 )
@@ -59,6 +68,6 @@ SELECT
                 'figure', 'usd', 'ledger', example.classes::text, 'stored', example.usd::text
             ))
         )), '[]')
-        FROM (SELECT * FROM drifting ORDER BY name, bucket, number, shape_id LIMIT 5) AS example
+        FROM (SELECT * FROM drifting ORDER BY name, bucket, number, shape_id LIMIT $5) AS example
     ) AS "examples!"
 FROM compared

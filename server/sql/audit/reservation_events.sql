@@ -1,5 +1,6 @@
 -- Events against the reservations that they name: a last event has ended its reservation. A reservation is missing only
--- where it ended before every one that is kept.
+-- where it ended before every one that is kept. Of events that start in [$2, $3), where they are given (what is missing is then
+-- not looked for); names at most $4 rows.
 WITH compared AS (
     SELECT
         event.event_id, event.reservation_id, event.keep_open, reservation.state,
@@ -11,9 +12,17 @@ WITH compared AS (
     LEFT JOIN reservation
         ON reservation.tenant_id = $1 AND reservation.reservation_id = event.reservation_id
     CROSS JOIN (
-        SELECT coalesce(min(end_time), 'infinity') AS since FROM reservation WHERE tenant_id = $1
+        -- Looks at every reservation: only where every event is looked at.
+        SELECT CASE WHEN $2::timestamptz IS NULL THEN (
+            SELECT coalesce(min(end_time), 'infinity') FROM reservation WHERE tenant_id = $1
+        ) ELSE 'infinity' END AS since
     ) AS kept
     WHERE event.tenant_id = $1 AND event.reservation_id IS NOT NULL
+        AND ($2::timestamptz IS NULL OR (
+            date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')
+            AND date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00') < $3::timestamptz
+            AND event.start_time >= $2 AND event.start_time < $3
+        ))
 )
 SELECT
     count(*) AS "rows!",
@@ -26,6 +35,6 @@ SELECT
                 'stored', CASE WHEN drifting.state IS NULL THEN NULL ELSE 'open' END
             ))
         )), '[]')
-        FROM (SELECT * FROM compared WHERE drifts ORDER BY event_id LIMIT 5) AS drifting
+        FROM (SELECT * FROM compared WHERE drifts ORDER BY event_id LIMIT $4) AS drifting
     ) AS "examples!"
 FROM compared

@@ -1,5 +1,5 @@
 -- Reservations against their states: each state is a known one, only an open one holds, only one that has expired
--- presumes, and nothing is below zero.
+-- presumes, and nothing is below zero. Of reservations that events in [$2, $3) name, where they are given; names at most $4 rows.
 WITH compared AS (
     SELECT
         reservation.reservation_id, reservation.state,
@@ -16,6 +16,16 @@ WITH compared AS (
         FROM jsonb_to_recordset(reservation.parts) AS part (held numeric, charged numeric, presumed numeric)
     ) AS parts
     WHERE reservation.tenant_id = $1
+        AND ($2::timestamptz IS NULL OR reservation.reservation_id IN (
+            SELECT event.reservation_id
+            FROM usage_event AS event
+            WHERE event.tenant_id = $1 AND event.reservation_id IS NOT NULL
+                AND ($2::timestamptz IS NULL OR (
+                    date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')
+                    AND date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00') < $3::timestamptz
+                    AND event.start_time >= $2 AND event.start_time < $3
+                ))
+        ))
 )
 SELECT
     count(*) AS "rows!",
@@ -28,6 +38,6 @@ SELECT
                 jsonb_build_object('figure', 'presumed', 'ledger', NULL, 'stored', drifting.presumed::text)
             )
         )), '[]')
-        FROM (SELECT * FROM compared WHERE drifts ORDER BY reservation_id LIMIT 5) AS drifting
+        FROM (SELECT * FROM compared WHERE drifts ORDER BY reservation_id LIMIT $4) AS drifting
     ) AS "examples!"
 FROM compared

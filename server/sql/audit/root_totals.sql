@@ -119,7 +119,7 @@ SELECT
                 WHERE nullif(ours.value, 'null') IS DISTINCT FROM nullif(theirs.value, 'null')
             )
         )), '[]')
-        FROM (SELECT * FROM compared WHERE drifts ORDER BY session_id, shape_id, adjustment LIMIT 5) AS drifting
+        FROM (SELECT * FROM compared WHERE drifts ORDER BY session_id, shape_id, adjustment LIMIT $4) AS drifting
         LEFT JOIN symbol ON symbol.tenant_id = $1 AND symbol.symbol_id = drifting.session_id
     ) AS "examples!"
 FROM compared

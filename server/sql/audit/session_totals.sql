@@ -1,5 +1,5 @@
 -- Events against the totals of their sessions, by shape, and legs of corrections, signed, against the rows that hold them.
--- The costs by class follow from price sheets, not from rows.
+-- The costs by class follow from price sheets, not from rows. Of the sessions $2, where they are given; names at most $3 rows.
 WITH ledger AS (
     SELECT
         event.session_id, event.shape_id, event.adjustment,
@@ -51,6 +51,7 @@ WITH ledger AS (
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
         FROM usage_event
         WHERE tenant_id = $1
+            AND ($2::bigint[] IS NULL OR session_id = ANY($2))
         UNION ALL
         SELECT
             true AS adjustment, sign,
@@ -61,6 +62,7 @@ WITH ledger AS (
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
         FROM usage_adjustment
         WHERE tenant_id = $1
+            AND ($2::bigint[] IS NULL OR session_id = ANY($2))
     ) AS event
     WHERE event.session_id IS NOT NULL
     GROUP BY 1, 2, 3
@@ -79,6 +81,7 @@ WITH ledger AS (
         )::measures AS sums
     FROM session_usage AS total
     WHERE total.tenant_id = $1 AND NOT total.descendants
+        AND ($2::bigint[] IS NULL OR total.session_id = ANY($2))
 ), compared AS (
     SELECT
         session_id, shape_id, adjustment, ledger.sums AS ledger, stored.sums AS stored,
@@ -111,7 +114,7 @@ SELECT
                 WHERE nullif(ours.value, 'null') IS DISTINCT FROM nullif(theirs.value, 'null')
             )
         )), '[]')
-        FROM (SELECT * FROM compared WHERE drifts ORDER BY session_id, shape_id, adjustment LIMIT 5) AS drifting
+        FROM (SELECT * FROM compared WHERE drifts ORDER BY session_id, shape_id, adjustment LIMIT $3) AS drifting
         LEFT JOIN symbol ON symbol.tenant_id = $1 AND symbol.symbol_id = drifting.session_id
     ) AS "examples!"
 FROM compared

@@ -1,5 +1,6 @@
 -- Events against the rollup of grain $2: 1 = 15 minutes, 2 = UTC days.
 -- Legs of corrections, signed, against the rows that hold them.
+-- Of buckets that begin in [$3, $4), where they are given; names at most $5 rows.
 WITH ledger AS (
     SELECT
         date_bin(
@@ -54,6 +55,11 @@ WITH ledger AS (
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
         FROM usage_event
         WHERE tenant_id = $1
+            AND ($3::timestamptz IS NULL OR (
+                date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $3, '2000-01-01 00:00:00+00')
+                AND date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') < $4::timestamptz
+                AND start_time >= $3 AND start_time < $4
+            ))
         UNION ALL
         SELECT
             true AS adjustment, sign,
@@ -64,6 +70,11 @@ WITH ledger AS (
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
         FROM usage_adjustment
         WHERE tenant_id = $1
+            AND ($3::timestamptz IS NULL OR (
+                date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $3, '2000-01-01 00:00:00+00')
+                AND date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') < $4::timestamptz
+                AND start_time >= $3 AND start_time < $4
+            ))
     ) AS event
     GROUP BY 1, 2, 3
 ), stored AS (
@@ -81,6 +92,7 @@ WITH ledger AS (
         )::measures AS sums
     FROM usage_rollup AS total
     WHERE total.tenant_id = $1 AND total.grain = $2
+        AND ($3::timestamptz IS NULL OR (total.bucket >= $3 AND total.bucket < $4::timestamptz))
 ), compared AS (
     SELECT
         bucket, shape_id, adjustment, ledger.sums AS ledger, stored.sums AS stored,
@@ -113,6 +125,6 @@ SELECT
                 WHERE nullif(ours.value, 'null') IS DISTINCT FROM nullif(theirs.value, 'null')
             )
         )), '[]')
-        FROM (SELECT * FROM compared WHERE drifts ORDER BY bucket, shape_id, adjustment LIMIT 5) AS drifting
+        FROM (SELECT * FROM compared WHERE drifts ORDER BY bucket, shape_id, adjustment LIMIT $5) AS drifting
     ) AS "examples!"
 FROM compared

@@ -1,4 +1,5 @@
 -- Events of a user against the rollup of grain $2: 1 = 15 minutes, 2 = UTC days.
+-- Of buckets that begin in [$3, $4), where they are given; names at most $5 rows.
 -- Legs of corrections, signed, against the rows that hold them.
 WITH ledger AS (
     SELECT
@@ -54,6 +55,11 @@ WITH ledger AS (
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
         FROM usage_event
         WHERE tenant_id = $1
+            AND ($3::timestamptz IS NULL OR (
+                date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $3, '2000-01-01 00:00:00+00')
+                AND date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') < $4::timestamptz
+                AND start_time >= $3 AND start_time < $4
+            ))
         UNION ALL
         SELECT
             true AS adjustment, sign,
@@ -64,6 +70,11 @@ WITH ledger AS (
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
         FROM usage_adjustment
         WHERE tenant_id = $1
+            AND ($3::timestamptz IS NULL OR (
+                date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $3, '2000-01-01 00:00:00+00')
+                AND date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') < $4::timestamptz
+                AND start_time >= $3 AND start_time < $4
+            ))
     ) AS event
     WHERE event.user_id IS NOT NULL
     GROUP BY 1, 2, 3, 4
@@ -82,6 +93,7 @@ WITH ledger AS (
         )::measures AS sums
     FROM user_rollup AS total
     WHERE total.tenant_id = $1 AND total.grain = $2
+        AND ($3::timestamptz IS NULL OR (total.bucket >= $3 AND total.bucket < $4::timestamptz))
 ), compared AS (
     SELECT
         bucket, user_id, shape_id, adjustment, ledger.sums AS ledger, stored.sums AS stored,
@@ -117,7 +129,7 @@ SELECT
                 WHERE nullif(ours.value, 'null') IS DISTINCT FROM nullif(theirs.value, 'null')
             )
         )), '[]')
-        FROM (SELECT * FROM compared WHERE drifts ORDER BY bucket, user_id, shape_id, adjustment LIMIT 5) AS drifting
+        FROM (SELECT * FROM compared WHERE drifts ORDER BY bucket, user_id, shape_id, adjustment LIMIT $5) AS drifting
         LEFT JOIN symbol ON symbol.tenant_id = $1 AND symbol.symbol_id = drifting.user_id
     ) AS "examples!"
 FROM compared

@@ -18,6 +18,7 @@ use crate::store::backfill::{self, Backfill, Counted};
 use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredWindow, WindowKey};
 use crate::store::connect::begin;
 use crate::store::counters::{Needed, charged_groups, dimensions_of};
+use crate::store::dictionary::Dictionary;
 use crate::store::reservations::{self, Reservation};
 use crate::store::{StoreError, ledger};
 use crate::tenant::TenantId;
@@ -43,7 +44,8 @@ impl App {
     ) -> Result<(), AppError> {
         let end = active.budget.window.bounds(now).map_err(|_| AppError::Internal)?.end;
         let counted =
-            self.counted(connection, tenant, active, Bounds { start: active.counted_from, end }, None).await?;
+            charged(connection, &self.dictionary, tenant, active, Bounds { start: active.counted_from, end }, None)
+                .await?;
         write_counted(connection, tenant, active, counted, now).await
     }
 
@@ -64,7 +66,8 @@ impl App {
         let events = self.ledger.settings().count_at_once;
         let chunk_end = backfill::chunk_end(&mut transaction, tenant, counted_to, events).await?;
         let chunk = Bounds { start: counted_to, end: chunk_end.map_or(until, |end| end.min(until)) };
-        let counted = self.counted(&mut transaction, tenant, &budget, chunk, Some(recorded_before)).await?;
+        let counted =
+            charged(&mut transaction, &self.dictionary, tenant, &budget, chunk, Some(recorded_before)).await?;
         backfill::advance(&mut transaction, tenant, budget.number, &counted, chunk.end).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(true)
@@ -90,45 +93,49 @@ impl App {
         );
         Ok(())
     }
+}
 
-    /// What events charge to the counters of a budget within a range of charge times.
-    async fn counted(
-        &self,
-        connection: &mut PgConnection,
-        tenant: TenantId,
-        active: &ActiveBudget,
-        range: Bounds,
-        recorded_before: Option<Timestamp>,
-    ) -> Result<BTreeMap<WindowKey, Counted>, AppError> {
-        let budget = &active.budget;
-        let last = range.end.checked_sub(SignedDuration::from_micros(1)).map_err(|_| AppError::Internal)?;
-        let windows = windows_between(budget, range.start, last)?;
-        let needed = Needed::by(budget);
-        let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
-        let ranges: Vec<(Timestamp, Timestamp)> =
-            windows.iter().map(|bounds| (bounds.start.max(range.start), bounds.end.min(range.end))).collect();
-        let groups = charged_groups(connection, tenant, &ranges, &dimensions, needed.labels, recorded_before).await?;
-        let shapes = groups.iter().map(|group| group.shape_id);
-        let shapes = self.dictionary.shapes(connection, tenant, shapes).await?;
-        let mut counted: BTreeMap<WindowKey, Counted> = BTreeMap::new();
-        for group in &groups {
-            let (Some(shape), Some(bounds)) = (shapes.get(&group.shape_id), windows.get(group.window_index)) else {
-                return Err(AppError::Internal);
-            };
-            let Reach::Counter(per_values) = budget.reach(&dimensions_of(group, shape)) else { continue };
-            if !budget.counts_model(shape.model()) {
-                continue;
-            }
-            let amount = group.quantities.in_unit(budget.unit).map_err(too_large)?;
-            let key = WindowKey { budget: active.number, scope: per_values.digest(), start: bounds.start };
-            let entry = counted.entry(key).or_insert_with(|| Counted::new(bounds.end, per_values));
-            entry.spent = entry.spent.plus(amount).map_err(too_large)?;
-            if counted.len() > COUNTERS_LIMIT {
-                return Err(AppError::QueryTooWide("the budget would start with too many counters".to_owned()));
-            }
+/// What events charge to the counters of a budget within a range of charge times; of those recorded before
+/// `recorded_before` alone, where that is set.
+///
+/// # Errors
+/// [`AppError::QueryTooWide`] where there are too many counters, and others.
+pub(super) async fn charged(
+    connection: &mut PgConnection,
+    dictionary: &Dictionary,
+    tenant: TenantId,
+    active: &ActiveBudget,
+    range: Bounds,
+    recorded_before: Option<Timestamp>,
+) -> Result<BTreeMap<WindowKey, Counted>, AppError> {
+    let budget = &active.budget;
+    let last = range.end.checked_sub(SignedDuration::from_micros(1)).map_err(|_| AppError::Internal)?;
+    let windows = windows_between(budget, range.start, last)?;
+    let needed = Needed::by(budget);
+    let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
+    let ranges: Vec<(Timestamp, Timestamp)> =
+        windows.iter().map(|bounds| (bounds.start.max(range.start), bounds.end.min(range.end))).collect();
+    let groups = charged_groups(connection, tenant, &ranges, &dimensions, needed.labels, recorded_before).await?;
+    let shapes = groups.iter().map(|group| group.shape_id);
+    let shapes = dictionary.shapes(connection, tenant, shapes).await?;
+    let mut counted: BTreeMap<WindowKey, Counted> = BTreeMap::new();
+    for group in &groups {
+        let (Some(shape), Some(bounds)) = (shapes.get(&group.shape_id), windows.get(group.window_index)) else {
+            return Err(AppError::Internal);
+        };
+        let Reach::Counter(per_values) = budget.reach(&dimensions_of(group, shape)) else { continue };
+        if !budget.counts_model(shape.model()) {
+            continue;
         }
-        Ok(counted)
+        let amount = group.quantities.in_unit(budget.unit).map_err(too_large)?;
+        let key = WindowKey { budget: active.number, scope: per_values.digest(), start: bounds.start };
+        let entry = counted.entry(key).or_insert_with(|| Counted::new(bounds.end, per_values));
+        entry.spent = entry.spent.plus(amount).map_err(too_large)?;
+        if counted.len() > COUNTERS_LIMIT {
+            return Err(AppError::QueryTooWide("the budget would start with too many counters".to_owned()));
+        }
     }
+    Ok(counted)
 }
 
 /// Lets open reservations hold in a budget that begins to be in force: what is left of their worst case, in the windows in

@@ -10,6 +10,7 @@ pub mod check;
 pub mod error;
 pub mod overrides;
 pub mod prices;
+pub mod rebuild;
 pub mod record;
 pub mod reprice;
 pub mod stream;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 pub use error::AppError;
 
+use self::audit::RequestedAudits;
 use self::budgets::PartBudget;
 use crate::alerts::{Alerts, Feed};
 use crate::ledger::Ledger;
@@ -50,6 +52,8 @@ pub struct App {
     pub alerts: Alerts,
     /// Where alerts are followed.
     pub feed: Feed,
+    /// Audits on request.
+    audits: RequestedAudits,
     /// What counters show in reservations, by budget number and counter.
     part_budgets: Cache<(TenantId, (i64, Uuid)), PartBudget>,
 }
@@ -67,8 +71,9 @@ impl App {
         prices: Prices,
         alerts: Alerts,
         feed: Feed,
+        audits: RequestedAudits,
     ) -> Self {
-        Self { pool, ledger, hub, dictionary, prices, alerts, feed, part_budgets: Cache::new(PART_BUDGETS) }
+        Self { pool, ledger, hub, dictionary, prices, alerts, feed, audits, part_budgets: Cache::new(PART_BUDGETS) }
     }
 
     /// A read-only transaction that sees one snapshot.

@@ -3,16 +3,21 @@
 pub mod demo;
 pub mod health;
 pub mod prices;
+pub mod rebuild;
 pub mod serve;
 pub mod verify;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::boot::Database;
 use crate::config::Config;
+use crate::live::everything_touched;
+use crate::store::notify::TouchChannel;
 
 /// Meters what LLM calls use and cost, and gates them against budgets.
 #[derive(Debug, Parser)]
@@ -35,6 +40,8 @@ pub enum Command {
     Serve(serve::ServeArguments),
     /// Check that events, totals, rollups, budgets and reservations agree; exits with 1 on any drift.
     Verify(verify::VerifyArguments),
+    /// Derive totals, rollups and budget counters from the events again; writers wait meanwhile.
+    Rebuild(rebuild::RebuildArguments),
     /// Look at prices, set them, compare catalogs, and say what a call would cost.
     Prices(Box<prices::PricesArguments>),
     /// Ask a running server for its health; exits with 1 unless it serves.
@@ -63,10 +70,30 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             database.close().await?;
             Ok(if holds? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Rebuild(arguments) => rebuilt(arguments, config()?, &mut output).await,
         Command::Prices(arguments) => prices::run(arguments, &mut output).await,
         Command::Health(arguments) => {
             let serving = health::run(arguments, config()?.server.listen).await?;
             Ok(if serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+/// Rebuilds, and tells running servers to read all that is watched again.
+async fn rebuilt(
+    arguments: &rebuild::RebuildArguments,
+    mut config: Config,
+    output: &mut (dyn Write + Send),
+) -> anyhow::Result<ExitCode> {
+    // It reads everything, in statements that take as long as they take.
+    config.database.statement_timeout = Duration::ZERO;
+    let database = Database::open(&config).await?;
+    database.prepare(&config).await?;
+    let differing = rebuild::run(&database.pool(&config.database), arguments, output).await;
+    if !arguments.dry_run && differing.is_ok() {
+        TouchChannel::new(database.direct.clone()).send(&everything_touched()).await?;
+    }
+    database.close().await?;
+    let differing = differing?;
+    Ok(if arguments.dry_run && differing > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -22,7 +22,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(25);
 const START_AGAIN: Duration = Duration::from_millis(250);
 /// What Postgres says when its main process was killed and another of its processes still has the shared memory: it
 /// may yet write, so that a new server beside it would destroy the data. Messages are in English (`LC_ALL=C`).
-const FORMER_SERVER_STILL_ENDS: &str = "pre-existing shared memory block";
+pub(super) const FORMER_SERVER_STILL_ENDS: &str = "pre-existing shared memory block";
 /// How long an unreadable `postmaster.pid` may be one that is just being written.
 const WRITING_LIMIT: Duration = Duration::from_secs(1);
 /// How long a fast stop may take: it disconnects everybody, rolls back and writes a checkpoint.

@@ -272,11 +272,21 @@ async fn no_server_starts_beside_a_process_of_a_crashed_one() {
     let backend = Pid::from_raw(backend);
     process::signal(backend, Signal::SIGSTOP).unwrap();
     process::signal(embedded.server.pid, Signal::SIGKILL).unwrap();
+    let log = embedded.log_path();
     drop(embedded);
 
     let settings = folder.settings();
     let starting = tokio::spawn(async move { EmbeddedPostgres::start(&settings).await });
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // It tries again and again, as the log of the private Postgres tells.
+    let attempts = || {
+        let lines = std::fs::read_to_string(&log).unwrap_or_default();
+        lines.matches(super::server::FORMER_SERVER_STILL_ENDS).count()
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while attempts() < 2 {
+        assert!(Instant::now() < deadline, "waited too long until two attempts have failed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert!(!starting.is_finished(), "it must wait for the stopped process");
     process::signal(backend, Signal::SIGCONT).unwrap();
     let embedded = starting.await.unwrap().unwrap();

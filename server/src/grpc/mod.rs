@@ -1,5 +1,6 @@
 //! The wire: decode, call the use case, encode.
 
+mod admin_service;
 mod alert_service;
 mod budget_service;
 pub mod convert;
@@ -10,9 +11,9 @@ mod reprice;
 pub mod status;
 mod usage_service;
 
+pub use admin_service::AdminApi;
 pub use alert_service::AlertApi;
 pub use budget_service::BudgetApi;
-pub use planned::AdminApi;
 pub use price_service::{PriceApi, quantities_of};
 pub use usage_service::UsageApi;
 

@@ -20,7 +20,7 @@ mod peek;
 mod presence;
 mod queue;
 mod settle;
-mod totals;
+pub(crate) mod totals;
 mod withdrawals;
 mod writer;
 
@@ -132,7 +132,7 @@ impl Shared {
 
     fn note_withdrawal(&self, withdrawal: Withdrawal) {
         if !self.withdrawals.note(withdrawal) {
-            self.metrics.withdrawal_dropped();
+            self.metrics.outage.withdrawal_dropped();
         }
     }
 }
@@ -281,7 +281,7 @@ impl Ledger {
     pub async fn withdraw(&self, withdrawal: Withdrawal) -> Result<bool, AppError> {
         let found = self.submit(withdrawal.tenant, |reply| Command::Withdraw { withdrawal, reply }).await?;
         if found {
-            self.shared.metrics.withdrawn();
+            self.shared.metrics.outage.withdrawn();
         }
         Ok(found)
     }
@@ -324,7 +324,7 @@ impl Ledger {
         if let Some(id) = id {
             self.shared.note_withdrawal(Withdrawal { tenant, id, created_before: now });
         }
-        self.shared.metrics.degraded(&answer.decision);
+        self.shared.metrics.outage.degraded(&answer.decision);
         Ok(answer)
     }
 

@@ -101,7 +101,7 @@ impl Presence {
             error = error as &dyn std::error::Error,
             "the database is away: checks are answered by the budgets' `unavailable` choices, usage is not recorded until it is back"
         );
-        metrics.database_away(true);
+        metrics.outage.database_away(true);
         self.state.send_modify(|state| state.away_since = Some(since));
     }
 
@@ -112,7 +112,7 @@ impl Presence {
                 away_for_ms = u64::try_from(away_for.as_millis()).unwrap_or(u64::MAX),
                 "the database is back"
             );
-            metrics.database_away(false);
+            metrics.outage.database_away(false);
         }
         self.state.send_modify(|state| {
             state.answered += 1;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
+use tollgate_domain::amount::AmountError;
 use tollgate_domain::measures::Measures;
 
 use super::batch::BatchError;
@@ -36,7 +37,7 @@ impl Place {
 
 /// Deltas by row.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     sessions: BTreeMap<SessionKey, Measures>,
     shapes: BTreeMap<RollupKey, Measures>,
     users: BTreeMap<RollupKey, Measures>,
@@ -44,7 +45,7 @@ pub(super) struct Totals {
 
 impl Totals {
     /// Adds one event, or, as an `adjustment`, one signed leg of a correction.
-    pub(super) fn add(&mut self, place: &Place, measures: &Measures, adjustment: bool) -> Result<(), BatchError> {
+    pub(super) fn add(&mut self, place: &Place, measures: &Measures, adjustment: bool) -> Result<(), AmountError> {
         let shape = place.shape;
         for (session, descendants) in [(place.session, false), (place.root_apart, true)] {
             if let Some(session) = session {
@@ -60,6 +61,32 @@ impl Totals {
             }
         }
         Ok(())
+    }
+
+    /// Adds what the row of an event, or of a leg, counts.
+    pub(crate) fn add_row(
+        &mut self,
+        row: &EventRow,
+        start_time: Timestamp,
+        measures: &Measures,
+        adjustment: bool,
+    ) -> Result<(), AmountError> {
+        self.add(&Place::of(row, start_time), measures, adjustment)
+    }
+
+    /// Sums by session and shape.
+    pub(crate) fn sessions(&self) -> &BTreeMap<SessionKey, Measures> {
+        &self.sessions
+    }
+
+    /// Sums by bucket and shape.
+    pub(crate) fn shapes(&self) -> &BTreeMap<RollupKey, Measures> {
+        &self.shapes
+    }
+
+    /// Sums by bucket, user and shape.
+    pub(crate) fn users(&self) -> &BTreeMap<RollupKey, Measures> {
+        &self.users
     }
 
     /// Writes what was added.

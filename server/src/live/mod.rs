@@ -28,6 +28,7 @@ pub(crate) mod scripted;
 mod tests;
 
 pub use hub::Hub;
+pub use notice::everything_touched;
 pub use reading::{LiveError, Reading, ScopeSource};
 pub use replicas::exchange_touches;
 pub use scope::{ScopeHash, Touch, WatchedScope};

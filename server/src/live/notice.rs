@@ -71,6 +71,11 @@ pub(super) fn write(replica: ReplicaId, touched: &Touched) -> Vec<String> {
     texts
 }
 
+/// The text by which a command tells all replicas that everything may have changed.
+pub fn everything_touched() -> Vec<String> {
+    write(ReplicaId::random(), &Touched::Everything)
+}
+
 /// What another replica touched; `None` = it was this one.
 pub(super) fn read(replica: ReplicaId, text: &str) -> Option<Touched> {
     let mut words = text.split(' ');

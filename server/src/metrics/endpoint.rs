@@ -23,7 +23,7 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, stop: CancellationTo
 /// Whether everything is served, and why not. While the database is away a replica goes on answering checks: whoever takes it out
 /// of service for that takes these answers away, too.
 async fn ready(State(metrics): State<Metrics>) -> (StatusCode, &'static str) {
-    if metrics.is_database_away() {
+    if metrics.outage.is_database_away() {
         let why = "the database is away: checks are answered by the budgets' `unavailable` choices, and nothing is recorded\n";
         return (StatusCode::SERVICE_UNAVAILABLE, why);
     }

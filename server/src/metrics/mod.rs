@@ -4,14 +4,18 @@
 //! bounded.
 
 mod endpoint;
+mod outage;
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use tollgate_domain::alert::AlertKind;
-use tollgate_domain::budget::Decision;
 use tollgate_domain::notices::Notices;
 use tollgate_domain::price::PriceState;
 
 pub use endpoint::serve;
+pub use outage::OutageMetrics;
 
 /// The metrics of one server.
 #[derive(Debug, Clone)]
@@ -21,9 +25,12 @@ pub struct Metrics {
     reported_cost_differences: IntCounter,
     alerts: IntCounterVec,
     deliveries: IntCounterVec,
-    database_away: IntGauge,
-    degraded_checks: IntCounterVec,
-    withdrawals: IntCounterVec,
+    /// Of outages.
+    pub outage: OutageMetrics,
+    catalogs: IntCounterVec,
+    audit_runs: IntCounterVec,
+    audit_drifting_rows: IntGaugeVec,
+    audit_last_success: IntGauge,
 }
 
 /// What became of an attempt to deliver an alert.
@@ -49,6 +56,55 @@ impl DeliveryOutcome {
     }
 }
 
+/// What became of a changed price catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatalogOutcome {
+    /// It is in force.
+    Taken,
+    /// It cannot be read or used: the one before stays in force.
+    Refused,
+}
+
+impl CatalogOutcome {
+    const ALL: [Self; 2] = [Self::Taken, Self::Refused];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// How an audit in the background ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditOutcome {
+    /// Every check holds.
+    Holds,
+    /// Some rows drift.
+    Drifts,
+    /// Another replica was at it.
+    Elsewhere,
+    /// A statement ran out of time: the next slices are smaller.
+    TooSlow,
+    /// The database did not answer, or something is defective.
+    Failed,
+}
+
+impl AuditOutcome {
+    const ALL: [Self; 5] = [Self::Holds, Self::Drifts, Self::Elsewhere, Self::TooSlow, Self::Failed];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Drifts => "drifts",
+            Self::Elsewhere => "elsewhere",
+            Self::TooSlow => "too_slow",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Metrics {
     /// All at zero.
     ///
@@ -69,41 +125,54 @@ impl Metrics {
             Opts::new("webhook_deliveries_total", "Attempts to deliver an alert to the webhook, by outcome."),
             &["outcome"],
         )?;
+        let catalogs = IntCounterVec::new(
+            Opts::new("catalog_changes_total", "Changed price catalogs that were found, by what became of them."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(catalogs.clone()))?;
         registry.register(Box::new(alerts.clone()))?;
         registry.register(Box::new(deliveries.clone()))?;
         registry.register(Box::new(events.clone()))?;
         registry.register(Box::new(reported_cost_differences.clone()))?;
-        let database_away = IntGauge::new("database_away", "1 while the database is away, else 0.")?;
-        let degraded_checks = IntCounterVec::new(
-            Opts::new("degraded_checks_total", "Checks answered without the database, by decision."),
-            &["decision"],
-        )?;
-        let withdrawals = IntCounterVec::new(
+        let audit_runs = IntCounterVec::new(
             Opts::new(
-                "withdrawn_holds_total",
-                "Holds of checks that were answered without the database: released after its return, or left to expire as \
-                 there were too many to note.",
+                "audit_runs_total",
+                "Audits in the background, by how they ended; one for each tenant and round.",
             ),
             &["outcome"],
         )?;
-        registry.register(Box::new(database_away.clone()))?;
-        registry.register(Box::new(degraded_checks.clone()))?;
-        registry.register(Box::new(withdrawals.clone()))?;
+        let audit_drifting_rows = IntGaugeVec::new(
+            Opts::new(
+                "audit_drifting_rows",
+                "Rows that disagree with the events, by check, as audits found them last.",
+            ),
+            &["check"],
+        )?;
+        let audit_last_success = IntGauge::new(
+            "audit_last_success_timestamp_seconds",
+            "When an audit in the background last came to its end, whatever it found, in seconds since 1970.",
+        )?;
+        registry.register(Box::new(audit_runs.clone()))?;
+        registry.register(Box::new(audit_drifting_rows.clone()))?;
+        registry.register(Box::new(audit_last_success.clone()))?;
+        let outage = OutageMetrics::new(&registry)?;
         let metrics = Self {
             registry,
+            outage,
             events,
             reported_cost_differences,
             alerts,
             deliveries,
-            database_away,
-            degraded_checks,
-            withdrawals,
+            catalogs,
+            audit_runs,
+            audit_drifting_rows,
+            audit_last_success,
         };
-        for decision in ["allowed", "denied"] {
-            metrics.degraded_checks.with_label_values(&[decision]).inc_by(0);
+        for outcome in CatalogOutcome::ALL {
+            metrics.catalogs.with_label_values(&[outcome.label()]).inc_by(0);
         }
-        for outcome in ["released", "left"] {
-            metrics.withdrawals.with_label_values(&[outcome]).inc_by(0);
+        for outcome in AuditOutcome::ALL {
+            metrics.audit_runs.with_label_values(&[outcome.label()]).inc_by(0);
         }
         for state in [PriceState::Priced, PriceState::Free, PriceState::Partial, PriceState::Unpriced] {
             // Shown from the start: an alert on unpriced calls must not wait for the first one.
@@ -136,30 +205,25 @@ impl Metrics {
         self.deliveries.with_label_values(&[outcome.label()]).inc();
     }
 
-    /// Tells whether the database is away.
-    pub fn database_away(&self, away: bool) {
-        self.database_away.set(i64::from(away));
+    /// Counts a changed price catalog.
+    pub fn catalog_changed(&self, outcome: CatalogOutcome) {
+        self.catalogs.with_label_values(&[outcome.label()]).inc();
     }
 
-    /// Whether the database is away.
-    pub fn is_database_away(&self) -> bool {
-        self.database_away.get() != 0
+    /// Counts an audit in the background.
+    pub fn audited(&self, outcome: AuditOutcome) {
+        self.audit_runs.with_label_values(&[outcome.label()]).inc();
+        if matches!(outcome, AuditOutcome::Holds | AuditOutcome::Drifts) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.audit_last_success.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        }
     }
 
-    /// Counts a check that was answered without the database.
-    pub fn degraded(&self, decision: &Decision) {
-        let allowed = matches!(decision, Decision::Allowed | Decision::Downgraded(_));
-        self.degraded_checks.with_label_values(&[if allowed { "allowed" } else { "denied" }]).inc();
-    }
-
-    /// Counts a hold that was released because nobody was told of it.
-    pub fn withdrawn(&self) {
-        self.withdrawals.with_label_values(&["released"]).inc();
-    }
-
-    /// Counts a check that may have left a hold behind, which is left to expire.
-    pub fn withdrawal_dropped(&self) {
-        self.withdrawals.with_label_values(&["left"]).inc();
+    /// Shows how many rows drift, by the name of the check, in place of what was shown before.
+    pub fn show_drifting(&self, rows: &BTreeMap<&'static str, u64>) {
+        for (check, rows) in rows {
+            self.audit_drifting_rows.with_label_values(&[check]).set(i64::try_from(*rows).unwrap_or(i64::MAX));
+        }
     }
 
     /// Everything, in Prometheus' text format.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_domain::price::{Catalog, CatalogError};
 
 use super::Prices;
+use crate::metrics::{CatalogOutcome, Metrics};
 
 /// Largest file that is read.
 const BYTES_LIMIT: u64 = 64 << 20;
@@ -105,7 +106,7 @@ impl CatalogFile {
     }
 
     /// Takes every changed content into force, until `stop`. One that cannot be used leaves what was in force before.
-    pub async fn watch(mut self, prices: Prices, period: Duration, stop: CancellationToken) {
+    pub async fn watch(mut self, prices: Prices, metrics: Metrics, period: Duration, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(period) => {}
@@ -119,13 +120,19 @@ impl CatalogFile {
             self = file;
             match read {
                 Ok(None) => {}
-                Ok(Some(catalog)) => prices.take_catalog(catalog).await,
-                Err(error) => tracing::error!(
-                    %error,
-                    source = error_source(&error),
-                    catalog_version = prices.catalog().version(),
-                    "the changed price catalog is not taken: the one before stays in force"
-                ),
+                Ok(Some(catalog)) => {
+                    prices.take_catalog(catalog).await;
+                    metrics.catalog_changed(CatalogOutcome::Taken);
+                }
+                Err(error) => {
+                    tracing::error!(
+                        %error,
+                        source = error_source(&error),
+                        catalog_version = prices.catalog().version(),
+                        "the changed price catalog is not taken: the one before stays in force"
+                    );
+                    metrics.catalog_changed(CatalogOutcome::Refused);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use time::OffsetDateTime;
 use tollgate_domain::amount::{Amount, Usd};
 use tollgate_domain::budget::{Counter, Inheritance, PerValues};
 use tollgate_domain::dimensions::Dimension;
@@ -13,11 +14,43 @@ use uuid::Uuid;
 
 use super::connect;
 use super::error::StoreError;
-use super::time::from_database;
+use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
 
-/// Most rows that a comparison names.
-pub const EXAMPLES_LIMIT: usize = 5;
+/// Most rows that a comparison names where nobody asks for more.
+pub const EXAMPLES_LIMIT: u16 = 5;
+
+/// Which rows an audit looks at.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// Events that start in it, and what is derived from them; absent = all. It begins and ends at quarter hours, so that
+    /// it holds whole buckets of rollups.
+    pub range: Option<Bounds>,
+    /// Sessions by number; absent = all.
+    pub sessions: Option<Vec<i64>>,
+    /// Most rows that a comparison names.
+    pub examples: u16,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Self { range: None, sessions: None, examples: EXAMPLES_LIMIT }
+    }
+}
+
+impl Selection {
+    fn start(&self) -> Option<OffsetDateTime> {
+        self.range.map(|range| to_database(range.start))
+    }
+
+    fn end(&self) -> Option<OffsetDateTime> {
+        self.range.map(|range| to_database(range.end))
+    }
+
+    fn limit(&self) -> i64 {
+        i64::from(self.examples)
+    }
+}
 
 /// A figure of one row on which the two sides differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +107,7 @@ pub struct Comparison {
     /// Sum of the differences in dollars, row by row and without sign, where dollars are compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usd_drift: Option<Usd>,
-    /// The first rows that drift, at most [`EXAMPLES_LIMIT`].
+    /// The first rows that drift, at most [`Selection::examples`].
     pub examples: Vec<Example>,
 }
 
@@ -137,6 +170,14 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, Stor
     connect::begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await
 }
 
+/// Ends a snapshot, in which nothing was written.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn end(snapshot: Transaction<'static, Postgres>) -> Result<(), StoreError> {
+    Ok(snapshot.rollback().await?)
+}
+
 /// Every tenant with its name, by number.
 ///
 /// # Errors
@@ -150,8 +191,14 @@ pub async fn tenants(pool: &PgPool) -> Result<Vec<(TenantId, String)>, StoreErro
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn events(connection: &mut PgConnection, tenant: TenantId) -> Result<LedgerTotals, StoreError> {
-    let row = sqlx::query_file!("sql/audit/events.sql", tenant.0).fetch_one(connection).await?;
+pub async fn events(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<LedgerTotals, StoreError> {
+    let row = sqlx::query_file!("sql/audit/events.sql", tenant.0, selection.start(), selection.end())
+        .fetch_one(connection)
+        .await?;
     Ok(LedgerTotals {
         as_of: from_database(row.as_of)?,
         attempts: count(row.attempts)?,
@@ -167,21 +214,39 @@ pub async fn events(connection: &mut PgConnection, tenant: TenantId) -> Result<L
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn session_totals(connection: &mut PgConnection, tenant: TenantId) -> Result<Comparison, StoreError> {
-    sqlx::query_file_as!(SumsRow, "sql/audit/session_totals.sql", tenant.0).fetch_one(connection).await?.try_into()
+pub async fn session_totals(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<Comparison, StoreError> {
+    sqlx::query_file_as!(
+        SumsRow,
+        "sql/audit/session_totals.sql",
+        tenant.0,
+        selection.sessions.as_deref(),
+        selection.limit()
+    )
+    .fetch_one(connection)
+    .await?
+    .try_into()
 }
 
 /// Events of descendants against the totals of their root sessions.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn root_totals(connection: &mut PgConnection, tenant: TenantId) -> Result<Comparison, StoreError> {
+pub async fn root_totals(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<Comparison, StoreError> {
     sqlx::query_file_as!(
         SumsRow,
         "sql/audit/root_totals.sql",
         tenant.0,
         Dimension::RootSessionId.code(),
-        Dimension::SessionId.code()
+        Dimension::SessionId.code(),
+        selection.limit()
     )
     .fetch_one(connection)
     .await?
@@ -195,9 +260,21 @@ pub async fn root_totals(connection: &mut PgConnection, tenant: TenantId) -> Res
 pub async fn usage_rollup(
     connection: &mut PgConnection,
     tenant: TenantId,
+    selection: &Selection,
     grain: i16,
 ) -> Result<Comparison, StoreError> {
-    sqlx::query_file_as!(SumsRow, "sql/audit/usage_rollup.sql", tenant.0, grain).fetch_one(connection).await?.try_into()
+    sqlx::query_file_as!(
+        SumsRow,
+        "sql/audit/usage_rollup.sql",
+        tenant.0,
+        grain,
+        selection.start(),
+        selection.end(),
+        selection.limit()
+    )
+    .fetch_one(connection)
+    .await?
+    .try_into()
 }
 
 /// Events of users against their rollup of one grain.
@@ -207,17 +284,42 @@ pub async fn usage_rollup(
 pub async fn user_rollup(
     connection: &mut PgConnection,
     tenant: TenantId,
+    selection: &Selection,
     grain: i16,
 ) -> Result<Comparison, StoreError> {
-    sqlx::query_file_as!(SumsRow, "sql/audit/user_rollup.sql", tenant.0, grain).fetch_one(connection).await?.try_into()
+    sqlx::query_file_as!(
+        SumsRow,
+        "sql/audit/user_rollup.sql",
+        tenant.0,
+        grain,
+        selection.start(),
+        selection.end(),
+        selection.limit()
+    )
+    .fetch_one(connection)
+    .await?
+    .try_into()
 }
 
 /// The dollars of every total and rollup against the sum of their classes.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn class_costs(connection: &mut PgConnection, tenant: TenantId) -> Result<Comparison, StoreError> {
-    let row = sqlx::query_file!("sql/audit/class_costs.sql", tenant.0).fetch_one(connection).await?;
+pub async fn class_costs(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<Comparison, StoreError> {
+    let row = sqlx::query_file!(
+        "sql/audit/class_costs.sql",
+        tenant.0,
+        selection.sessions.as_deref(),
+        selection.start(),
+        selection.end(),
+        selection.limit()
+    )
+    .fetch_one(connection)
+    .await?;
     Ok(Comparison {
         rows: count(row.rows)?,
         drifting: count(row.drifting)?,
@@ -231,8 +333,13 @@ pub async fn class_costs(connection: &mut PgConnection, tenant: TenantId) -> Res
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn budget_holds(connection: &mut PgConnection, tenant: TenantId) -> Result<Comparison, StoreError> {
-    let row = sqlx::query_file!("sql/audit/budget_holds.sql", tenant.0).fetch_one(connection).await?;
+pub async fn budget_holds(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<Comparison, StoreError> {
+    let row =
+        sqlx::query_file!("sql/audit/budget_holds.sql", tenant.0, selection.limit()).fetch_one(connection).await?;
     Ok(Comparison {
         rows: count(row.rows)?,
         drifting: count(row.drifting)?,
@@ -252,9 +359,19 @@ pub async fn budget_holds(connection: &mut PgConnection, tenant: TenantId) -> Re
 pub async fn budget_bounds(
     connection: &mut PgConnection,
     tenant: TenantId,
+    selection: &Selection,
     hard: &[i64],
 ) -> Result<Comparison, StoreError> {
-    let row = sqlx::query_file!("sql/audit/budget_bounds.sql", tenant.0, hard).fetch_one(connection).await?;
+    let row = sqlx::query_file!(
+        "sql/audit/budget_bounds.sql",
+        tenant.0,
+        hard,
+        selection.start(),
+        selection.end(),
+        selection.limit()
+    )
+    .fetch_one(connection)
+    .await?;
     plain(row.rows, row.drifting, row.examples)
 }
 
@@ -262,8 +379,20 @@ pub async fn budget_bounds(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn reservation_states(connection: &mut PgConnection, tenant: TenantId) -> Result<Comparison, StoreError> {
-    let row = sqlx::query_file!("sql/audit/reservation_states.sql", tenant.0).fetch_one(connection).await?;
+pub async fn reservation_states(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<Comparison, StoreError> {
+    let row = sqlx::query_file!(
+        "sql/audit/reservation_states.sql",
+        tenant.0,
+        selection.start(),
+        selection.end(),
+        selection.limit()
+    )
+    .fetch_one(connection)
+    .await?;
     plain(row.rows, row.drifting, row.examples)
 }
 
@@ -271,8 +400,20 @@ pub async fn reservation_states(connection: &mut PgConnection, tenant: TenantId)
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn reservation_events(connection: &mut PgConnection, tenant: TenantId) -> Result<Comparison, StoreError> {
-    let row = sqlx::query_file!("sql/audit/reservation_events.sql", tenant.0).fetch_one(connection).await?;
+pub async fn reservation_events(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<Comparison, StoreError> {
+    let row = sqlx::query_file!(
+        "sql/audit/reservation_events.sql",
+        tenant.0,
+        selection.start(),
+        selection.end(),
+        selection.limit()
+    )
+    .fetch_one(connection)
+    .await?;
     plain(row.rows, row.drifting, row.examples)
 }
 
@@ -280,21 +421,42 @@ pub async fn reservation_events(connection: &mut PgConnection, tenant: TenantId)
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn adjustment_chains(connection: &mut PgConnection, tenant: TenantId) -> Result<Comparison, StoreError> {
-    let row = sqlx::query_file!("sql/audit/adjustment_chains.sql", tenant.0).fetch_one(connection).await?;
+pub async fn adjustment_chains(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<Comparison, StoreError> {
+    let row = sqlx::query_file!(
+        "sql/audit/adjustment_chains.sql",
+        tenant.0,
+        selection.start(),
+        selection.end(),
+        selection.limit()
+    )
+    .fetch_one(connection)
+    .await?;
     plain(row.rows, row.drifting, row.examples)
 }
 
-/// Every counter of these budgets.
+/// The counters of these budgets, of those `windows` alone that meet a range where one is given.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn counters(
     connection: &mut PgConnection,
     tenant: TenantId,
+    windows: Option<Bounds>,
     budgets: &[i64],
 ) -> Result<Vec<AuditedCounter>, StoreError> {
-    let rows = sqlx::query_file!("sql/audit/counters.sql", tenant.0, budgets).fetch_all(connection).await?;
+    let rows = sqlx::query_file!(
+        "sql/audit/counters.sql",
+        tenant.0,
+        budgets,
+        windows.map(|range| to_database(range.start)),
+        windows.map(|range| to_database(range.end))
+    )
+    .fetch_all(connection)
+    .await?;
     let mut counters = Vec::with_capacity(rows.len());
     for row in rows {
         counters.push(AuditedCounter {
@@ -309,12 +471,18 @@ pub async fn counters(
     Ok(counters)
 }
 
-/// Every counter that carries something, or says from what.
+/// Every counter that carries something, or says from what; of a selection, those whose windows meet its range.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn carried(connection: &mut PgConnection, tenant: TenantId) -> Result<Vec<CarriedCounter>, StoreError> {
-    let rows = sqlx::query_file!("sql/audit/carried.sql", tenant.0).fetch_all(connection).await?;
+pub async fn carried(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<Vec<CarriedCounter>, StoreError> {
+    let rows = sqlx::query_file!("sql/audit/carried.sql", tenant.0, selection.start(), selection.end())
+        .fetch_all(connection)
+        .await?;
     let amount = |value: Option<Decimal>| {
         Amount::new(value.unwrap_or_default()).map_err(|_| StoreError::Unreadable { what: "amount" })
     };
@@ -341,17 +509,18 @@ pub async fn carried(connection: &mut PgConnection, tenant: TenantId) -> Result<
     Ok(counters)
 }
 
-struct SumsRow {
-    rows: i64,
-    drifting: i64,
-    ledger_attempts: i64,
-    stored_attempts: i64,
-    ledger_tokens: i64,
-    stored_tokens: i64,
-    ledger_usd: Decimal,
-    stored_usd: Decimal,
-    usd_drift: Decimal,
-    examples: Value,
+/// What a comparison of measures answers.
+pub(super) struct SumsRow {
+    pub(super) rows: i64,
+    pub(super) drifting: i64,
+    pub(super) ledger_attempts: i64,
+    pub(super) stored_attempts: i64,
+    pub(super) ledger_tokens: i64,
+    pub(super) stored_tokens: i64,
+    pub(super) ledger_usd: Decimal,
+    pub(super) stored_usd: Decimal,
+    pub(super) usd_drift: Decimal,
+    pub(super) examples: Value,
 }
 
 impl TryFrom<SumsRow> for Comparison {
@@ -372,7 +541,7 @@ impl TryFrom<SumsRow> for Comparison {
     }
 }
 
-fn plain(rows: i64, drifting: i64, found: Value) -> Result<Comparison, StoreError> {
+pub(super) fn plain(rows: i64, drifting: i64, found: Value) -> Result<Comparison, StoreError> {
     Ok(Comparison {
         rows: count(rows)?,
         drifting: count(drifting)?,
@@ -382,7 +551,7 @@ fn plain(rows: i64, drifting: i64, found: Value) -> Result<Comparison, StoreErro
     })
 }
 
-fn count(value: i64) -> Result<u64, StoreError> {
+pub(super) fn count(value: i64) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| StoreError::Unreadable { what: "count" })
 }
 
@@ -391,7 +560,7 @@ fn usd(value: Decimal) -> Result<Usd, StoreError> {
 }
 
 /// Amounts come as the database prints them: all twelve decimals, zeros included.
-fn examples(found: Value) -> Result<Vec<Example>, StoreError> {
+pub(super) fn examples(found: Value) -> Result<Vec<Example>, StoreError> {
     let mut found: Vec<Example> =
         serde_json::from_value(found).map_err(|_| StoreError::Unreadable { what: "example" })?;
     for difference in found.iter_mut().flat_map(|example| &mut example.differences) {

@@ -181,20 +181,21 @@ pub async fn add_windows(
         .collect()
 }
 
-struct WindowRow {
-    budget_number: i64,
-    scope: Uuid,
-    window_start: time::OffsetDateTime,
-    window_end: time::OffsetDateTime,
-    per_values: Value,
-    spent: rust_decimal::Decimal,
-    held: rust_decimal::Decimal,
-    presumed: rust_decimal::Decimal,
-    overrun: rust_decimal::Decimal,
-    highest_limit: rust_decimal::Decimal,
-    version: i64,
-    overrun_causes: Value,
-    carried: rust_decimal::Decimal,
+/// A counter as its row has it.
+pub(super) struct WindowRow {
+    pub(super) budget_number: i64,
+    pub(super) scope: Uuid,
+    pub(super) window_start: time::OffsetDateTime,
+    pub(super) window_end: time::OffsetDateTime,
+    pub(super) per_values: Value,
+    pub(super) spent: rust_decimal::Decimal,
+    pub(super) held: rust_decimal::Decimal,
+    pub(super) presumed: rust_decimal::Decimal,
+    pub(super) overrun: rust_decimal::Decimal,
+    pub(super) highest_limit: rust_decimal::Decimal,
+    pub(super) version: i64,
+    pub(super) overrun_causes: Value,
+    pub(super) carried: rust_decimal::Decimal,
 }
 
 impl TryFrom<WindowRow> for StoredWindow {

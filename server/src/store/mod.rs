@@ -3,6 +3,7 @@
 pub mod adjustments;
 pub mod alerts;
 pub mod audit;
+pub mod audit_range;
 pub mod backfill;
 pub mod budgets;
 pub mod connect;
@@ -17,6 +18,7 @@ pub mod notify;
 pub mod overrides;
 pub mod partitions;
 pub mod prices;
+pub mod rebuild;
 pub mod reservations;
 pub mod sessions;
 pub mod shape;

@@ -1,6 +1,7 @@
 //! Background tasks: they take no input, are woken by time, read the state from the database, and may run on every
 //! replica at once.
 
+mod audit;
 mod backfill;
 mod expire;
 mod matches;
@@ -9,6 +10,7 @@ mod withdraw;
 
 use std::time::Duration;
 
+pub use audit::AuditTask;
 use jiff::Timestamp;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;

@@ -10,6 +10,7 @@ use crate::harness::build::{create, event, record, reserve, settling, user};
 use crate::harness::database;
 use crate::harness::time::{id_at, seconds_from_now};
 use crate::harness::wait::{bounded, until};
+use crate::rebuilding::rebuilt;
 
 const DAY: i64 = 86_400;
 
@@ -100,6 +101,7 @@ async fn a_large_ledger_is_counted_in_the_background_and_the_budget_is_in_force_
     let live = states(&server, "b").await.remove(0);
     assert_eq!((live.spent.as_str(), live.overrun.as_str()), ("0.0375", "0"));
     server.assert_audit_holds().await;
+    assert_eq!(rebuilt(&server, false).await.unwrap().differing(), 0, "what is counted back is left alone");
 
     drop(held_up);
     active(&server).await;

@@ -4,6 +4,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tollgate_proto::v1::admin_service_client::AdminServiceClient;
 use tollgate_proto::v1::alert_service_client::AlertServiceClient;
 use tollgate_proto::v1::budget_service_client::BudgetServiceClient;
 use tollgate_proto::v1::price_service_client::PriceServiceClient;
@@ -20,6 +21,7 @@ pub(crate) struct TestServer {
     pub(crate) budgets: BudgetServiceClient<Channel>,
     pub(crate) prices: PriceServiceClient<Channel>,
     pub(crate) alerts: AlertServiceClient<Channel>,
+    pub(crate) admin: AdminServiceClient<Channel>,
     pub(crate) url: String,
     pub(crate) options: PgConnectOptions,
     pub(crate) running: Option<Running>,
@@ -52,7 +54,8 @@ impl TestServer {
             usage: UsageServiceClient::new(channel.clone()),
             budgets: BudgetServiceClient::new(channel.clone()),
             prices: PriceServiceClient::new(channel.clone()),
-            alerts: AlertServiceClient::new(channel),
+            alerts: AlertServiceClient::new(channel.clone()),
+            admin: AdminServiceClient::new(channel),
             url,
             options,
             running: Some(running),

@@ -13,6 +13,7 @@ use crate::harness::build::model;
 use crate::harness::refusal::Refusal;
 use crate::harness::wait::until;
 use crate::harness::{TestServer, database};
+use crate::metrics::get;
 
 fn write(path: &Path, version: &str, usd: &str) {
     let head = format!(r#"{{"catalog":{{"format":1,"version":"{version}","sources":[]}}}}"#);
@@ -26,12 +27,19 @@ fn watching(path: &Path) -> Config {
     let mut config = Config::default();
     config.prices.catalog_file = Some(path.to_owned());
     config.prices.catalog_interval = Duration::from_millis(20);
+    config.metrics.listen = Some("127.0.0.1:0".parse().unwrap());
     config
 }
 
 async fn version(server: &TestServer) -> String {
     let request = v1::ListPricesRequest { page_size: 1, ..Default::default() };
     server.prices.clone().list_prices(request).await.unwrap().into_inner().catalog_version
+}
+
+/// Waits until so many changed catalogs were found and not taken.
+async fn refused(server: &TestServer, count: usize) {
+    let line = format!("tollgate_catalog_changes_total{{outcome=\"refused\"}} {count}\n");
+    until(&line, || async { get(server, "/metrics").await.contains(&line).then_some(()) }).await;
 }
 
 #[tokio::test]
@@ -59,11 +67,11 @@ async fn a_replaced_catalog_prices_the_next_calls_and_a_broken_one_changes_nothi
     assert_eq!(Refusal::of(&stale), Refusal::new(Code::InvalidArgument, "PAGE_TOKEN_INVALID", &[]));
 
     std::fs::write(&path, "{\"catalog\": broken").unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    refused(&server, 1).await;
     assert_eq!(version(&server).await, "second");
     assert_eq!(recorded(&server, wanted()).await.usd, "0.014");
     std::fs::remove_file(&path).unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    refused(&server, 2).await;
     assert_eq!(recorded(&server, wanted()).await.usd, "0.014");
 
     write(&path, "third", "111");

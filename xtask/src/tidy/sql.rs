@@ -10,11 +10,15 @@ const STATEMENTS: &str = "server/sql/";
 const TENANT_COLUMN: &str = "tenant_id";
 
 /// Statements that touch no tenant's rows, and what they touch.
-const WITHOUT_TENANT: [&str; 6] = [
+const WITHOUT_TENANT: [&str; 8] = [
     // A notification; its payload names the tenant.
     "server/sql/live/send_touches.sql",
     // The settings of the transaction.
     "server/sql/summary/snapshot.sql",
+    // The settings of the transaction.
+    "server/sql/audit/bound_time.sql",
+    // The lock of one tenant's audit, by its number.
+    "server/sql/audit/lock.sql",
     // An advisory lock.
     "server/sql/tasks/lock_partitions.sql",
     // The lock of one tenant's budgets, by its number.

@@ -5,12 +5,16 @@ use sqlx::PgConnection;
 use tollgate_domain::amount::Amount;
 
 use super::AppError;
-use crate::store::audit::{CarriedCounter, Comparison, Difference, EXAMPLES_LIMIT, Example, carried};
+use crate::store::audit::{CarriedCounter, Comparison, Difference, Example, Selection, carried};
 use crate::tenant::TenantId;
 
 /// Computes what every counter carries again, where that is possible.
-pub(super) async fn compare(connection: &mut PgConnection, tenant: TenantId) -> Result<Comparison, AppError> {
-    let counters = carried(connection, tenant).await?;
+pub(super) async fn compare(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    selection: &Selection,
+) -> Result<Comparison, AppError> {
+    let counters = carried(connection, tenant, selection).await?;
     let mut comparison =
         Comparison { rows: 0, drifting: 0, figures: Vec::new(), usd_drift: None, examples: Vec::new() };
     for counter in counters {
@@ -22,7 +26,7 @@ pub(super) async fn compare(connection: &mut PgConnection, tenant: TenantId) -> 
             Expected::NoSource => "0: no window is before it".to_owned(),
         };
         comparison.drifting += 1;
-        if comparison.examples.len() < EXAMPLES_LIMIT {
+        if comparison.examples.len() < usize::from(selection.examples) {
             let CarriedCounter { budget_id, per_values, window_start, .. } = &counter;
             let figure = "carried".to_owned();
             let stored = Some(counter.carried.to_string());

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
 use tollgate_domain::amount::{Amount, AmountError};
 use tollgate_domain::budget::{Budget, Reach, Unit};
@@ -13,31 +13,53 @@ use tollgate_domain::window::{Bounds, LIFETIME_END};
 use uuid::Uuid;
 
 use super::AppError;
-use crate::store::audit::{AuditedCounter, Comparison, Difference, EXAMPLES_LIMIT, Example, Figure, counters};
+use crate::store::audit::{AuditedCounter, Comparison, Difference, Example, Figure, Selection, counters};
+use crate::store::audit_range::count_charged;
 use crate::store::budgets::ActiveBudget;
 use crate::store::counters::{ChargedGroup, Needed, charged_groups, dimensions_of};
 use crate::store::dictionary::Dictionary;
 use crate::store::shape::Shape;
 use crate::tenant::TenantId;
 
-/// Compares the spend of every counter of the active budgets.
+/// Compares the spend of every counter of the active budgets, or, of a range, of the windows that meet it, as far as they
+/// hold at most `allowance` events: what is left of it afterwards bounds what is read. Windows above it are left out.
 ///
-/// Budgets that look at the same dimensions share one reading of the events.
+/// Budgets that look at the same dimensions over the same time share one reading of the events.
 pub(super) async fn compare(
     connection: &mut PgConnection,
     dictionary: &Dictionary,
     tenant: TenantId,
     budgets: &[Arc<ActiveBudget>],
+    selection: &Selection,
+    allowance: i64,
 ) -> Result<Comparison, AppError> {
-    let mut families: BTreeMap<Needed, Vec<&ActiveBudget>> = BTreeMap::new();
+    let mut families: BTreeMap<(Option<Span>, Needed), Vec<&ActiveBudget>> = BTreeMap::new();
     for active in budgets {
-        families.entry(Needed::by(&active.budget)).or_default().push(active);
+        let span = match selection.range {
+            None => None,
+            Some(range) => match span(active, range)? {
+                Some(span) => Some(span),
+                None => continue,
+            },
+        };
+        families.entry((span, Needed::by(&active.budget))).or_default().push(active);
     }
-    let mut found = Found::default();
-    for (needed, family) in families {
+    let mut found = Found { limit: usize::from(selection.examples), ..Found::default() };
+    let mut left = allowance;
+    for ((span, needed), family) in families {
+        let span = span.map(|(start, end)| Bounds { start, end });
+        if let Some(span) = span {
+            let events = count_charged(connection, tenant, span, left.saturating_add(1)).await?;
+            let events = i64::try_from(events).unwrap_or(i64::MAX);
+            if events > left {
+                tracing::debug!(budgets = family.len(), %span, "windows hold too many events for this audit");
+                continue;
+            }
+            left -= events;
+        }
         let numbers: Vec<i64> = family.iter().map(|active| active.number).collect();
-        let mut ledger = Counters::new(counters(connection, tenant, &numbers).await?);
-        let intervals = intervals(&family, &ledger);
+        let mut ledger = Counters::new(counters(connection, tenant, span, &numbers).await?);
+        let intervals = intervals(&family, &ledger, span);
         let dimensions: Vec<_> = needed.dimensions.iter().copied().collect();
         let groups = charged_groups(connection, tenant, &intervals, &dimensions, needed.labels, None).await?;
         let shapes = dictionary.shapes(connection, tenant, groups.iter().map(|group| group.shape_id)).await?;
@@ -58,6 +80,22 @@ pub(super) async fn compare(
     Ok(found.comparison())
 }
 
+/// Start and end of windows that follow each other.
+type Span = (Timestamp, Timestamp);
+
+/// The windows of a budget that meet `range`, from the start of the first to the end of the last; none where the budget
+/// did not count yet.
+fn span(active: &ActiveBudget, range: Bounds) -> Result<Option<Span>, AppError> {
+    if range.end <= active.counted_from {
+        return Ok(None);
+    }
+    let bounds = |at| active.budget.window.bounds(at).map_err(|_| AppError::Internal);
+    let first = bounds(range.start.max(active.counted_from))?;
+    // A window that ends with the range is whole without the next one.
+    let last = bounds(range.end - SignedDuration::from_micros(1))?;
+    Ok(Some((first.start, last.end)))
+}
+
 fn too_large(error: AmountError) -> AppError {
     tracing::error!(%error, "a sum of the audit cannot be held");
     AppError::Internal
@@ -65,14 +103,16 @@ fn too_large(error: AmountError) -> AppError {
 
 /// Cuts time wherever a window of the family begins or ends, so that each window is made of whole intervals and what
 /// lies in no window is seen, too.
-fn intervals(family: &[&ActiveBudget], ledger: &Counters) -> Vec<(Timestamp, Timestamp)> {
+fn intervals(family: &[&ActiveBudget], ledger: &Counters, span: Option<Bounds>) -> Vec<(Timestamp, Timestamp)> {
     let Some(first) = family.iter().map(|active| active.counted_from).min() else { return Vec::new() };
     let mut cuts: BTreeSet<Timestamp> = family.iter().map(|active| active.counted_from).collect();
     for window in ledger.by_counter.values().flat_map(|windows| windows.values()) {
         cuts.extend([window.counter.window.start, window.counter.window.end]);
     }
-    cuts.insert(LIFETIME_END);
-    let cuts: Vec<Timestamp> = cuts.into_iter().filter(|cut| *cut >= first).collect();
+    let first = span.map_or(first, |span| span.start.max(first));
+    let last = span.map_or(LIFETIME_END, |span| span.end);
+    cuts.extend([first, last]);
+    let cuts: Vec<Timestamp> = cuts.into_iter().filter(|cut| (first..=last).contains(cut)).collect();
     cuts.iter().copied().zip(cuts.iter().copied().skip(1)).collect()
 }
 
@@ -149,6 +189,8 @@ fn shown(budget: &Budget, per_values: &tollgate_domain::budget::PerValues) -> St
 /// What all families add up to.
 #[derive(Default)]
 struct Found {
+    /// Most rows that are named.
+    limit: usize,
     rows: u64,
     drifting: u64,
     examples: Vec<Example>,
@@ -195,7 +237,7 @@ impl Found {
             let difference = charged.max(spent).minus(charged.min(spent))?;
             self.usd_drift = self.usd_drift.plus(difference)?;
         }
-        if self.examples.len() < EXAMPLES_LIMIT {
+        if self.examples.len() < self.limit {
             let difference = Difference {
                 figure: "spent".to_owned(),
                 ledger: Some(charged.to_string()),

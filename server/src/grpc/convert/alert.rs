@@ -31,6 +31,10 @@ pub fn to_alert(alert: &StoredAlert) -> v1::Alert {
         }
         _ => (String::new(), String::new()),
     };
+    let (audit_check, drifting_rows) = match subject {
+        Subject::AuditMismatch { check, rows } => (check.clone(), i64::try_from(*rows).unwrap_or(i64::MAX)),
+        _ => (String::new(), 0),
+    };
     v1::Alert {
         alert_id: alert_id.to_string(),
         kind: to_kind(subject.kind()).into(),
@@ -49,6 +53,8 @@ pub fn to_alert(alert: &StoredAlert) -> v1::Alert {
         reservation_id: reservation_id.map(|id| id.to_string()).unwrap_or_default(),
         reported_usd,
         computed_usd,
+        audit_check,
+        drifting_rows,
     }
 }
 
@@ -67,6 +73,7 @@ fn to_kind(kind: AlertKind) -> v1::alert::Kind {
         AlertKind::UnpricedModel => v1::alert::Kind::UnpricedModel,
         AlertKind::ReservationExpired => v1::alert::Kind::ReservationExpired,
         AlertKind::ReportedCostDiffers => v1::alert::Kind::ReportedCostDiffers,
+        AlertKind::AuditMismatch => v1::alert::Kind::AuditMismatch,
     }
 }
 

@@ -1,0 +1,4 @@
+-- Rows of which no event is left.
+DELETE FROM user_rollup
+WHERE tenant_id = $1
+    AND (grain, bucket, user_id, shape_id, adjustment) IN (SELECT * FROM unnest($2::smallint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::boolean[]))
