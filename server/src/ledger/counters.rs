@@ -15,6 +15,7 @@ use tollgate_domain::window::Bounds;
 use super::batch::BatchError;
 use super::inheritance::Heirs;
 use super::known::KnownFigures;
+use super::periods::Calendar;
 use crate::store::budgets::{self, ActiveBudget, BudgetSet, NewWindow, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
@@ -28,10 +29,9 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn new(budget: &Arc<ActiveBudget>, per_values: PerValues, at: Timestamp) -> Result<Self, BatchError> {
-        let bounds = budget.budget.window.bounds(at).map_err(|_| BatchError::Command("no window holds its time"))?;
+    fn new(budget: &Arc<ActiveBudget>, per_values: PerValues, bounds: Bounds) -> Self {
         let key = WindowKey { budget: budget.number, scope: per_values.digest(), start: bounds.start };
-        Ok(Self { budget: budget.clone(), key, per_values, bounds })
+        Self { budget: budget.clone(), key, per_values, bounds }
     }
 }
 
@@ -42,6 +42,7 @@ pub(super) fn charged(
     dimensions: &Dimensions,
     model: &ModelRef,
     charge_time: Timestamp,
+    calendar: &Calendar,
 ) -> Result<Vec<Target>, BatchError> {
     let mut targets = Vec::new();
     for active in &budgets.budgets {
@@ -49,7 +50,7 @@ pub(super) fn charged(
             continue;
         }
         if let Reach::Counter(per_values) = active.budget.reach(dimensions) {
-            targets.push(Target::new(active, per_values, charge_time)?);
+            targets.push(Target::new(active, per_values, calendar.bounds(active, charge_time)?));
         }
     }
     Ok(targets)
@@ -68,8 +69,9 @@ pub(super) fn deciding(
     budgets: &BudgetSet,
     dimensions: &Dimensions,
     now: Timestamp,
+    calendar: &Calendar,
 ) -> Result<Vec<Deciding>, BatchError> {
-    selecting(budgets, dimensions, now, false)
+    selecting(budgets, dimensions, now, calendar, false)
 }
 
 /// The budgets that select it, too, and decide nothing yet, since they still count back.
@@ -77,8 +79,9 @@ pub(super) fn watching(
     budgets: &BudgetSet,
     dimensions: &Dimensions,
     now: Timestamp,
+    calendar: &Calendar,
 ) -> Result<Vec<Deciding>, BatchError> {
-    let mut found = selecting(budgets, dimensions, now, true)?;
+    let mut found = selecting(budgets, dimensions, now, calendar, true)?;
     found.retain(|one| one.target.is_ok());
     Ok(found)
 }
@@ -87,6 +90,7 @@ fn selecting(
     budgets: &BudgetSet,
     dimensions: &Dimensions,
     now: Timestamp,
+    calendar: &Calendar,
     backfilling: bool,
 ) -> Result<Vec<Deciding>, BatchError> {
     let mut found = Vec::new();
@@ -94,12 +98,16 @@ fn selecting(
         if !active.budget.is_in_force(now) || active.counted_from > now {
             continue;
         }
-        let target = match active.budget.reach(dimensions) {
+        let reach = active.budget.reach(dimensions);
+        if reach == Reach::Outside {
+            continue;
+        }
+        let bounds = calendar.bounds(active, now)?;
+        let target = match reach {
             Reach::Outside => continue,
-            Reach::Counter(per_values) => Ok(Target::new(active, per_values, now)?),
+            Reach::Counter(per_values) => Ok(Target::new(active, per_values, bounds)),
             Reach::MissingKey(key) => Err(key),
         };
-        let bounds = active.budget.window.bounds(now).map_err(|_| BatchError::Command("no window holds now"))?;
         found.push(Deciding { budget: active.clone(), target, bounds });
     }
     Ok(found)

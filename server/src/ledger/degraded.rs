@@ -9,6 +9,7 @@ use super::command::CheckAnswer;
 use super::counters::{Deciding, Target, budget_state, deciding};
 use super::holds::{CheckPlan, keyless_state, when_unreachable};
 use super::known::KnownFigures;
+use super::periods::Calendar;
 use crate::store::budgets::BudgetSet;
 use crate::tenant::TenantId;
 
@@ -18,9 +19,10 @@ pub(super) fn decide(
     plan: &CheckPlan,
     budgets: &BudgetSet,
     figures: &KnownFigures,
+    calendar: &Calendar,
     now: Timestamp,
 ) -> Result<CheckAnswer, BatchError> {
-    let deciding = deciding(budgets, &plan.dimensions, now)?;
+    let deciding = deciding(budgets, &plan.dimensions, now, calendar)?;
     let matched: Vec<Matched<'_>> =
         deciding.iter().map(|one| Matched { budget: &one.budget.budget, has_counter: one.target.is_ok() }).collect();
     let (decision, refused) = decide_unavailable(&plan.demands, &matched);

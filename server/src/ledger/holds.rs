@@ -91,8 +91,8 @@ pub(super) fn need_counters(
         match command {
             Command::Record(..) => continue,
             Command::Reserve(reserve, _) => {
-                let deciding = deciding(&scene.budgets, &reserve.plan.dimensions, scene.now)?;
-                let watching = watching(&scene.budgets, &reserve.plan.dimensions, scene.now)?;
+                let deciding = deciding(&scene.budgets, &reserve.plan.dimensions, scene.now, &scene.calendar)?;
+                let watching = watching(&scene.budgets, &reserve.plan.dimensions, scene.now, &scene.calendar)?;
                 for target in deciding.iter().chain(&watching).filter_map(|one| one.target.as_ref().ok()) {
                     counters.need(target);
                 }
@@ -104,7 +104,7 @@ pub(super) fn need_counters(
                     && let Some(demand) = plan.demands.first()
                 {
                     // All budgets of the new model, in the windows in which the reservation was made.
-                    let mut deciding = deciding(&scene.budgets, &plan.dimensions, known.create_time)?;
+                    let mut deciding = deciding(&scene.budgets, &plan.dimensions, known.create_time, &scene.calendar)?;
                     deciding.retain(|one| one.budget.budget.is_in_force(scene.now));
                     for target in deciding.iter().filter_map(|one| one.target.as_ref().ok()) {
                         counters.need(target);

@@ -17,6 +17,7 @@ mod holds;
 mod inheritance;
 mod known;
 mod peek;
+mod periods;
 mod presence;
 mod queue;
 mod settle;
@@ -51,6 +52,7 @@ pub use presence::Presence;
 pub use withdrawals::Withdrawal;
 
 use self::known::{KnownBudgets, KnownFigures};
+use self::periods::{Calendar, KnownPeriods};
 use self::withdrawals::Withdrawals;
 use crate::alerts::Alerts;
 use crate::app::AppError;
@@ -119,6 +121,7 @@ struct Shared {
     presence: Presence,
     budgets: Arc<KnownBudgets>,
     figures: KnownFigures,
+    periods: KnownPeriods,
     withdrawals: Withdrawals,
     known_windows: Cache<(TenantId, WindowKey), ()>,
     matches: Mutex<BTreeMap<(TenantId, i64), Timestamp>>,
@@ -181,6 +184,7 @@ impl Ledger {
             presence,
             budgets,
             figures: KnownFigures::new(),
+            periods: KnownPeriods::new(),
             withdrawals: Withdrawals::default(),
             known_windows: Cache::new(200_000),
             matches: Mutex::default(),
@@ -317,7 +321,9 @@ impl Ledger {
     pub fn degraded(&self, tenant: TenantId, plan: &CheckPlan, id: Option<Uuid>) -> Result<CheckAnswer, AppError> {
         let now = self.shared.presence.clock();
         let budgets = self.last_known_budgets(tenant).ok_or(AppError::Unavailable)?;
-        let answer = degraded::decide(tenant, plan, &budgets, &self.shared.figures, now).map_err(|error| {
+        let calendar = Calendar::new(tenant, self.shared.periods.clone());
+        let decided = degraded::decide(tenant, plan, &budgets, &self.shared.figures, &calendar, now);
+        let answer = decided.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "a check cannot be decided");
             AppError::Internal
         })?;
@@ -347,7 +353,8 @@ impl Ledger {
                 read
             }
         };
-        peek::peek(connection, tenant, plan, &budgets, &self.shared.figures, clock.now).await
+        let calendar = Calendar::new(tenant, self.shared.periods.clone());
+        peek::peek(connection, tenant, plan, &budgets, &self.shared.figures, calendar, clock.now).await
     }
 
     /// Waits until a writer has ended: after [`Self::drain`], or because of a defect.

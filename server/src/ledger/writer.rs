@@ -81,6 +81,7 @@ async fn commit(shared: &Shared, tenant: TenantId, commands: &mut Vec<Command>) 
             shared.prices.forget();
             shared.alerts.forget();
             shared.budgets.distrust();
+            shared.periods.forget();
             shared.presence.suspect();
         }
         if !error.may_pass() || Instant::now() >= deadline {
@@ -101,7 +102,7 @@ impl BatchError {
             Self::Store(error) => {
                 matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_) | StoreError::TimedOut(_))
             }
-            Self::Amount(_) | Self::Command(_) => false,
+            Self::Amount(_) | Self::Command(_) | Self::Unsettled(_) => false,
         }
     }
 
@@ -112,7 +113,7 @@ impl BatchError {
 
     fn to_app(&self) -> AppError {
         match self {
-            Self::Raced => AppError::Unavailable,
+            Self::Raced | Self::Unsettled(_) => AppError::Unavailable,
             Self::Amount(_) => AppError::invalid("event", "its cost would lift a sum above what can be held"),
             Self::Command(what) => {
                 tracing::error!(what, "a command cannot be applied");

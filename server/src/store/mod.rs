@@ -17,6 +17,7 @@ pub mod measures_row;
 pub mod notify;
 pub mod overrides;
 pub mod partitions;
+pub mod periods;
 pub mod prices;
 pub mod rebuild;
 pub mod reservations;
