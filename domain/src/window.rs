@@ -15,8 +15,10 @@ use thiserror::Error;
 use crate::violation::{Violation, Violations};
 
 mod grid;
+mod periods;
 
 pub(crate) use grid::Grid;
+pub use periods::Periods;
 
 /// Start of a lifetime, 0001-01-01T00:00:00Z: the first instant that a protobuf timestamp holds.
 pub const LIFETIME_START: Timestamp = Timestamp::constant(-62_135_596_800, 0);

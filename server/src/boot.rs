@@ -26,13 +26,15 @@ use crate::app::stream::DatabaseSource;
 use crate::config::{Config, ConfigError, DatabaseConfig, ServerConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{AdminApi, AlertApi, BudgetApi, PriceApi, UsageApi};
-use crate::ledger::{Ledger, LedgerSettings};
+use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, Metrics};
 use crate::prices::{CatalogFile, CatalogFileError, Prices, catalog_of};
 use crate::store::StoreError;
+use crate::store::audit::tenants;
 use crate::store::connect::{self, ConnectError};
 use crate::store::dictionary::Dictionary;
+use crate::store::heartbeat::Heartbeat;
 use crate::store::notify::TouchChannel;
 use crate::tasks::{self, AuditTask};
 
@@ -208,6 +210,10 @@ pub async fn start(
     database.prepare(config).await?;
     let pool = database.pool(&config.database);
     let prices = Prices::new(pool.clone(), catalog, config.prices.free());
+    for (tenant, _) in tenants(&pool).await? {
+        // Known from the start, in case the database goes away before the first call.
+        prices.book(tenant).await?;
+    }
     let dictionary = Dictionary::default();
     let draining = CancellationToken::new();
     let source = DatabaseSource::new(pool.clone(), dictionary.clone());
@@ -223,6 +229,7 @@ pub async fn start(
     let feed = Feed::new(pool.clone(), hub.clone());
     let ledger = Ledger::start(
         ledger_pool.clone(),
+        Heartbeat::new(database.pooled.clone()),
         dictionary.clone(),
         hub.clone(),
         prices.clone(),
@@ -279,6 +286,9 @@ pub async fn start(
         routes = routes.add_service(reflection);
     }
     set_health(&health, true).await;
+    background.reopen();
+    background.spawn(tell_database_health(ledger.presence().clone(), health.clone(), stop_background.clone()));
+    background.close();
     tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
     let pools = [ledger_pool, pool];
@@ -300,6 +310,24 @@ async fn serve_metrics(
     background.spawn(metrics::serve(listener, metrics, stop));
     tracing::info!(%address, "serving metrics");
     Ok(address)
+}
+
+/// The name under which gRPC health tells whether the database is there. The services stay SERVING without it: they answer checks.
+pub const DATABASE_HEALTH: &str = "tollgate.database";
+
+async fn tell_database_health(presence: Presence, health: HealthReporter, stop: CancellationToken) {
+    loop {
+        health.set_service_status(DATABASE_HEALTH, tonic_health::ServingStatus::Serving).await;
+        tokio::select! {
+            () = presence.went_away() => {}
+            () = stop.cancelled() => return,
+        }
+        health.set_service_status(DATABASE_HEALTH, tonic_health::ServingStatus::NotServing).await;
+        tokio::select! {
+            () = presence.came_back() => {}
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 async fn set_health(health: &HealthReporter, serving: bool) {

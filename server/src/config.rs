@@ -145,6 +145,10 @@ pub struct LedgerConfig {
     /// How long a batch is tried again while the database is away.
     #[serde(with = "humantime_serde")]
     pub retry_for: Duration,
+    /// How long the database must have been unreachable until checks are answered by the budgets' `unavailable` choices; where it
+    /// does not even refuse, twice as long.
+    #[serde(with = "humantime_serde")]
+    pub degraded_after: Duration,
     /// How old an event id may be.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
@@ -160,12 +164,13 @@ impl Default for LedgerConfig {
             batch_items,
             writers,
             retry_for,
+            degraded_after,
             retention,
             ahead: _,
             count_at_once,
             reported_cost: _,
         } = LedgerSettings::default();
-        Self { queue_items, queue_bytes, batch_items, writers, retry_for, retention, count_at_once }
+        Self { queue_items, queue_bytes, batch_items, writers, retry_for, degraded_after, retention, count_at_once }
     }
 }
 
@@ -178,6 +183,7 @@ impl LedgerConfig {
             batch_items: self.batch_items,
             writers: self.writers,
             retry_for: self.retry_for,
+            degraded_after: self.degraded_after,
             retention: self.retention,
             count_at_once: self.count_at_once,
             ..LedgerSettings::default()
@@ -463,6 +469,10 @@ impl Config {
         }
         if self.ledger.queue_bytes < 1 << 20 || u32::try_from(self.ledger.queue_bytes).is_err() {
             return invalid("ledger.queue_bytes", "must be between 1 MiB and 4 GiB");
+        }
+        if self.ledger.degraded_after < Duration::from_millis(100) || self.ledger.degraded_after > self.ledger.retry_for
+        {
+            return invalid("ledger.degraded_after", "must be at least 100 ms and at most ledger.retry_for");
         }
         if self.database.connections == 0 {
             return invalid("database.connections", "must be above 0");

@@ -3,6 +3,7 @@
 mod backfilling;
 mod carry;
 mod overrides;
+mod periods;
 
 use std::collections::HashMap;
 

@@ -12,6 +12,7 @@ mod auditing;
 mod budgets;
 mod corrections;
 mod crash;
+mod degraded;
 mod field_rules;
 mod harness;
 mod listing;

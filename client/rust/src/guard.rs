@@ -62,8 +62,10 @@ impl Reserved {
         }
     }
 
-    /// The hold was made.
+    /// Tollgate answered: the hold was made or, where the answer is degraded, nothing is held.
     pub(crate) fn answered(mut self, answer: CheckAnswer) -> Self {
+        // Nothing to give up: what an earlier try may have held is released by the server.
+        self.ended = answer.is_degraded();
         if let Some(remaining) = answer.reservation().and_then(|reservation| reservation.remaining_ttl.as_ref()) {
             self.pulse = Arc::new(Pulse::new(local_duration(remaining)));
         }
@@ -75,6 +77,12 @@ impl Reserved {
     pub(crate) fn refused(mut self, error: Error) -> Error {
         self.ended = true;
         error
+    }
+
+    /// Whether Tollgate answered without its database, so that nothing is held: the call is then recorded unreserved.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.answer.as_ref().is_some_and(CheckAnswer::is_degraded)
     }
 
     /// The reservation's id.
@@ -161,9 +169,9 @@ impl Reserved {
     }
 
     /// Renews the lead in the background whenever half of it is over, until the guard is settled, released or dropped. For
-    /// calls of unknown length.
+    /// calls of unknown length. Does nothing where nothing is held.
     pub fn start_heartbeat(&mut self) {
-        if self.heartbeat.is_none() {
+        if self.heartbeat.is_none() && !self.is_degraded() {
             let id = self.reservation_id.clone();
             self.heartbeat = Some(Heartbeat::start(self.client.clone(), id, self.ttl, Arc::clone(&self.pulse)));
         }
@@ -192,9 +200,12 @@ impl Reserved {
         self.reservation_id.clone()
     }
 
-    /// The event with this reservation as the one that pays.
+    /// The event with this reservation as the one that pays, where something is held.
     fn paying(&self, event: impl Into<v1::UsageEvent>, keep_open: bool) -> v1::UsageEvent {
         let mut event = event.into();
+        if self.is_degraded() {
+            return event;
+        }
         event.reservation = Some(v1::ReservationUse { reservation_id: self.reservation_id.clone(), keep_open });
         event
     }

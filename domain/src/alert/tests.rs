@@ -25,6 +25,7 @@ fn state(shadow: bool) -> BudgetState {
         refused: false,
         shadow,
         version: 1,
+        figures_unknown: false,
     }
 }
 

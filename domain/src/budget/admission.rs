@@ -41,6 +41,8 @@ pub enum Refusal {
     DowngradeUnavailable,
     /// The reservation id was ended before, perhaps before its check arrived.
     Closed,
+    /// The database is away and the budget refuses calls meanwhile.
+    Unavailable,
 }
 
 impl Refusal {
@@ -52,6 +54,7 @@ impl Refusal {
             Self::PerKeyMissing => "PER_KEY_MISSING",
             Self::DowngradeUnavailable => "DOWNGRADE_UNAVAILABLE",
             Self::Closed => "CLOSED",
+            Self::Unavailable => "UNAVAILABLE",
         }
     }
 }

@@ -73,14 +73,15 @@ pub fn effective_limit(limit: Amount, carried: Amount) -> Result<Amount, AmountE
     Ok(limit.plus(carried)?.max(Amount::ZERO))
 }
 
-/// How many windows lie between the one that starts at `last` and the one that starts at `start`, as far as they matter.
+/// How many windows lie between the one that ends at `last` and the one that starts at `start`, as far as they matter. Counted from
+/// what is stored of both: what is computed may differ by an hour where time zone rules changed.
 ///
 /// # Errors
 /// [`WindowError`].
 pub fn empty_windows(window: &Window, last: Timestamp, start: Timestamp) -> Result<u32, WindowError> {
     let mut empty = 0;
     let mut before = previous(window, start)?;
-    while before > last && empty < EMPTY_WINDOWS_LIMIT {
+    while before >= last && empty < EMPTY_WINDOWS_LIMIT {
         empty += 1;
         before = previous(window, before)?;
     }

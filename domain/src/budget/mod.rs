@@ -9,6 +9,7 @@ mod demand;
 mod limit_override;
 pub mod model;
 mod state;
+mod unavailable;
 
 pub use admission::{AdmissionError, Applied, Decision, Outcome, Refusal, decide, peek_fired, room};
 pub use carry::{Inheritance, effective_limit, empty_windows};
@@ -18,3 +19,4 @@ pub use definition::{Action, Basis, Budget, Carry, Choice, Mode, OnExpire, PerVa
 pub use demand::{Demand, Quantities};
 pub use limit_override::LimitOverride;
 pub use state::BudgetState;
+pub use unavailable::{Matched, decide_unavailable};

@@ -41,4 +41,8 @@ pub struct BudgetState {
     pub shadow: bool,
     /// Rises with every change of the counter.
     pub version: i64,
+    /// Whether its figures are not known, as in an answer without the database: what was charged, held, presumed, overrun and is
+    /// available stands at zero and is not shown then. Nothing that is stored is unknown.
+    #[serde(skip)]
+    pub figures_unknown: bool,
 }

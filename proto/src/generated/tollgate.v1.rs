@@ -547,7 +547,8 @@ pub struct BudgetState {
     /// The limit after overrides, carry and later grants: the one that rules compare with.
     #[prost(string, tag = "8")]
     pub effective_limit: ::prost::alloc::string::String,
-    /// What settled usage has charged.
+    /// What settled usage has charged. This and the other figures, up to `available`, are unset where they are not known, which is so
+    /// only in degraded answers.
     #[prost(string, tag = "9")]
     pub spent: ::prost::alloc::string::String,
     /// What open reservations hold.
@@ -3193,7 +3194,8 @@ pub struct CheckBudgetResponse {
     /// Empty when allowed.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
-    /// The reservation. Set exactly when something is held: the mode reserves, and the decision is ALLOWED or DOWNGRADED.
+    /// The reservation. Set exactly when something is held: the mode reserves, the decision is ALLOWED or DOWNGRADED, and the
+    /// answer is not degraded.
     #[prost(message, optional, tag = "3")]
     pub reservation: ::core::option::Option<Reservation>,
     /// The model for which the amount is held. Set when DOWNGRADED.
@@ -3212,10 +3214,15 @@ pub struct CheckBudgetResponse {
     /// The amount that was weighed, priced as the model or, if dearer, the dearest fallback.
     #[prost(message, optional, tag = "8")]
     pub estimate: ::core::option::Option<Cost>,
-    /// The counters that matched. With ACK only those that refused.
+    /// The counters that matched. With ACK only those that refused. In a degraded answer they show the figures that this replica saw
+    /// last, and no figures where it has seen none.
     #[prost(message, repeated, tag = "9")]
     pub budgets: ::prost::alloc::vec::Vec<BudgetState>,
-    /// Whether the answer comes from the last known state because the database is away. Nothing is held then.
+    /// Whether the answer comes from the last known state because the database is away. Every budget that matches then answers by
+    /// its `unavailable` choice, and one DENY denies; what needs no counter is decided as ever: a missing key of `per`, a model
+    /// without a price, a free call. No counter is weighed, and no rule fires. Nothing is held, `reservation_id` is not used up, and
+    /// an allowed call is recorded without naming a reservation. If an earlier try of the same check did hold, that hold is
+    /// released once the database is back, and the id is used up then.
     #[prost(bool, tag = "10")]
     pub degraded: bool,
     /// What the SDK does with such calls if Tollgate itself cannot be reached: DENY if any matching budget says so.
@@ -4690,12 +4697,16 @@ pub enum CheckReason {
     Unpriced = 2,
     /// A budget refuses a call that lacks one of the keys of its `per`.
     PerKeyMissing = 3,
-    /// The database is away, and a budget refuses calls meanwhile.
+    /// The reservation id was used up: its reservation has ended, or was released before this check arrived. Check again with a new
+    /// id.
     Closed = 4,
     /// A DOWNGRADE rule fired, none of its models fits every budget, and no other rule decides.
     DowngradeUnavailable = 5,
     /// A THROTTLE rule fired.
     Throttled = 6,
+    /// The answer is degraded, since the database is away, and a budget refuses calls meanwhile (`Budget.unavailable`). It says
+    /// nothing of what is spent. The same id may be asked again.
+    Unavailable = 7,
 }
 impl CheckReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4711,6 +4722,7 @@ impl CheckReason {
             Self::Closed => "CHECK_REASON_CLOSED",
             Self::DowngradeUnavailable => "CHECK_REASON_DOWNGRADE_UNAVAILABLE",
             Self::Throttled => "CHECK_REASON_THROTTLED",
+            Self::Unavailable => "CHECK_REASON_UNAVAILABLE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4723,6 +4735,7 @@ impl CheckReason {
             "CHECK_REASON_CLOSED" => Some(Self::Closed),
             "CHECK_REASON_DOWNGRADE_UNAVAILABLE" => Some(Self::DowngradeUnavailable),
             "CHECK_REASON_THROTTLED" => Some(Self::Throttled),
+            "CHECK_REASON_UNAVAILABLE" => Some(Self::Unavailable),
             _ => None,
         }
     }

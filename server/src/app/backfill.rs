@@ -9,7 +9,7 @@ use tollgate_domain::amount::{Amount, AmountError};
 use tollgate_domain::budget::{Budget, Carry, Counter, OverrunCause, Reach, Unit};
 use tollgate_domain::dimensions::Dimension;
 use tollgate_domain::reservation::Part;
-use tollgate_domain::window::Bounds;
+use tollgate_domain::window::{Bounds, Periods};
 use uuid::Uuid;
 
 use super::{App, AppError};
@@ -20,7 +20,7 @@ use crate::store::connect::begin;
 use crate::store::counters::{Needed, charged_groups, dimensions_of};
 use crate::store::dictionary::Dictionary;
 use crate::store::reservations::{self, Reservation};
-use crate::store::{StoreError, ledger};
+use crate::store::{StoreError, ledger, periods};
 use crate::tenant::TenantId;
 
 /// Most counters of one budget that a creation counts back.
@@ -66,8 +66,11 @@ impl App {
         let events = self.ledger.settings().count_at_once;
         let chunk_end = backfill::chunk_end(&mut transaction, tenant, counted_to, events).await?;
         let chunk = Bounds { start: counted_to, end: chunk_end.map_or(until, |end| end.min(until)) };
+        periods::lock(&mut transaction, tenant, &[budget.number]).await?;
         let counted =
             charged(&mut transaction, &self.dictionary, tenant, &budget, chunk, Some(recorded_before)).await?;
+        let windows = counted.iter().map(|(key, counted)| (key.budget, Bounds { start: key.start, end: counted.end }));
+        periods::add(&mut transaction, tenant, windows).await?;
         backfill::advance(&mut transaction, tenant, budget.number, &counted, chunk.end).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(true)
@@ -110,7 +113,8 @@ pub(super) async fn charged(
 ) -> Result<BTreeMap<WindowKey, Counted>, AppError> {
     let budget = &active.budget;
     let last = range.end.checked_sub(SignedDuration::from_micros(1)).map_err(|_| AppError::Internal)?;
-    let windows = windows_between(budget, range.start, last)?;
+    let stored = periods::in_range(connection, tenant, active, range.start, last).await?;
+    let windows = windows_between(budget, &stored, range.start, last)?;
     let needed = Needed::by(budget);
     let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
     let ranges: Vec<(Timestamp, Timestamp)> =
@@ -150,6 +154,8 @@ async fn adopt_holds(
     if !active.budget.is_in_force(now) {
         return Ok(());
     }
+    periods::lock(connection, tenant, &[active.number]).await?;
+    let mut known = periods::in_range(connection, tenant, active, active.counted_from, now).await?;
     let mut after: Option<Uuid> = None;
     loop {
         let mut page = reservations::open(connection, tenant, after, PAGE).await?;
@@ -157,7 +163,8 @@ async fn adopt_holds(
         after = Some(last.id);
         let mut changed = Vec::new();
         for reservation in &mut page {
-            if let Some((key, bounds, part, per_values)) = hold_of(active, reservation)? {
+            if let Some((key, bounds, part, per_values)) = hold_of(active, reservation, &known)? {
+                known.add(bounds);
                 let entry = counted.entry(key).or_insert_with(|| Counted::new(bounds.end, per_values));
                 entry.held = entry.held.plus(part.held).map_err(too_large)?;
                 reservation.parts.push(part);
@@ -172,7 +179,7 @@ async fn adopt_holds(
 
 type Hold = (WindowKey, Bounds, Part, tollgate_domain::budget::PerValues);
 
-fn hold_of(active: &ActiveBudget, reservation: &Reservation) -> Result<Option<Hold>, AppError> {
+fn hold_of(active: &ActiveBudget, reservation: &Reservation, known: &Periods) -> Result<Option<Hold>, AppError> {
     let budget = &active.budget;
     let Some(context) = &reservation.context else { return Ok(None) };
     let Reach::Counter(per_values) = budget.reach(&context.dimensions) else { return Ok(None) };
@@ -183,7 +190,7 @@ fn hold_of(active: &ActiveBudget, reservation: &Reservation) -> Result<Option<Ho
     if !counts || held.is_zero() {
         return Ok(None);
     }
-    let bounds = budget.window.bounds(reservation.create_time).map_err(|_| AppError::Internal)?;
+    let bounds = known.bounds(&budget.window, reservation.create_time).map_err(|_| AppError::Internal)?;
     let key = WindowKey { budget: active.number, scope: per_values.digest(), start: bounds.start };
     let part = Part { charged, ..Part::new(key.budget, key.scope, key.start, held) };
     Ok(Some((key, bounds, part, per_values)))
@@ -231,6 +238,8 @@ async fn write_counted(
     if new.is_empty() {
         return Ok(());
     }
+    let windows = new.iter().map(|(key, window)| (key.budget, Bounds { start: key.start, end: window.end }));
+    periods::add(connection, tenant, windows).await?;
     budgets::add_windows(connection, tenant, &new).await?;
     if !heirs.is_empty() {
         budgets::set_carried(connection, tenant, &heirs).await?;
@@ -239,12 +248,18 @@ async fn write_counted(
 }
 
 /// The windows from the one that holds `from` to the one that holds `last`, in rising order.
-pub(super) fn windows_between(budget: &Budget, from: Timestamp, last: Timestamp) -> Result<Vec<Bounds>, AppError> {
+/// Stored ones stand above computed ones.
+pub(super) fn windows_between(
+    budget: &Budget,
+    stored: &Periods,
+    from: Timestamp,
+    last: Timestamp,
+) -> Result<Vec<Bounds>, AppError> {
     const WINDOWS_LIMIT: usize = 100_000;
     let mut windows = Vec::new();
     let mut at = from;
     loop {
-        let bounds = budget.window.bounds(at).map_err(|_| AppError::Internal)?;
+        let bounds = stored.bounds(&budget.window, at).map_err(|_| AppError::Internal)?;
         windows.push(bounds);
         if bounds.end > last {
             return Ok(windows);

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use tollgate_domain::budget::{Budget, BudgetState, PerValues, Unit};
 use tollgate_domain::dimensions::{Dimension, DimensionKey};
 use tollgate_domain::reservation::Part;
+use tollgate_domain::window::{Periods, WindowKind};
 use uuid::Uuid;
 
 use super::backfill::{too_large, windows_between};
@@ -16,7 +17,7 @@ use super::{App, AppError, budget_alerts};
 use crate::ledger::budget_state;
 use crate::store::budgets::{self, ActiveBudget, StoredBudget, StoredWindow, WindowFilter, WindowKey};
 use crate::store::connect::begin;
-use crate::store::{StoreError, backfill, ledger};
+use crate::store::{StoreError, backfill, ledger, periods};
 use crate::tenant::TenantId;
 
 /// Most active budgets of a tenant: every call is compared with each of them.
@@ -67,7 +68,8 @@ impl App {
         let etag = Uuid::now_v7().to_string();
         let number = budgets::insert(&mut transaction, tenant, &budget, counted_from, request_id, &etag, now).await?;
         // As many windows as can be counted back, at once or later.
-        windows_between(&budget, counted_from, now)?;
+        windows_between(&budget, &Periods::default(), counted_from, now)?;
+        periods::add(&mut transaction, tenant, std::iter::once((number, window))).await?;
         let earlier = backfill::count_events(&mut transaction, tenant, counted_from).await?;
         let backfilling = earlier >= self.ledger.settings().count_at_once;
         let overrides = HashMap::new();
@@ -300,6 +302,9 @@ pub async fn states_for_scopes(
     let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let clock = ledger::clock(&mut transaction, tenant).await?;
     let set = budgets::active(&mut transaction, tenant, clock.budgets_version).await?;
+    let dated = set.budgets.iter().filter(|active| active.budget.window.kind() != WindowKind::Lifetime);
+    let wanted = dated.map(|active| ((active.number, now), (active.clone(), now))).collect();
+    let stored = periods::around(&mut transaction, tenant, &wanted).await?;
     let mut states = Vec::with_capacity(scopes.len());
     for scope in scopes {
         let key = key_of(scope);
@@ -321,7 +326,8 @@ pub async fn states_for_scopes(
         let mut keys = Vec::new();
         for active in known.iter().filter_map(|number| set.by_number(*number)) {
             let Some(values) = sole_counter(&active.budget, key.as_ref()) else { continue };
-            let start = active.budget.window.bounds(now).map_err(|_| AppError::Internal)?.start;
+            let stored = stored.get(&active.number).cloned().unwrap_or_default();
+            let start = stored.bounds(&active.budget.window, now).map_err(|_| AppError::Internal)?.start;
             keys.push(WindowKey { budget: active.number, scope: values.digest(), start });
         }
         let mut windows = budgets::read_windows(&mut transaction, tenant, keys.into_iter()).await?;

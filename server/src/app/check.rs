@@ -1,5 +1,6 @@
 //! CheckBudget, and what follows a hold: extend, release, look at it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::error::Named;
 use super::{App, AppError};
-use crate::ledger::{self, CheckAnswer, CheckPlan, ExtendAnswer, Extension, ReleaseAnswer, Reserve};
+use crate::ledger::{CheckAnswer, CheckPlan, Claim, ExtendAnswer, Extension, ReleaseAnswer, Reserve};
 use crate::store::reservations::{self, Filter, Reservation};
 use crate::store::{StoreError, budgets};
 use crate::tenant::TenantId;
@@ -84,21 +85,53 @@ impl CheckRequest {
 }
 
 impl App {
-    /// Decides a check.
+    /// Decides a check: on the counters or, while the database is away, without them.
     ///
     /// # Errors
     /// [`AppError`]. A refusal by a budget is no error.
     pub async fn check(&self, tenant: TenantId, request: &CheckRequest) -> Result<CheckAnswer, AppError> {
-        let headroom = matches!(request.mode, CheckMode::Reserve { headroom: true, .. });
-        let book = self.prices.book(tenant).await?;
-        let plan = plan(request, headroom, book)?;
+        let presence = self.ledger.presence();
+        if presence.is_away() {
+            return self.degraded(tenant, request);
+        }
+        let claim = Claim::default();
+        let mut deciding = pin!(self.decided(tenant, request, claim.clone()));
+        let decided = tokio::select! {
+            biased;
+            decided = &mut deciding => decided,
+            () = presence.went_away() => match claim.give_up() {
+                true => return self.degraded(tenant, request),
+                // The ledger was a moment faster: its answer is on the way.
+                false => deciding.await,
+            },
+        };
+        match decided {
+            Err(AppError::Unavailable) if presence.confirm_away().await => self.degraded(tenant, request),
+            decided => decided,
+        }
+    }
+
+    /// Decides on the counters, and holds where the mode says so.
+    async fn decided(&self, tenant: TenantId, request: &CheckRequest, claim: Claim) -> Result<CheckAnswer, AppError> {
+        let plan = plan(request, self.prices.book(tenant).await?)?;
         match request.mode {
             CheckMode::Peek => self.peek(tenant, &plan).await,
             CheckMode::Reserve { id, ttl, .. } => {
                 let fingerprint = request.fingerprint();
-                self.ledger.reserve(tenant, Reserve { id, fingerprint, plan, ttl }).await
+                self.ledger.reserve(tenant, Reserve { id, fingerprint, plan, ttl, claim }).await
             }
         }
+    }
+
+    /// Decides without the database, by the prices and budgets that this replica saw last.
+    fn degraded(&self, tenant: TenantId, request: &CheckRequest) -> Result<CheckAnswer, AppError> {
+        let prices = self.prices.remembered(tenant).ok_or(AppError::Unavailable)?;
+        let plan = plan(request, prices.book.clone())?;
+        let id = match request.mode {
+            CheckMode::Peek => None,
+            CheckMode::Reserve { id, .. } => Some(id),
+        };
+        self.ledger.degraded(tenant, &plan, id)
     }
 
     /// Reads only, in one snapshot, and never waits behind writers.
@@ -106,11 +139,7 @@ impl App {
         let mut transaction = self.snapshot().await?;
         let clock = crate::store::ledger::clock(&mut transaction, tenant).await?;
         self.prices.noticed(tenant, clock.prices_version);
-        let budgets = match self.ledger.last_known_budgets(tenant).await {
-            Some(known) if known.version == clock.budgets_version => known,
-            _ => Arc::new(budgets::active(&mut transaction, tenant, clock.budgets_version).await?),
-        };
-        ledger::peek(&mut transaction, tenant, plan, &budgets, clock.now).await
+        self.ledger.peek(&mut transaction, tenant, plan, clock).await
     }
 
     /// Extends a reservation.
@@ -118,6 +147,9 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn extend(&self, tenant: TenantId, request: ExtendRequest) -> Result<ExtendAnswer, AppError> {
+        if self.ledger.presence().is_away() {
+            return Err(AppError::Unavailable);
+        }
         let known = self.reservation(tenant, request.id).await?;
         let book = self.prices.book(tenant).await?;
         let context = known.context.as_ref();
@@ -134,7 +166,7 @@ impl App {
                     input_estimated: false,
                     mode: CheckMode::Peek,
                 };
-                Some(plan(&check, false, book)?)
+                Some(plan(&check, book)?)
             }
         };
         let extension = Extension {
@@ -212,7 +244,8 @@ impl App {
 }
 
 /// The worst case on every model of the check.
-fn plan(request: &CheckRequest, headroom: bool, prices: Arc<PriceBook>) -> Result<CheckPlan, AppError> {
+fn plan(request: &CheckRequest, prices: Arc<PriceBook>) -> Result<CheckPlan, AppError> {
+    let headroom = matches!(request.mode, CheckMode::Reserve { headroom: true, .. });
     // Prices change by the day: this replica's clock is near enough to choose among them.
     let priced_at = Timestamp::now();
     let mut demands = Vec::with_capacity(1 + request.fallbacks.len());

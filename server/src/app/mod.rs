@@ -79,6 +79,9 @@ impl App {
 
     /// A read-only transaction that sees one snapshot.
     async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        if self.ledger.presence().is_away() {
+            return Err(StoreError::unanswered());
+        }
         begin(&self.pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 }

@@ -10,6 +10,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::boot::DATABASE_HEALTH;
+
 /// Options of `tollgate health`.
 #[derive(Debug, Clone, Args)]
 pub struct HealthArguments {
@@ -34,6 +36,13 @@ pub async fn run(arguments: &HealthArguments, listen: SocketAddr) -> anyhow::Res
     // The empty name stands for the server as a whole.
     let answer = client.check(HealthCheckRequest { service: String::new() }).await;
     let status = answer.with_context(|| format!("{url} does not tell its health"))?.into_inner().status();
+    // A server of an earlier version does not know the name.
+    let database = client.check(HealthCheckRequest { service: DATABASE_HEALTH.to_owned() }).await;
+    if database.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::NotServing) {
+        tracing::warn!(
+            "its database is away: checks are answered by the budgets' `unavailable` choices, and nothing is recorded"
+        );
+    }
     Ok(status == ServingStatus::Serving)
 }
 

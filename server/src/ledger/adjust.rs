@@ -380,7 +380,9 @@ fn new(scene: &Scene<'_>, facts: NewFacts) -> Result<New, BatchError> {
 /// The counters that these facts are charged to; memo accounting charges none.
 fn targets(scene: &Scene<'_>, event: &UsageEvent, charge_time: jiff::Timestamp) -> Result<Vec<Target>, BatchError> {
     match event.accounting {
-        Accounting::Enforced => counters::charged(&scene.budgets, &event.dimensions, event.model(), charge_time),
+        Accounting::Enforced => {
+            counters::charged(&scene.budgets, &event.dimensions, event.model(), charge_time, &scene.calendar)
+        }
         Accounting::Memo => Ok(Vec::new()),
     }
 }

@@ -19,16 +19,21 @@ use super::command::{Answer, Command};
 use super::counters::Counters;
 use super::drafts::Drafts;
 use super::holds;
+use super::periods::{self, Calendar};
 use super::settle::{self, Reservations};
 use super::totals::Totals;
 use crate::app::AppError;
 use crate::live::Touch;
 use crate::store::budgets::BudgetSet;
+use crate::store::periods::WantedPeriods;
 use crate::store::{StoreError, budgets, ledger};
 use crate::tenant::TenantId;
 
 /// Longest time of one batch: well above any wait for a lock, a new budget's counting included.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// Most times that a batch starts over for windows: the clock may go on into the next one in between.
+const ROUNDS: usize = 5;
 
 /// What a committed batch leaves to do.
 pub(super) struct Done {
@@ -36,6 +41,8 @@ pub(super) struct Done {
     pub(super) answers: Vec<Result<Answer, AppError>>,
     /// Whose totals moved.
     pub(super) touches: Vec<Touch>,
+    /// The database's clock.
+    pub(super) now: Timestamp,
 }
 
 /// Why a batch did not commit.
@@ -49,6 +56,8 @@ pub(super) enum BatchError {
     Raced,
     #[error("a command cannot be applied: {0}")]
     Command(&'static str),
+    #[error("{} window(s) are not stored yet", .0.len())]
+    Unsettled(WantedPeriods),
 }
 
 impl From<AdmissionError> for BatchError {
@@ -65,19 +74,47 @@ pub(super) struct Scene<'a> {
     pub(super) tenant: TenantId,
     pub(super) now: Timestamp,
     pub(super) budgets: Arc<BudgetSet>,
+    pub(super) calendar: Calendar,
     pub(super) commands: &'a [Command],
 }
 
 /// Runs the batch, within a bounded time: a database whose host is gone without a word must not hold a writer. A
 /// connection on which anything failed is not used again.
 pub(super) async fn run(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Result<Done, BatchError> {
-    let mut connection = shared.pool.acquire().await.map_err(StoreError::from)?;
-    let ran = tokio::time::timeout(LONGEST, transact(shared, &mut connection, tenant, commands)).await;
-    let done = ran.unwrap_or(Err(StoreError::unanswered().into()));
+    let mut connection = tokio::select! {
+        biased;
+        acquired = shared.pool.acquire() => acquired.map_err(StoreError::from),
+        () = shared.presence.went_away() => Err(StoreError::unanswered()),
+    }?;
+    let ran = tokio::select! {
+        biased;
+        ran = tokio::time::timeout(LONGEST, settled(shared, &mut connection, tenant, commands)) => ran.ok(),
+        // A silent database would hold the writer until its connection breaks.
+        () = shared.presence.went_away() => None,
+    };
+    let done = ran.unwrap_or_else(|| Err(StoreError::unanswered().into()));
     if done.is_err() {
         connection.close_on_drop();
     }
     done
+}
+
+/// Runs the transaction, once more where the windows that it needs have to be stored first.
+async fn settled(
+    shared: &Shared,
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    commands: &[Command],
+) -> Result<Done, BatchError> {
+    for _ in 0..ROUNDS {
+        match transact(shared, connection, tenant, commands).await {
+            Err(BatchError::Unsettled(wanted)) => {
+                periods::settle(connection, tenant, &shared.periods, &wanted).await?;
+            }
+            outcome => return outcome,
+        }
+    }
+    Err(BatchError::Command("its windows are not found"))
 }
 
 /// The transaction. The rows that many batches meet on, the budgets' counters, are locked last.
@@ -93,22 +130,28 @@ async fn transact(
     // What was priced by older prices stands: it was told while they were in force here.
     shared.prices.noticed(tenant, clock.prices_version);
     let budgets = budgets_at(shared, connection, tenant, clock.budgets_version).await?;
-    let scene = Scene { tenant, now: clock.now, budgets, commands };
+    let calendar = Calendar::new(tenant, shared.periods.clone());
+    let scene = Scene { tenant, now: clock.now, budgets, calendar, commands };
 
     let ids: Vec<Uuid> = commands.iter().filter_map(Command::reservation_id).collect();
     let mut reservations = Reservations::lock(connection, tenant, ids).await?;
+    let mut counters = Counters::new(scene.now);
     let mut drafts = Drafts::prepare(&scene, &reservations, &shared.settings)?;
+    let plans = holds::need_counters(&scene, &reservations, &mut counters)?;
     let mut adjustments = Adjustments::prepare(shared, connection, &scene, drafts.wanted_mut()).await?;
+    let unsettled = scene.calendar.take_wanted();
+    if !unsettled.is_empty() {
+        // Before anything is written: the first call in a window starts its batch over.
+        return Err(BatchError::Unsettled(unsettled));
+    }
     let numbers = drafts.insert(shared, connection, &scene).await?;
     let mut totals = Totals::default();
     drafts.add_totals(&numbers, &mut totals)?;
     adjustments.insert(connection, &scene, &numbers, &mut totals).await?;
     totals.write(connection, tenant).await?;
 
-    let mut counters = Counters::new(scene.now);
     drafts.need_counters(&reservations, &mut counters);
     adjustments.need_counters(&mut counters);
-    let plans = holds::need_counters(&scene, &reservations, &mut counters)?;
     counters.lock(connection, tenant, &shared.known_windows).await?;
 
     let mut raised = shared.alerts.raising(tenant, scene.now);
@@ -128,6 +171,9 @@ async fn transact(
             }
             Command::Adjust(..) => adjustments.settle(index, &scene, &mut counters)?,
             Command::Expire { id, .. } => settle::expire(*id, &scene, &mut reservations, &mut counters)?,
+            Command::Withdraw { withdrawal, .. } => {
+                settle::withdraw(withdrawal, &scene, &mut reservations, &mut counters)?
+            }
         };
         alerts::of_command(command, &answer, plans.get(&index), &scene, &mut counters, &mut raised)?;
         answers.insert(index, answer);
@@ -147,18 +193,18 @@ async fn transact(
     let answers = (0..commands.len()).map(&mut answer).collect();
     if commands.iter().any(Command::is_rehearsal) {
         transaction.rollback().await.map_err(StoreError::from)?;
-        return Ok(Done { answers, touches: Vec::new() });
+        return Ok(Done { answers, touches: Vec::new(), now: scene.now });
     }
     transaction.commit().await.map_err(StoreError::from)?;
 
     shared.dictionary.remember(tenant, drafts.wanted(), &numbers);
-    counters.remember(tenant, &shared.known_windows);
+    counters.remember(tenant, &shared.known_windows, &shared.figures);
     shared.alerts.announce(tenant, &alerts);
     note_matches(shared, &scene, drafts.matched().chain(plans.values().flat_map(holds::ReservePlan::matched)));
     drafts.outcomes().for_each(|(state, notices)| shared.metrics.recorded(state, notices));
     let mut touches = drafts.touches(&scene);
     touches.extend(adjustments.touches(tenant));
-    Ok(Done { answers, touches })
+    Ok(Done { answers, touches, now: scene.now })
 }
 
 /// Remembers which selectors matched: a background task writes it down.
@@ -176,17 +222,10 @@ async fn budgets_at(
     tenant: TenantId,
     version: i64,
 ) -> Result<Arc<BudgetSet>, StoreError> {
-    if let Some(known) = shared.budgets.read().await.get(&tenant)
-        && known.version == version
-    {
-        return Ok(known.clone());
+    if let Some(known) = shared.budgets.at(tenant, version) {
+        return Ok(known);
     }
     let read = Arc::new(budgets::active(connection, tenant, version).await?);
-    let mut known = shared.budgets.write().await;
-    let entry = known.entry(tenant).or_insert_with(|| read.clone());
-    // A batch that began earlier may finish reading later: the newest version stays.
-    if entry.version < version {
-        *entry = read.clone();
-    }
+    shared.budgets.remember(tenant, read.clone());
     Ok(read)
 }

@@ -16,7 +16,9 @@ use tollgate_domain::tokens::TokenUsage;
 use uuid::Uuid;
 
 use super::adjust::{Adjust, AdjustAnswer};
+use super::claim::Claim;
 use super::holds::CheckPlan;
+use super::withdrawals::Withdrawal;
 use crate::app::AppError;
 use crate::store::reservations::Reservation;
 
@@ -68,6 +70,8 @@ pub struct Reserve {
     pub plan: CheckPlan,
     /// How long the hold lasts.
     pub ttl: Duration,
+    /// Whether its caller still waits for the ledger.
+    pub claim: Claim,
 }
 
 /// What a check answers.
@@ -93,6 +97,8 @@ pub struct CheckAnswer {
     pub when_unreachable: Choice,
     /// The database's clock.
     pub now: Timestamp,
+    /// Whether it was decided without the database.
+    pub degraded: bool,
 }
 
 /// The counters of a check that refused, or all of them.
@@ -164,6 +170,13 @@ pub enum Command {
         /// Where the answer goes.
         reply: Reply<()>,
     },
+    /// Release a hold that its caller was never told of.
+    Withdraw {
+        /// Which one.
+        withdrawal: Withdrawal,
+        /// Where the answer goes: whether there was such a hold.
+        reply: Reply<bool>,
+    },
 }
 
 /// An answer that waits for its transaction to commit.
@@ -175,6 +188,7 @@ pub(super) enum Answer {
     Released(Box<ReleaseAnswer>),
     Adjusted(Box<AdjustAnswer>),
     Expired,
+    Withdrawn(bool),
 }
 
 impl Command {
@@ -185,6 +199,7 @@ impl Command {
             Self::Reserve(reserve, _) => Some(reserve.id),
             Self::Extend(extension, _) => Some(extension.id),
             Self::Release { id, .. } | Self::Expire { id, .. } => Some(*id),
+            Self::Withdraw { withdrawal, .. } => Some(withdrawal.id),
             Self::Adjust(..) => None,
         }
     }
@@ -217,7 +232,7 @@ impl Command {
             }
             Self::Reserve(reserve, _) => BASE + texts(&reserve.plan.dimensions),
             Self::Adjust(adjust, _) => BASE * (1 + adjust.corrections.len()),
-            Self::Extend(..) | Self::Release { .. } | Self::Expire { .. } => BASE,
+            Self::Extend(..) | Self::Release { .. } | Self::Expire { .. } | Self::Withdraw { .. } => BASE,
         }
     }
 
@@ -225,25 +240,39 @@ impl Command {
     /// is a fact, and is recorded even then.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
-            Self::Reserve(_, reply) => reply.is_closed(),
-            Self::Record(..) | Self::Extend(..) | Self::Release { .. } | Self::Adjust(..) | Self::Expire { .. } => {
-                false
-            }
+            Self::Reserve(reserve, reply) => reply.is_closed() || reserve.claim.is_given_up(),
+            Self::Record(..)
+            | Self::Extend(..)
+            | Self::Release { .. }
+            | Self::Adjust(..)
+            | Self::Expire { .. }
+            | Self::Withdraw { .. } => false,
         }
     }
 
-    /// Sends the answer; a caller that is gone does not mind.
-    pub(super) fn answer(self, answer: Result<Answer, AppError>) {
+    /// Whether its caller was answered without the database meanwhile.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self, Self::Reserve(reserve, _) if reserve.claim.is_given_up())
+    }
+
+    /// Sends the answer; a caller that is gone does not mind. Returns the id of a hold whose caller was told otherwise meanwhile.
+    pub(super) fn answer(self, answer: Result<Answer, AppError>) -> Option<Uuid> {
         match (self, answer) {
+            (Self::Reserve(reserve, _), answer) if !reserve.claim.answer() => {
+                return matches!(answer, Ok(Answer::Checked(checked)) if checked.reservation.is_some())
+                    .then_some(reserve.id);
+            }
             (Self::Record(_, reply), Ok(Answer::Recorded(answer))) => drop(reply.send(Ok(*answer))),
             (Self::Reserve(_, reply), Ok(Answer::Checked(answer))) => drop(reply.send(Ok(*answer))),
             (Self::Extend(_, reply), Ok(Answer::Extended(answer))) => drop(reply.send(Ok(*answer))),
             (Self::Release { reply, .. }, Ok(Answer::Released(answer))) => drop(reply.send(Ok(*answer))),
             (Self::Adjust(_, reply), Ok(Answer::Adjusted(answer))) => drop(reply.send(Ok(*answer))),
             (Self::Expire { reply, .. }, Ok(Answer::Expired)) => drop(reply.send(Ok(()))),
+            (Self::Withdraw { reply, .. }, Ok(Answer::Withdrawn(found))) => drop(reply.send(Ok(found))),
             (command, Err(error)) => command.refuse(error),
             (command, Ok(_)) => command.refuse(AppError::Internal),
         }
+        None
     }
 
     fn refuse(self, error: AppError) {
@@ -254,6 +283,7 @@ impl Command {
             Self::Release { reply, .. } => drop(reply.send(Err(error))),
             Self::Adjust(_, reply) => drop(reply.send(Err(error))),
             Self::Expire { reply, .. } => drop(reply.send(Err(error))),
+            Self::Withdraw { reply, .. } => drop(reply.send(Err(error))),
         }
     }
 }

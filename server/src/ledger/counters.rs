@@ -14,6 +14,8 @@ use tollgate_domain::window::Bounds;
 
 use super::batch::BatchError;
 use super::inheritance::Heirs;
+use super::known::KnownFigures;
+use super::periods::Calendar;
 use crate::store::budgets::{self, ActiveBudget, BudgetSet, NewWindow, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
@@ -27,10 +29,9 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn new(budget: &Arc<ActiveBudget>, per_values: PerValues, at: Timestamp) -> Result<Self, BatchError> {
-        let bounds = budget.budget.window.bounds(at).map_err(|_| BatchError::Command("no window holds its time"))?;
+    fn new(budget: &Arc<ActiveBudget>, per_values: PerValues, bounds: Bounds) -> Self {
         let key = WindowKey { budget: budget.number, scope: per_values.digest(), start: bounds.start };
-        Ok(Self { budget: budget.clone(), key, per_values, bounds })
+        Self { budget: budget.clone(), key, per_values, bounds }
     }
 }
 
@@ -41,6 +42,7 @@ pub(super) fn charged(
     dimensions: &Dimensions,
     model: &ModelRef,
     charge_time: Timestamp,
+    calendar: &Calendar,
 ) -> Result<Vec<Target>, BatchError> {
     let mut targets = Vec::new();
     for active in &budgets.budgets {
@@ -48,7 +50,7 @@ pub(super) fn charged(
             continue;
         }
         if let Reach::Counter(per_values) = active.budget.reach(dimensions) {
-            targets.push(Target::new(active, per_values, charge_time)?);
+            targets.push(Target::new(active, per_values, calendar.bounds(active, charge_time)?));
         }
     }
     Ok(targets)
@@ -67,8 +69,9 @@ pub(super) fn deciding(
     budgets: &BudgetSet,
     dimensions: &Dimensions,
     now: Timestamp,
+    calendar: &Calendar,
 ) -> Result<Vec<Deciding>, BatchError> {
-    selecting(budgets, dimensions, now, false)
+    selecting(budgets, dimensions, now, calendar, false)
 }
 
 /// The budgets that select it, too, and decide nothing yet, since they still count back.
@@ -76,8 +79,9 @@ pub(super) fn watching(
     budgets: &BudgetSet,
     dimensions: &Dimensions,
     now: Timestamp,
+    calendar: &Calendar,
 ) -> Result<Vec<Deciding>, BatchError> {
-    let mut found = selecting(budgets, dimensions, now, true)?;
+    let mut found = selecting(budgets, dimensions, now, calendar, true)?;
     found.retain(|one| one.target.is_ok());
     Ok(found)
 }
@@ -86,6 +90,7 @@ fn selecting(
     budgets: &BudgetSet,
     dimensions: &Dimensions,
     now: Timestamp,
+    calendar: &Calendar,
     backfilling: bool,
 ) -> Result<Vec<Deciding>, BatchError> {
     let mut found = Vec::new();
@@ -93,12 +98,16 @@ fn selecting(
         if !active.budget.is_in_force(now) || active.counted_from > now {
             continue;
         }
-        let target = match active.budget.reach(dimensions) {
+        let reach = active.budget.reach(dimensions);
+        if reach == Reach::Outside {
+            continue;
+        }
+        let bounds = calendar.bounds(active, now)?;
+        let target = match reach {
             Reach::Outside => continue,
-            Reach::Counter(per_values) => Ok(Target::new(active, per_values, now)?),
+            Reach::Counter(per_values) => Ok(Target::new(active, per_values, bounds)),
             Reach::MissingKey(key) => Err(key),
         };
-        let bounds = active.budget.window.bounds(now).map_err(|_| BatchError::Command("no window holds now"))?;
         found.push(Deciding { budget: active.clone(), target, bounds });
     }
     Ok(found)
@@ -232,10 +241,11 @@ impl Counters {
         Ok(budgets::update_windows(connection, tenant, changed).await?)
     }
 
-    /// Remembers, after the commit, which counters are there.
-    pub(super) fn remember(&self, tenant: TenantId, known: &Cache<(TenantId, WindowKey), ()>) {
-        for key in self.slots.keys() {
+    /// Remembers, after the commit, which counters are there and what they stand at.
+    pub(super) fn remember(&self, tenant: TenantId, known: &Cache<(TenantId, WindowKey), ()>, figures: &KnownFigures) {
+        for (key, slot) in &self.slots {
             known.insert((tenant, *key), ());
+            figures.remember(tenant, &slot.stored);
         }
     }
 }
@@ -263,5 +273,6 @@ pub fn budget_state(active: &ActiveBudget, stored: &StoredWindow, now: Timestamp
         refused: false,
         shadow: budget.mode == Mode::Shadow,
         version: stored.version,
+        figures_unknown: false,
     })
 }

@@ -407,7 +407,9 @@ fn draft<'a>(
     let charge_time =
         checked.map_or_else(|| event.start_time.min(scene.now), |(reservation, _)| reservation.create_time);
     let targets = match event.accounting {
-        Accounting::Enforced => counters::charged(&scene.budgets, &event.dimensions, event.model(), charge_time)?,
+        Accounting::Enforced => {
+            counters::charged(&scene.budgets, &event.dimensions, event.model(), charge_time, &scene.calendar)?
+        }
         Accounting::Memo => Vec::new(),
     };
     let shape = Shape::of(&event, &event.dimensions).digest();

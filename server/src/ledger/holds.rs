@@ -91,8 +91,8 @@ pub(super) fn need_counters(
         match command {
             Command::Record(..) => continue,
             Command::Reserve(reserve, _) => {
-                let deciding = deciding(&scene.budgets, &reserve.plan.dimensions, scene.now)?;
-                let watching = watching(&scene.budgets, &reserve.plan.dimensions, scene.now)?;
+                let deciding = deciding(&scene.budgets, &reserve.plan.dimensions, scene.now, &scene.calendar)?;
+                let watching = watching(&scene.budgets, &reserve.plan.dimensions, scene.now, &scene.calendar)?;
                 for target in deciding.iter().chain(&watching).filter_map(|one| one.target.as_ref().ok()) {
                     counters.need(target);
                 }
@@ -104,7 +104,7 @@ pub(super) fn need_counters(
                     && let Some(demand) = plan.demands.first()
                 {
                     // All budgets of the new model, in the windows in which the reservation was made.
-                    let mut deciding = deciding(&scene.budgets, &plan.dimensions, known.create_time)?;
+                    let mut deciding = deciding(&scene.budgets, &plan.dimensions, known.create_time, &scene.calendar)?;
                     deciding.retain(|one| one.budget.budget.is_in_force(scene.now));
                     for target in deciding.iter().filter_map(|one| one.target.as_ref().ok()) {
                         counters.need(target);
@@ -112,7 +112,7 @@ pub(super) fn need_counters(
                     plans.insert(index, ReservePlan { deciding, watching: Vec::new(), raised: Some(demand.clone()) });
                 }
             }
-            Command::Adjust(..) | Command::Release { .. } | Command::Expire { .. } => {}
+            Command::Adjust(..) | Command::Release { .. } | Command::Expire { .. } | Command::Withdraw { .. } => {}
         }
         let held = command.reservation_id().and_then(|id| reservations.get(id));
         for part in held.iter().flat_map(|reservation| &reservation.parts) {
@@ -207,6 +207,7 @@ fn repeated(
         budgets,
         when_unreachable: when_unreachable(&plan.deciding),
         now: scene.now,
+        degraded: false,
     }))))
 }
 
@@ -272,6 +273,7 @@ pub(super) fn keyless_state(one: &Deciding, refused: bool) -> BudgetState {
         refused,
         shadow: budget.mode == Mode::Shadow,
         version: 0,
+        figures_unknown: false,
     }
 }
 
@@ -298,10 +300,11 @@ pub(super) fn answer(
         budgets,
         when_unreachable: when_unreachable(deciding),
         now,
+        degraded: false,
     }
 }
 
-fn when_unreachable(deciding: &[Deciding]) -> Choice {
+pub(super) fn when_unreachable(deciding: &[Deciding]) -> Choice {
     let denies = deciding.iter().any(|one| {
         one.budget.budget.mode == Mode::Enforced && one.budget.budget.effective_unavailable() == Choice::Deny
     });
@@ -316,6 +319,9 @@ pub fn explain(answer: &CheckAnswer) -> String {
         .filter(|state| state.refused && !state.shadow)
         .map(|state| {
             let scope: Vec<String> = state.per_values.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            if state.figures_unknown {
+                return format!("budget {}{}: limit {}", state.budget_id, scope.concat(), state.effective_limit);
+            }
             format!(
                 "budget {}{}: limit {}, spent {}, held {}, presumed {}, available {}, window ends {}",
                 state.budget_id,
@@ -336,6 +342,9 @@ pub fn explain(answer: &CheckAnswer) -> String {
         Decision::Denied(_) => format!("denied: {}", answer.reason),
     };
     let mut text = format!("{head}; worst case {} USD on {}", answer.estimate.usd, answer.model.model);
+    if answer.degraded {
+        text.push_str("; the database is away: nothing is weighed or held, figures are the last known");
+    }
     for budget in refusing {
         text.push_str("; ");
         text.push_str(&budget);

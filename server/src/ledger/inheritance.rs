@@ -51,7 +51,7 @@ pub fn inherit(
         limit,
         window_start: last.key.start,
         version: last.version,
-        empty_windows: empty_windows(&active.budget.window, last.key.start, heir.key.start)?,
+        empty_windows: empty_windows(&active.budget.window, last.end, heir.key.start)?,
     };
     heir.counter.carried = from.amount(&last.counter)?;
     heir.counter.highest_limit = effective_limit(limit, heir.counter.carried)?;

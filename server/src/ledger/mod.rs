@@ -7,16 +7,22 @@
 mod adjust;
 mod alerts;
 mod batch;
+mod claim;
 mod command;
 mod correction;
 mod counters;
+mod degraded;
 mod drafts;
 mod holds;
 mod inheritance;
+mod known;
 mod peek;
+mod periods;
+mod presence;
 mod queue;
 mod settle;
 pub(crate) mod totals;
+mod withdrawals;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -25,14 +31,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use moka::sync::Cache;
-use sqlx::PgPool;
-use tokio::sync::{RwLock, oneshot};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_domain::price::ReportedCostTolerance;
 use uuid::Uuid;
 
 pub use adjust::{Adjust, AdjustAnswer};
+pub use claim::Claim;
 pub use command::{
     CheckAnswer, Command, ExtendAnswer, Extension, Record, RecordAnswer, ReleaseAnswer, Reserve, check_budgets_view,
 };
@@ -41,15 +48,21 @@ pub use counters::budget_state;
 pub(crate) use drafts::STATED_UNIT;
 pub use holds::{CheckPlan, explain};
 pub use inheritance::{InheritanceError, inherit};
-pub use peek::peek;
+pub use presence::Presence;
+pub use withdrawals::Withdrawal;
 
+use self::known::{KnownBudgets, KnownFigures};
+use self::periods::{Calendar, KnownPeriods};
+use self::withdrawals::Withdrawals;
 use crate::alerts::Alerts;
 use crate::app::AppError;
 use crate::live::Hub;
 use crate::metrics::Metrics;
 use crate::prices::Prices;
-use crate::store::budgets::{BudgetSet, WindowKey};
+use crate::store::budgets::{self, BudgetSet, WindowKey};
 use crate::store::dictionary::Dictionary;
+use crate::store::heartbeat::Heartbeat;
+use crate::store::ledger::Clock;
 use crate::tenant::TenantId;
 
 /// Bounds of the ledger.
@@ -65,6 +78,9 @@ pub struct LedgerSettings {
     pub writers: usize,
     /// How long a batch is tried again while the database is away.
     pub retry_for: Duration,
+    /// How long the database must have been unreachable until checks are answered without it; where it does not even refuse, twice
+    /// as long.
+    pub degraded_after: Duration,
     /// How old an event id may be.
     pub retention: Duration,
     /// How far ahead an event id may be.
@@ -83,6 +99,7 @@ impl Default for LedgerSettings {
             batch_items: 500,
             writers: 2,
             retry_for: Duration::from_secs(5),
+            degraded_after: Duration::from_secs(1),
             retention: Duration::from_secs(400 * 86_400),
             ahead: Duration::from_secs(48 * 3_600),
             count_at_once: 20_000,
@@ -101,9 +118,26 @@ struct Shared {
     prices: Prices,
     metrics: Metrics,
     alerts: Alerts,
-    budgets: RwLock<std::collections::HashMap<TenantId, Arc<BudgetSet>>>,
+    presence: Presence,
+    budgets: Arc<KnownBudgets>,
+    figures: KnownFigures,
+    periods: KnownPeriods,
+    withdrawals: Withdrawals,
     known_windows: Cache<(TenantId, WindowKey), ()>,
     matches: Mutex<BTreeMap<(TenantId, i64), Timestamp>>,
+}
+
+impl Shared {
+    /// How much longer anything is tried while the database is away.
+    fn patience(&self) -> Duration {
+        self.settings.retry_for.saturating_sub(self.presence.away_for().unwrap_or_default())
+    }
+
+    fn note_withdrawal(&self, withdrawal: Withdrawal) {
+        if !self.withdrawals.note(withdrawal) {
+            self.metrics.outage.withdrawal_dropped();
+        }
+    }
 }
 
 /// The handle by which use cases reach the ledger.
@@ -113,12 +147,14 @@ pub struct Ledger {
     queue: queue::Queue,
     tasks: TaskTracker,
     failed: CancellationToken,
+    stop_watching: CancellationToken,
 }
 
 impl Ledger {
     /// Starts the writers.
     pub fn start(
         pool: PgPool,
+        heartbeat: Heartbeat,
         dictionary: Dictionary,
         hub: Hub,
         prices: Prices,
@@ -126,6 +162,17 @@ impl Ledger {
         alerts: Alerts,
         settings: LedgerSettings,
     ) -> Self {
+        let stop_watching = CancellationToken::new();
+        let presence = Presence::new();
+        let budgets = Arc::<KnownBudgets>::default();
+        let watched = presence::watch(
+            presence.clone(),
+            heartbeat,
+            budgets.clone(),
+            metrics.clone(),
+            settings.degraded_after,
+            stop_watching.clone(),
+        );
         let shared = Arc::new(Shared {
             pool,
             dictionary,
@@ -134,13 +181,23 @@ impl Ledger {
             prices,
             metrics,
             alerts,
-            budgets: RwLock::default(),
+            presence,
+            budgets,
+            figures: KnownFigures::new(),
+            periods: KnownPeriods::new(),
+            withdrawals: Withdrawals::default(),
             known_windows: Cache::new(200_000),
             matches: Mutex::default(),
         });
         let (queue, intake) = queue::bounded(settings.queue_items, settings.queue_bytes);
         let tasks = TaskTracker::new();
         let failed = CancellationToken::new();
+        // Cancelled also where it panics: nobody would see the database come back.
+        let fails = failed.clone().drop_guard();
+        tokio::spawn(async move {
+            watched.await;
+            drop(fails);
+        });
         for _ in 0..settings.writers.max(1) {
             // Cancelled also where the writer panics: nobody would take what waits.
             let fails = failed.clone().drop_guard();
@@ -151,7 +208,7 @@ impl Ledger {
             });
         }
         tasks.close();
-        Self { shared, queue, tasks, failed }
+        Self { shared, queue, tasks, failed, stop_watching }
     }
 
     /// Its bounds.
@@ -177,7 +234,7 @@ impl Ledger {
         record: Record,
     ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.push(tenant, Command::Record(Box::new(record), reply))?;
+        self.push(tenant, Command::Record(Box::new(record), reply))?;
         Ok(answer)
     }
 
@@ -221,9 +278,83 @@ impl Ledger {
         self.submit(tenant, |reply| Command::Expire { id, reply }).await
     }
 
-    /// The tenant's active budgets as last seen, for reads that decide nothing.
-    pub async fn last_known_budgets(&self, tenant: TenantId) -> Option<Arc<BudgetSet>> {
-        self.shared.budgets.read().await.get(&tenant).cloned()
+    /// Releases a hold that its caller was never told of; says whether there was one.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn withdraw(&self, withdrawal: Withdrawal) -> Result<bool, AppError> {
+        let found = self.submit(withdrawal.tenant, |reply| Command::Withdraw { withdrawal, reply }).await?;
+        if found {
+            self.shared.metrics.outage.withdrawn();
+        }
+        Ok(found)
+    }
+
+    /// Holds that may have been made for checks that were answered without the database, up to `limit`; none while it is away.
+    pub fn withdrawals_due(&self, limit: usize) -> Vec<Withdrawal> {
+        if self.shared.presence.is_away() {
+            return Vec::new();
+        }
+        self.shared.withdrawals.due(self.shared.presence.back_at(), limit)
+    }
+
+    /// These were looked for and, where they were there, withdrawn.
+    pub fn withdrawals_looked_for(&self, looked_for: &[Withdrawal]) {
+        self.shared.withdrawals.looked_for(looked_for, self.shared.presence.back_at());
+    }
+
+    /// The tenant's active budgets as this replica saw them last.
+    pub fn last_known_budgets(&self, tenant: TenantId) -> Option<Arc<BudgetSet>> {
+        self.shared.budgets.last(tenant)
+    }
+
+    /// Whether the database is there.
+    pub fn presence(&self) -> &Presence {
+        &self.shared.presence
+    }
+
+    /// Decides a check without the database, from what this replica saw last. What the check of this id may hold all the same is
+    /// released when the database is back.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] where this replica never saw the tenant's budgets.
+    pub fn degraded(&self, tenant: TenantId, plan: &CheckPlan, id: Option<Uuid>) -> Result<CheckAnswer, AppError> {
+        let now = self.shared.presence.clock();
+        let budgets = self.last_known_budgets(tenant).ok_or(AppError::Unavailable)?;
+        let calendar = Calendar::new(tenant, self.shared.periods.clone());
+        let decided = degraded::decide(tenant, plan, &budgets, &self.shared.figures, &calendar, now);
+        let answer = decided.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "a check cannot be decided");
+            AppError::Internal
+        })?;
+        if let Some(id) = id {
+            self.shared.note_withdrawal(Withdrawal { tenant, id, created_before: now });
+        }
+        self.shared.metrics.outage.degraded(&answer.decision);
+        Ok(answer)
+    }
+
+    /// Decides a check on the counters of one snapshot, holding nothing.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn peek(
+        &self,
+        connection: &mut PgConnection,
+        tenant: TenantId,
+        plan: &CheckPlan,
+        clock: Clock,
+    ) -> Result<CheckAnswer, AppError> {
+        let budgets = match self.shared.budgets.at(tenant, clock.budgets_version) {
+            Some(known) => known,
+            None => {
+                let read = Arc::new(budgets::active(connection, tenant, clock.budgets_version).await?);
+                self.shared.budgets.remember(tenant, read.clone());
+                read
+            }
+        };
+        let calendar = Calendar::new(tenant, self.shared.periods.clone());
+        peek::peek(connection, tenant, plan, &budgets, &self.shared.figures, calendar, clock.now).await
     }
 
     /// Waits until a writer has ended: after [`Self::drain`], or because of a defect.
@@ -243,6 +374,7 @@ impl Ledger {
             () = self.tasks.wait() => {}
             () = deadline.cancelled() => tracing::warn!("the ledger's queue did not drain in time"),
         }
+        self.stop_watching.cancel();
     }
 
     async fn submit<T>(
@@ -251,8 +383,16 @@ impl Ledger {
         command: impl FnOnce(oneshot::Sender<Result<T, AppError>>) -> Command,
     ) -> Result<T, AppError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.push(tenant, command(reply))?;
+        self.push(tenant, command(reply))?;
         // A writer that is gone without an answer may have committed: the caller tries again with the same id.
         answer.await.unwrap_or(Err(AppError::Unavailable))
+    }
+
+    /// Enqueues, unless the database has been away for so long that it would only wait for its refusal.
+    fn push(&self, tenant: TenantId, command: Command) -> Result<(), AppError> {
+        if self.shared.patience().is_zero() {
+            return Err(AppError::Unavailable);
+        }
+        self.queue.push(tenant, command)
     }
 }

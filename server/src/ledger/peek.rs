@@ -11,6 +11,8 @@ use super::command::CheckAnswer;
 use super::counters::{Deciding, Target, budget_state, deciding, watching};
 use super::holds::{CheckPlan, answer, applied, keyless_state};
 use super::inheritance::inherit;
+use super::known::KnownFigures;
+use super::periods::Calendar;
 use crate::app::AppError;
 use crate::store::budgets::{self, BudgetSet, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
@@ -19,16 +21,29 @@ use crate::tenant::TenantId;
 ///
 /// # Errors
 /// [`AppError`].
-pub async fn peek(
+pub(super) async fn peek(
     connection: &mut PgConnection,
     tenant: TenantId,
     plan: &CheckPlan,
     budgets: &BudgetSet,
+    figures: &KnownFigures,
+    mut calendar: Calendar,
     now: Timestamp,
 ) -> Result<CheckAnswer, AppError> {
-    let deciding = deciding(budgets, &plan.dimensions, now).map_err(|error| failed(&error))?;
-    let watching = watching(budgets, &plan.dimensions, now).map_err(|error| failed(&error))?;
+    let select = |calendar: &Calendar| -> Result<(Vec<Deciding>, Vec<Deciding>), AppError> {
+        let deciding = deciding(budgets, &plan.dimensions, now, calendar).map_err(|error| failed(&error))?;
+        let watching = watching(budgets, &plan.dimensions, now, calendar).map_err(|error| failed(&error))?;
+        Ok((deciding, watching))
+    };
+    let (mut deciding, mut watching) = select(&calendar)?;
+    let wanted = calendar.take_wanted();
+    if !wanted.is_empty() {
+        // Looks only: what nobody has stored yet is left to who counts in it first.
+        calendar.read(connection, &wanted).await?;
+        (deciding, watching) = select(&calendar)?;
+    }
     let windows = read(connection, tenant, deciding.iter().chain(&watching), now).await?;
+    windows.values().for_each(|stored| figures.remember(tenant, stored));
     let mut answer = decide(plan, &deciding, &windows, now).map_err(|error| failed(&error))?;
     for one in &watching {
         if let Some(stored) = one.target.as_ref().ok().and_then(|target| windows.get(&target.key)) {

@@ -20,6 +20,7 @@ use super::command::{Answer, ExtendAnswer, Extension, RecordAnswer, ReleaseAnswe
 use super::counters::Counters;
 use super::drafts::{Draft, size_of_one_call};
 use super::holds::ReservePlan;
+use super::withdrawals::Withdrawal;
 use crate::app::AppError;
 use crate::store::budgets::WindowKey;
 use crate::store::reservations::{self, EVENT_IDS_LIMIT, Reservation};
@@ -243,6 +244,24 @@ pub(super) fn release(
     let reservation = reservations.get(id).cloned().ok_or(BatchError::Command("a reservation is missing"))?;
     let budgets = states(&reservation, scene, counters)?;
     Ok(Ok(Answer::Released(Box::new(ReleaseAnswer { reservation, budgets }))))
+}
+
+/// Releases a hold that its caller was never told of. One that is gone on with is left: somebody knows of it.
+pub(super) fn withdraw(
+    withdrawal: &Withdrawal,
+    scene: &Scene<'_>,
+    reservations: &mut Reservations,
+    counters: &mut Counters,
+) -> Result<Result<Answer, AppError>, BatchError> {
+    let unseen = reservations.get(withdrawal.id).is_some_and(|one| {
+        let untouched = one.sequence == 0 && one.progress.event_ids.is_empty();
+        one.state == State::Pending && untouched && one.create_time < withdrawal.created_before
+    });
+    if unseen {
+        let reason = "its check was answered while the database was away";
+        return Ok(release(withdrawal.id, reason, scene, reservations, counters)?.map(|_| Answer::Withdrawn(true)));
+    }
+    Ok(Ok(Answer::Withdrawn(false)))
 }
 
 /// Ends a reservation whose time has run out by the database's clock; one that was extended or ended meanwhile is left.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use rand::Rng as _;
 
 use super::Shared;
 use super::batch::{self, BatchError};
 use super::command::Command;
 use super::queue::Intake;
+use super::withdrawals::Withdrawal;
 use crate::app::AppError;
 use crate::store::StoreError;
 use crate::tenant::TenantId;
@@ -33,11 +35,14 @@ async fn flush(shared: &Shared, tenant: TenantId, commands: Vec<Command>) {
         if commands.is_empty() {
             continue;
         }
-        match commit(shared, tenant, &commands).await {
+        match commit(shared, tenant, &mut commands).await {
             Ok(done) => {
                 shared.hub.touch(&done.touches);
+                let created_before = done.now.checked_add(SignedDuration::from_micros(1)).unwrap_or(done.now);
                 for (command, answer) in commands.into_iter().zip(done.answers) {
-                    command.answer(answer);
+                    if let Some(id) = command.answer(answer) {
+                        shared.note_withdrawal(Withdrawal { tenant, id, created_before });
+                    }
                 }
             }
             Err(error) if commands.len() > 1 && error.is_data() => {
@@ -55,11 +60,16 @@ async fn flush(shared: &Shared, tenant: TenantId, commands: Vec<Command>) {
 }
 
 /// Tries the transaction until its outcome is known or `retry_for` is over. An unknown outcome repeats the whole batch:
-/// its keys make that harmless.
-async fn commit(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Result<batch::Done, BatchError> {
+/// its keys make that harmless. Checks that were answered without the database meanwhile are left out.
+async fn commit(shared: &Shared, tenant: TenantId, commands: &mut Vec<Command>) -> Result<batch::Done, BatchError> {
     let deadline = Instant::now() + shared.settings.retry_for;
     let mut pause = Duration::from_millis(5);
     loop {
+        let left = shared.patience().min(deadline.saturating_duration_since(Instant::now()));
+        if tokio::time::timeout(left, shared.presence.came_back()).await.is_err() {
+            return Err(StoreError::unanswered().into());
+        }
+        commands.retain(|command| !command.is_given_up());
         let error = match batch::run(shared, tenant, commands).await {
             Ok(done) => return Ok(done),
             Err(error) => error,
@@ -70,6 +80,9 @@ async fn commit(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Resu
             shared.known_windows.invalidate_all();
             shared.prices.forget();
             shared.alerts.forget();
+            shared.budgets.distrust();
+            shared.periods.forget();
+            shared.presence.suspect();
         }
         if !error.may_pass() || Instant::now() >= deadline {
             return Err(error);
@@ -89,7 +102,7 @@ impl BatchError {
             Self::Store(error) => {
                 matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_) | StoreError::TimedOut(_))
             }
-            Self::Amount(_) | Self::Command(_) => false,
+            Self::Amount(_) | Self::Command(_) | Self::Unsettled(_) => false,
         }
     }
 
@@ -100,7 +113,7 @@ impl BatchError {
 
     fn to_app(&self) -> AppError {
         match self {
-            Self::Raced => AppError::Unavailable,
+            Self::Raced | Self::Unsettled(_) => AppError::Unavailable,
             Self::Amount(_) => AppError::invalid("event", "its cost would lift a sum above what can be held"),
             Self::Command(what) => {
                 tracing::error!(what, "a command cannot be applied");

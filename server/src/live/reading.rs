@@ -120,6 +120,7 @@ mod tests {
             refused: false,
             shadow: false,
             version: 1,
+            figures_unknown: false,
         }
     }
 

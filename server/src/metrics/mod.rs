@@ -4,6 +4,7 @@
 //! bounded.
 
 mod endpoint;
+mod outage;
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,6 +15,7 @@ use tollgate_domain::notices::Notices;
 use tollgate_domain::price::PriceState;
 
 pub use endpoint::serve;
+pub use outage::OutageMetrics;
 
 /// The metrics of one server.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub struct Metrics {
     reported_cost_differences: IntCounter,
     alerts: IntCounterVec,
     deliveries: IntCounterVec,
+    /// Of outages.
+    pub outage: OutageMetrics,
     catalogs: IntCounterVec,
     audit_runs: IntCounterVec,
     audit_drifting_rows: IntGaugeVec,
@@ -151,8 +155,10 @@ impl Metrics {
         registry.register(Box::new(audit_runs.clone()))?;
         registry.register(Box::new(audit_drifting_rows.clone()))?;
         registry.register(Box::new(audit_last_success.clone()))?;
+        let outage = OutageMetrics::new(&registry)?;
         let metrics = Self {
             registry,
+            outage,
             events,
             reported_cost_differences,
             alerts,

@@ -1,9 +1,10 @@
 //! The prices of one tenant, as this replica knows them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwapOption;
+use sqlx::PgConnection;
 use tokio::sync::Mutex;
 use tollgate_domain::price::{PriceBook, TenantPrice};
 
@@ -28,17 +29,28 @@ pub(super) struct Shelf {
     /// The newest version that was heard of.
     newest: AtomicI64,
     current: ArcSwapOption<PricesInForce>,
+    /// Whether the same version may mean other prices, since the database was away.
+    distrusted: AtomicBool,
     /// Held by who reads or compiles: it is done once, and the last one saw the newest prices and catalog.
     changing: Mutex<()>,
 }
 
 impl Shelf {
     pub(super) fn new(tenant: TenantId) -> Self {
-        Self { tenant, newest: AtomicI64::new(0), current: ArcSwapOption::empty(), changing: Mutex::new(()) }
+        Self {
+            tenant,
+            newest: AtomicI64::new(0),
+            current: ArcSwapOption::empty(),
+            distrusted: AtomicBool::new(false),
+            changing: Mutex::new(()),
+        }
     }
 
     /// What is in force, unless a newer version was heard of.
     pub(super) fn current(&self) -> Option<Arc<PricesInForce>> {
+        if self.distrusted.load(Ordering::Acquire) {
+            return None;
+        }
         let current = self.current.load_full();
         current.filter(|current| current.version >= self.newest.load(Ordering::Acquire))
     }
@@ -59,10 +71,19 @@ impl Shelf {
             return Ok(current);
         }
         let mut connection = shared.pool.acquire().await?;
+        // Before reading: if the database goes away meanwhile, what is read is distrusted again.
+        let distrusted = self.distrusted.swap(false, Ordering::AcqRel);
+        let read = self.read(&mut connection, shared).await;
+        if read.is_err() && distrusted {
+            self.distrusted.store(true, Ordering::Release);
+        }
+        read
+    }
+
+    async fn read(&self, connection: &mut PgConnection, shared: &Shared) -> Result<Arc<PricesInForce>, StoreError> {
         // The version first: prices that a change adds in between are read again when its version is heard of.
-        let version = prices::version(&mut connection, self.tenant).await?.unwrap_or_default();
-        let read = prices::all(&mut connection, self.tenant).await?.into_iter().map(Arc::new).collect();
-        drop(connection);
+        let version = prices::version(connection, self.tenant).await?.unwrap_or_default();
+        let read = prices::all(connection, self.tenant).await?.into_iter().map(Arc::new).collect();
         // Also where it is lower than what was heard of: after a failover the database may have lost the last changes.
         self.newest.store(version, Ordering::Release);
         let read = Arc::new(shared.compiled(version, read));
@@ -71,9 +92,9 @@ impl Shelf {
         Ok(read)
     }
 
-    /// Reads the prices anew for the next call.
+    /// Reads the prices anew for the next call; until then they are what is known.
     pub(super) fn forget(&self) {
-        self.current.store(None);
+        self.distrusted.store(true, Ordering::Release);
         self.newest.store(0, Ordering::Release);
     }
 
@@ -89,7 +110,8 @@ impl Shelf {
     pub(super) async fn take(&self, shared: &Shared, version: i64, prices: Vec<Arc<TenantPrice>>) {
         self.noticed(version);
         let _turn = self.changing.lock().await;
-        if self.current.load().as_ref().is_none_or(|known| known.version < version) {
+        let distrusted = self.distrusted.load(Ordering::Acquire);
+        if distrusted || self.current.load().as_ref().is_none_or(|known| known.version < version) {
             self.put(Arc::new(shared.compiled(version, prices)));
         }
     }

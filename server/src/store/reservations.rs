@@ -258,6 +258,19 @@ pub async fn known(connection: &mut PgConnection, tenant: TenantId, ids: &[Uuid]
     Ok(rows.into_iter().map(|row| row.reservation_id).collect())
 }
 
+/// Which of these are open.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn pending_among(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    ids: &[Uuid],
+) -> Result<Vec<Uuid>, StoreError> {
+    let rows = sqlx::query_file!("sql/reservation/pending_among.sql", tenant.0, ids).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| row.reservation_id).collect())
+}
+
 /// What a list of reservations is narrowed to. Newest id first.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {

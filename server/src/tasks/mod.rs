@@ -7,6 +7,7 @@ mod expire;
 mod matches;
 mod partitions;
 mod retention;
+mod withdraw;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub fn start(tracker: &TaskTracker, app: &App, retention: Duration, stop: &Cance
     tracker.spawn(backfill::run(app.clone(), stop.clone()));
     tracker.spawn(expire::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(matches::run(pool.clone(), ledger.clone(), stop.clone()));
+    tracker.spawn(withdraw::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(partitions::run(pool.clone(), retention, stop.clone()));
     tracker.spawn(self::retention::run(app.clone(), retention, stop.clone()));
 }

@@ -43,7 +43,7 @@ async fn start() -> PgConnectOptions {
 }
 
 /// Stops Postgres and drops its files when this process ends, in whatever way: the watcher sees its input close.
-fn stop_with_this_process(folder: &std::path::Path) {
+pub(super) fn stop_with_this_process(folder: &std::path::Path) {
     let script = r#"
         cat >/dev/null
         pid=$(find "$1" -name postmaster.pid -exec head -n 1 {} \; | head -n 1)

@@ -18,6 +18,7 @@ use crate::store::audit_range::count_charged;
 use crate::store::budgets::ActiveBudget;
 use crate::store::counters::{ChargedGroup, Needed, charged_groups, dimensions_of};
 use crate::store::dictionary::Dictionary;
+use crate::store::periods;
 use crate::store::shape::Shape;
 use crate::tenant::TenantId;
 
@@ -37,7 +38,7 @@ pub(super) async fn compare(
     for active in budgets {
         let span = match selection.range {
             None => None,
-            Some(range) => match span(active, range)? {
+            Some(range) => match span(connection, tenant, active, range).await? {
                 Some(span) => Some(span),
                 None => continue,
             },
@@ -85,14 +86,21 @@ type Span = (Timestamp, Timestamp);
 
 /// The windows of a budget that meet `range`, from the start of the first to the end of the last; none where the budget
 /// did not count yet.
-fn span(active: &ActiveBudget, range: Bounds) -> Result<Option<Span>, AppError> {
+async fn span(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    active: &ActiveBudget,
+    range: Bounds,
+) -> Result<Option<Span>, AppError> {
     if range.end <= active.counted_from {
         return Ok(None);
     }
-    let bounds = |at| active.budget.window.bounds(at).map_err(|_| AppError::Internal);
-    let first = bounds(range.start.max(active.counted_from))?;
+    let from = range.start.max(active.counted_from);
     // A window that ends with the range is whole without the next one.
-    let last = bounds(range.end - SignedDuration::from_micros(1))?;
+    let last = range.end - SignedDuration::from_micros(1);
+    let stored = periods::in_range(connection, tenant, active, from, last).await?;
+    let bounds = |at| stored.bounds(&active.budget.window, at).map_err(|_| AppError::Internal);
+    let (first, last) = (bounds(from)?, bounds(last)?);
     Ok(Some((first.start, last.end)))
 }
 

@@ -20,7 +20,7 @@ use crate::store::audit::Difference;
 use crate::store::backfill::Counted;
 use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredWindow, WindowKey};
 use crate::store::dictionary::Dictionary;
-use crate::store::{ledger, rebuild as store, retention};
+use crate::store::{ledger, periods, rebuild as store, retention};
 use crate::tenant::TenantId;
 
 pub(super) async fn rebuild(
@@ -53,6 +53,9 @@ struct Changes {
 impl Changes {
     async fn write(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), RebuildError> {
         if !self.missing.is_empty() {
+            let windows = self.missing.iter();
+            let windows = windows.map(|(key, new)| (key.budget, Bounds { start: key.start, end: new.end }));
+            periods::add(connection, tenant, windows).await?;
             budgets::add_windows(connection, tenant, &self.missing).await?;
         }
         if !self.heirs.is_empty() {

@@ -364,7 +364,10 @@ pub fn to_state(state: &BudgetState, now: jiff::Timestamp) -> v1::BudgetState {
         refused,
         shadow,
         version,
+        figures_unknown,
     } = state;
+    // Unset differs from zero: what is not known is not shown.
+    let figure = |amount: &Amount| if *figures_unknown { String::new() } else { amount.to_string() };
     v1::BudgetState {
         budget_id: budget_id.clone(),
         per_values: per_values.clone().into_iter().collect(),
@@ -374,11 +377,11 @@ pub fn to_state(state: &BudgetState, now: jiff::Timestamp) -> v1::BudgetState {
         resets_in: Some(remaining(now, window.end)),
         limit: limit.to_string(),
         effective_limit: effective_limit.to_string(),
-        spent: spent.to_string(),
-        held: held.to_string(),
-        presumed: presumed.to_string(),
-        overrun: overrun.to_string(),
-        available: available.to_string(),
+        spent: figure(spent),
+        held: figure(held),
+        presumed: figure(presumed),
+        overrun: figure(overrun),
+        available: figure(available),
         fired: fired.map_or(v1::Action::Unspecified, to_action).into(),
         refused: *refused,
         shadow: *shadow,

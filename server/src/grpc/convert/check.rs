@@ -177,6 +177,7 @@ pub fn to_answer(
         budgets,
         when_unreachable,
         now,
+        degraded,
     } = answer;
     v1::CheckBudgetResponse {
         decision: to_decision(&decision).into(),
@@ -194,7 +195,7 @@ pub fn to_answer(
         never_fits,
         estimate: Some(to_cost(&estimate)),
         budgets: check_budgets_view(budgets, all_budgets).iter().map(|state| to_state(state, now)).collect(),
-        degraded: false,
+        degraded,
         when_unreachable: to_choice(when_unreachable).into(),
         when_unreachable_ttl: Some(prost_types::Duration {
             seconds: i64::try_from(WHEN_UNREACHABLE_TTL.as_secs()).unwrap_or_default(),

@@ -1,0 +1,5 @@
+-- Whether this database takes writes, its clock, and at which version the budgets of every tenant_id stand.
+SELECT
+    tenant_id, budgets_version, clock_timestamp() AS "now!",
+    current_setting('transaction_read_only') = 'off' AS "writable!"
+FROM tenant
