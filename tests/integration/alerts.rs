@@ -1,5 +1,6 @@
 //! Alerts: what raises them, once each, and how they reach people.
 
+mod budgets;
 mod following;
 mod raising;
 mod webhook;

@@ -1,5 +1,7 @@
 //! What becomes of holds.
 
+mod orphans;
+
 use sqlx::AssertSqlSafe;
 use tollgate_proto::v1;
 use tonic::Code;

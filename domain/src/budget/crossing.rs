@@ -76,9 +76,9 @@ pub fn change_crossings(
 }
 
 impl Budget {
-    /// The least amount at which a rule fires; `None` = there is no rule.
-    pub fn lowest_threshold(&self) -> Option<Amount> {
-        self.rules.iter().map(|rule| threshold(rule, self.limit)).min()
+    /// The least amount at which a rule fires under this limit; `None` = there is no rule.
+    pub fn lowest_threshold(&self, limit: Amount) -> Option<Amount> {
+        self.rules.iter().map(|rule| threshold(rule, limit)).min()
     }
 }
 

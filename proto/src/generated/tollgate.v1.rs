@@ -3000,6 +3000,19 @@ pub struct Reservation {
     /// Why it ended: the reason given to ReleaseReservation, or a word of the server. Unset while it is open.
     #[prost(string, tag = "12")]
     pub end_reason: ::prost::alloc::string::String,
+    /// When it ended: expired, released or settled; a late settle comes after the expiry and replaces its time. Unset while it is
+    /// open.
+    #[prost(message, optional, tag = "13")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The worst case that it was made for, or raised to: the input tokens of all its calls. Unset for VOID.
+    #[prost(int64, optional, tag = "14")]
+    pub worst_input_tokens: ::core::option::Option<i64>,
+    /// The output tokens of all its calls. Unset for VOID.
+    #[prost(int64, optional, tag = "15")]
+    pub worst_output_tokens: ::core::option::Option<i64>,
+    /// What that would cost in USD, as a decimal string. Unset for VOID, and where it is nothing or has no price.
+    #[prost(string, tag = "16")]
+    pub worst_usd: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `Reservation`.
 pub mod reservation {
@@ -3334,6 +3347,12 @@ pub struct ListReservationsRequest {
     /// The `next_page_token` of the page before, with everything else unchanged. Empty means the first page.
     #[prost(string, tag = "5")]
     pub page_token: ::prost::alloc::string::String,
+    /// Only those that ended then or later: with the state EXPIRED, the orphans since then. Unset means any, open ones included.
+    #[prost(message, optional, tag = "6")]
+    pub ended_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Only those that ended before then. Unset means any, open ones included.
+    #[prost(message, optional, tag = "7")]
+    pub ended_before: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// One page of reservations.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -12,7 +12,7 @@ use tollgate_domain::reservation::Part;
 use tollgate_domain::window::{Bounds, Periods};
 use uuid::Uuid;
 
-use super::{App, AppError};
+use super::{App, AppError, budget_alerts};
 use crate::ledger::inherit;
 use crate::store::backfill::{self, Backfill, Counted};
 use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredWindow, WindowKey};
@@ -88,7 +88,13 @@ impl App {
         write_counted(&mut transaction, tenant, active, counted, now).await?;
         backfill::finish(&mut transaction, tenant, number).await?;
         budgets::bump_version(&mut transaction, tenant).await?;
+        // It told nothing while it decided nothing: from here on it is like one that was just created.
+        let in_force = ActiveBudget { backfilling: false, ..ActiveBudget::clone(active) };
+        let mut raised = self.alerts.raising(tenant, now);
+        budget_alerts::of_creation(&mut transaction, tenant, &in_force, &mut raised).await?;
+        let alerts = self.alerts.write(&mut transaction, raised).await?;
         transaction.commit().await.map_err(StoreError::from)?;
+        self.alerts.announce(tenant, &alerts);
         tracing::info!(
             tenant = tenant.0,
             budget = active.budget.budget_id,

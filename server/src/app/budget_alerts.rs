@@ -47,7 +47,10 @@ async fn fullest(
     if !active.budget.is_in_force(now) {
         return Ok(Vec::new());
     }
-    let lowest = active.budget.lowest_threshold().unwrap_or(Amount::MAX);
+    // A counter with a lower limit of its own reaches its rules earlier than the others do.
+    let own = active.overrides.values().filter(|other| other.is_in_force(now)).map(|other| other.limit);
+    let least = own.chain([active.budget.limit]).min().unwrap_or(active.budget.limit);
+    let lowest = active.budget.lowest_threshold(least).unwrap_or(Amount::MAX);
     Ok(budgets::reached_windows(connection, tenant, active.number, lowest, now, limit).await?)
 }
 

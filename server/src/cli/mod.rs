@@ -4,6 +4,7 @@ pub mod demo;
 pub mod health;
 pub mod prices;
 pub mod rebuild;
+pub mod reservations;
 pub mod serve;
 pub mod verify;
 
@@ -44,6 +45,8 @@ pub enum Command {
     Rebuild(rebuild::RebuildArguments),
     /// Look at prices, set them, compare catalogs, and say what a call would cost.
     Prices(Box<prices::PricesArguments>),
+    /// Look at reservations, and report those that ran out without a word of what became of their calls.
+    Reservations(reservations::ReservationsArguments),
     /// Ask a running server for its health; exits with 1 unless it serves.
     Health(health::HealthArguments),
 }
@@ -72,6 +75,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Rebuild(arguments) => rebuilt(arguments, config()?, &mut output).await,
         Command::Prices(arguments) => prices::run(arguments, &mut output).await,
+        Command::Reservations(arguments) => reservations::run(arguments, &mut output).await,
         Command::Health(arguments) => {
             let serving = health::run(arguments, config()?.server.listen).await?;
             Ok(if serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -158,8 +158,15 @@ impl BudgetService for BudgetApi {
         request: Request<v1::ListReservationsRequest>,
     ) -> Result<Response<v1::ListReservationsResponse>, Status> {
         let tenant = tenant_of(&request);
-        let v1::ListReservationsRequest { states, budget_id, filter, page_size: size, page_token } =
-            request.into_inner();
+        let v1::ListReservationsRequest {
+            states,
+            budget_id,
+            filter,
+            page_size: size,
+            page_token,
+            ended_since,
+            ended_before,
+        } = request.into_inner();
         let answered = async {
             let mut found = Violations::new();
             let filter: Vec<DimensionMatch> = matches(&mut found, "filter", filter);
@@ -168,6 +175,8 @@ impl BudgetService for BudgetApi {
             let states: Vec<_> =
                 states.into_iter().map(|value| v1::reservation::State::try_from(value).ok().and_then(state)).collect();
             found.add_if(states.contains(&None), "states", "must hold states that this version knows");
+            let since = timestamp(&mut found, "ended_since", ended_since);
+            let until = timestamp(&mut found, "ended_before", ended_before);
             let limit = page_size(&mut found, size, PAGE_SIZE, PAGE_SIZE_LIMIT) as usize;
             let before = match page_token.as_str() {
                 "" => None,
@@ -176,9 +185,12 @@ impl BudgetService for BudgetApi {
             parsed(found, Some(()))?;
             let accepts = |reservation: &Reservation| {
                 let dimensions = reservation.context.as_ref().map(|context| &context.dimensions);
-                filter.iter().all(|condition| {
-                    condition.accepts(dimensions.and_then(|dimensions| dimensions.get_key(&condition.key)))
-                })
+                let ended = reservation.end_time;
+                since.is_none_or(|since| ended.is_some_and(|ended| since <= ended))
+                    && until.is_none_or(|until| ended.is_some_and(|ended| ended < until))
+                    && filter.iter().all(|condition| {
+                        condition.accepts(dimensions.and_then(|dimensions| dimensions.get_key(&condition.key)))
+                    })
             };
             let budget_id = budget_id.as_deref();
             let states = states.into_iter().flatten().collect();

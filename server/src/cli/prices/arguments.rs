@@ -94,7 +94,7 @@ fn number(text: &str) -> Result<i64, String> {
 
 /// An instant as RFC 3339, a day (its start in UTC), or `now`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct InstantArgument(pub(super) Timestamp);
+pub(in crate::cli) struct InstantArgument(pub(in crate::cli) Timestamp);
 
 impl FromStr for InstantArgument {
     type Err = String;

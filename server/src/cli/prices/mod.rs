@@ -1,6 +1,6 @@
 //! `tollgate prices`: look at prices, set them, compare catalogs, and ask what a call would cost.
 
-mod arguments;
+pub(super) mod arguments;
 mod diff;
 mod end;
 mod estimate;
@@ -9,8 +9,8 @@ mod json;
 mod list;
 mod set;
 mod show;
-mod source;
-mod table;
+pub(super) mod source;
+pub(super) mod table;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -19,7 +19,7 @@ use crate::prices::catalog_of;
 
 /// A running server.
 #[derive(Debug, Clone, Args)]
-pub(super) struct ServerArguments {
+pub(in crate::cli) struct ServerArguments {
     /// The server, such as `http://127.0.0.1:4747`
     #[arg(long, env = "TOLLGATE_URL", value_name = "URL")]
     pub(super) url: Option<String>,
@@ -63,8 +63,13 @@ pub(super) struct Found {
 impl ServerArguments {
     /// The server that must be given.
     pub(super) fn required(&self) -> anyhow::Result<Client> {
+        self.required_for("prices are set on a server")
+    }
+
+    /// The server that must be given, for the reason that `why` tells.
+    pub(in crate::cli) fn required_for(&self, why: &str) -> anyhow::Result<Client> {
         let url = self.url.as_deref().filter(|url| !url.is_empty());
-        let url = url.context("prices are set on a server: give --url http://HOST:PORT, or set TOLLGATE_URL")?;
+        let url = url.with_context(|| format!("{why}: give --url http://HOST:PORT, or set TOLLGATE_URL"))?;
         self.client(url)
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tollgate_proto::v1;
 
 /// An empty table with these columns.
-pub(super) fn table(columns: &[&str]) -> Table {
+pub(in crate::cli) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header(columns.iter().copied());
@@ -33,7 +33,7 @@ pub(super) fn per(count: i64) -> String {
 }
 
 /// A moment, or nothing.
-pub(super) fn moment(at: Option<prost_types::Timestamp>) -> String {
+pub(in crate::cli) fn moment(at: Option<prost_types::Timestamp>) -> String {
     let known = at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok());
     known.map(|at| at.to_string()).unwrap_or_default()
 }

@@ -22,7 +22,7 @@ pub fn to_reservation(
         state,
         create_time,
         expire_time,
-        end_time: _,
+        end_time,
         sequence: _,
         fingerprint: _,
         context,
@@ -38,6 +38,7 @@ pub fn to_reservation(
         event_ids,
         end_reason,
     } = progress;
+    let worst = context.as_ref().map(|context| &context.worst);
     let pending = *state == State::Pending;
     v1::Reservation {
         reservation_id: id.to_string(),
@@ -52,6 +53,10 @@ pub fn to_reservation(
         running: running.as_ref().map(to_usage),
         event_ids: event_ids.iter().map(ToString::to_string).collect(),
         end_reason: end_reason.clone(),
+        end_time: end_time.map(to_timestamp),
+        worst_input_tokens: worst.map(|worst| i64::try_from(worst.input_tokens).unwrap_or(i64::MAX)),
+        worst_output_tokens: worst.map(|worst| i64::try_from(worst.output_tokens).unwrap_or(i64::MAX)),
+        worst_usd: worst.filter(|worst| !worst.usd.is_zero()).map(|worst| worst.usd.to_string()).unwrap_or_default(),
     }
 }
 
