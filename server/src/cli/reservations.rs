@@ -205,8 +205,10 @@ fn totals(found: &[v1::Reservation]) -> anyhow::Result<Totals> {
 
 fn write(output: &mut impl Write, found: &[v1::Reservation], more: bool, as_json: bool) -> anyhow::Result<()> {
     let Totals { worst_usd, taken } = totals(found)?;
+    let worst_usd = worst_usd.normalize();
     if as_json {
-        let taken: BTreeMap<&str, String> = taken.iter().map(|(unit, sum)| (*unit, sum.to_string())).collect();
+        let taken: BTreeMap<&str, String> =
+            taken.iter().map(|(unit, sum)| (*unit, sum.normalize().to_string())).collect();
         let listing = json!({
             "reservations": found.iter().map(described).collect::<Vec<Value>>(),
             "totals": { "count": found.len(), "worstUsd": worst_usd.to_string(), "heldAndPresumed": taken },
@@ -243,7 +245,7 @@ fn write(output: &mut impl Write, found: &[v1::Reservation], more: bool, as_json
     let shown = if more { " shown, there are more" } else { "" };
     writeln!(output, "{} reservations{shown}, worst case {worst_usd} USD", found.len())?;
     for (unit, sum) in taken {
-        writeln!(output, "held and presumed in {unit}: {sum}")?;
+        writeln!(output, "held and presumed in {unit}: {}", sum.normalize())?;
     }
     Ok(())
 }

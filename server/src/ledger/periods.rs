@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use moka::sync::Cache;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use tollgate_domain::window::{Bounds, Periods, WindowKind};
 
 use super::batch::BatchError;
@@ -121,9 +121,7 @@ pub(super) async fn settle(
         known.remember(tenant, &found);
         return Ok(());
     }
-    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
-    let found = periods::settle(&mut transaction, tenant, wanted).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
+    let found = periods::settle_apart(connection, tenant, wanted).await?;
     known.remember(tenant, &found);
     Ok(())
 }

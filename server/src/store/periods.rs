@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use tollgate_domain::window::{Bounds, Periods, WindowError, WindowKind};
 
 use super::budgets::ActiveBudget;
@@ -122,6 +122,21 @@ pub async fn settle(
     }
     add(connection, tenant, added.into_iter()).await?;
     Ok(known)
+}
+
+/// The same in a transaction of its own.
+///
+/// # Errors
+/// [`SettleError`].
+pub async fn settle_apart(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    wanted: &WantedPeriods,
+) -> Result<PeriodsByBudget, SettleError> {
+    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+    let found = settle(&mut transaction, tenant, wanted).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(found)
 }
 
 /// Why windows could not be stored.

@@ -111,6 +111,7 @@ async fn checks_peeks_and_reservations_of_all_replicas_meet_in_the_stored_window
         key: "ann".to_owned(),
         scope: Some(v1::watch_scope::Scope::UserId("ann".to_owned())),
         window: Some(day()),
+        budgets: true,
         ..Default::default()
     };
     let request = v1::GetTotalsRequest { scopes: vec![scope], ..Default::default() };

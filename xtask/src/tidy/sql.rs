@@ -10,7 +10,7 @@ const STATEMENTS: &str = "server/sql/";
 const TENANT_COLUMN: &str = "tenant_id";
 
 /// Statements that touch no tenant's rows, and what they touch.
-const WITHOUT_TENANT: [&str; 8] = [
+const WITHOUT_TENANT: [&str; 9] = [
     // A notification; its payload names the tenant.
     "server/sql/live/send_touches.sql",
     // The settings of the transaction.
@@ -23,6 +23,8 @@ const WITHOUT_TENANT: [&str; 8] = [
     "server/sql/tasks/lock_partitions.sql",
     // The lock of one tenant's budgets, by its number.
     "server/sql/ledger/lock_budgets.sql",
+    // The locks of budgets, by their numbers.
+    "server/sql/budget_period/lock.sql",
     // The catalog of tables.
     "server/sql/tasks/partitions.sql",
     // The settings of the server.
