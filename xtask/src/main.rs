@@ -1,5 +1,6 @@
 //! Chores of the repository, run with `cargo xtask <chore>`.
 
+mod cargo;
 mod codegen;
 mod folder;
 mod postgres;

@@ -3,11 +3,12 @@
 //! The folder holds what the database says about each statement (types of parameters and columns), so that a build checks
 //! them without a database. This chore asks a database that has just been migrated.
 
-use std::{env, fs::File, process::Command, time::SystemTime};
+use std::{fs::File, time::SystemTime};
 
 use anyhow::{Context as _, ensure};
 
 use crate::{
+    cargo::cargo,
     folder::{self, Files},
     postgres::ScratchDatabase,
 };
@@ -60,7 +61,9 @@ fn describe() -> anyhow::Result<Files> {
     // those of every other check, so they are built once for all. Run no other build beside this one.
     let root = folder::workspace()?.join("server/src/lib.rs");
     File::options().append(true).open(&root).and_then(|file| file.set_modified(SystemTime::now()))?;
-    let status = cargo(&["check", "--quiet", "--locked", "--package", CRATE, "--lib"])?
+    let status = cargo()
+        .args(["check", "--quiet", "--locked", "--package", CRATE, "--lib"])
+        .current_dir(&workspace)
         .env("SQLX_OFFLINE", "false")
         .env("SQLX_OFFLINE_DIR", answers.path())
         .env("DATABASE_URL", database.url())
@@ -77,12 +80,6 @@ fn statement(content: &[u8]) -> String {
     let content: serde_json::Value = serde_json::from_slice(content).unwrap_or_default();
     let query = content.get("query").and_then(serde_json::Value::as_str).unwrap_or("not a statement");
     query.trim().lines().next().unwrap_or_default().to_owned()
-}
-
-fn cargo(arguments: &[&str]) -> anyhow::Result<Command> {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(folder::workspace()?);
-    Ok(command)
 }
 
 #[cfg(test)]

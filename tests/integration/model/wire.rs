@@ -64,7 +64,7 @@ fn refused(status: &Status) -> Answer {
         "EVENT_ID_REUSED",
         "RESERVATION_NOT_FOUND",
         "RESERVATION_ENDED",
-        "BUDGET_EXISTS",
+        "BUDGET_ALREADY_EXISTS",
         "BUDGET_NOT_FOUND",
         "EVENT_NOT_FOUND",
         "REVISION_MISMATCH",

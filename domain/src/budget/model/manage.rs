@@ -12,7 +12,7 @@ impl Model {
     /// A new budget counts what was charged since its window began, and no hold that was made before it.
     pub(super) fn create(&mut self, definition: &Definition) -> Answer {
         if self.managed(&definition.id).is_some() {
-            return Answer::Refused("BUDGET_EXISTS");
+            return Answer::Refused("BUDGET_ALREADY_EXISTS");
         }
         let (start, _) = definition.period.bounds(self.now);
         let managed = Managed { definition: definition.clone(), counted_from: start, overrides: BTreeMap::new() };
