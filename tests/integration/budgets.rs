@@ -402,5 +402,5 @@ async fn a_replica_that_stands_still_in_a_transaction_loses_it() {
     let in_change: String = sqlx::query_scalar(limit).fetch_one(&mut *change).await.unwrap();
     change.rollback().await.unwrap();
     let outside: String = sqlx::query_scalar(limit).fetch_one(&mut *connection).await.unwrap();
-    assert_eq!([in_batch.as_str(), &in_change, &outside], ["4s", "4s", "0"]);
+    assert_eq!([in_batch.as_str(), &in_change, &outside], ["3s", "3s", "0"]);
 }

@@ -96,9 +96,10 @@ impl Shared {
     }
 
     /// Waits as long as the proxy is slow or stands still.
-    async fn hold_back(&self) {
+    async fn hold_back(&self, frame: &Frame) {
         let delay = self.delay_ms.load(Ordering::Relaxed);
-        if delay > 0 {
+        // What travels together is late together.
+        if delay > 0 && frame.waited_for {
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
         // The sender lives as long as this.
@@ -147,7 +148,7 @@ where
     W: AsyncWrite + Unpin,
 {
     while let Some(frame) = frames.next().await {
-        shared.hold_back().await;
+        shared.hold_back(&frame).await;
         let armed = if frame.is_commit() { shared.take_armed() } else { None };
         match armed {
             Some((Cut::Before, done)) => {
@@ -178,7 +179,7 @@ where
     W: AsyncWrite + Unpin,
 {
     while let Some(frame) = frames.next().await {
-        shared.hold_back().await;
+        shared.hold_back(&frame).await;
         if swallow.wanted.load(Ordering::Acquire) && frame.is_committed() {
             let done = swallow.done.lock().unwrap_or_else(PoisonError::into_inner).take();
             let _nobody_asks = done.map(|done| done.send(()));

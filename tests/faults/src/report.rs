@@ -140,7 +140,8 @@ impl Output {
             seconds(report.elapsed_ms),
         ]);
         let scenario = report.scenario;
-        let violations = report.violations.iter().take(SHOWN).map(|violation| format!("VIOLATION {violation}"));
+        let violations = counted(&report.violations);
+        let violations = violations.iter().take(SHOWN).map(|(text, times)| format!("VIOLATION ({times}×) {text}"));
         let skipped = report.skipped.iter().map(|why| format!("skipped: {why}"));
         self.below.extend(
             report.notes.iter().cloned().chain(skipped).chain(violations).map(|text| format!("{scenario}: {text}")),
@@ -156,6 +157,18 @@ impl Output {
         line(self.table.to_string())?;
         self.below.iter().try_for_each(line)
     }
+}
+
+/// Each text once, in order, with how often it is there.
+fn counted(texts: &[String]) -> Vec<(&str, usize)> {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for text in texts {
+        match counted.iter_mut().find(|(known, _)| known == text) {
+            Some((_, times)) => *times += 1,
+            None => counted.push((text, 1)),
+        }
+    }
+    counted
 }
 
 /// The report of a scenario that could not go on.

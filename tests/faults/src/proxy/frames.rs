@@ -22,6 +22,8 @@ pub(super) enum Side {
 pub(super) struct Frame {
     kind: Option<u8>,
     bytes: Bytes,
+    /// Whether it had to be waited for; others arrived with the one before.
+    pub(super) waited_for: bool,
 }
 
 impl Frame {
@@ -51,12 +53,13 @@ pub(super) struct Frames<R> {
     from: R,
     buffer: BytesMut,
     has_type: bool,
+    waited: bool,
 }
 
 impl<R: AsyncRead + Unpin> Frames<R> {
     /// Reads what this side says.
     pub(super) fn new(from: R, side: Side) -> Self {
-        Self { from, buffer: BytesMut::with_capacity(16 * 1_024), has_type: side == Side::Server }
+        Self { from, buffer: BytesMut::with_capacity(16 * 1_024), has_type: side == Side::Server, waited: true }
     }
 
     /// The next frame; `None` = the connection is over.
@@ -65,6 +68,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             if let Some(frame) = self.take() {
                 return Some(frame);
             }
+            self.waited = true;
             if self.from.read_buf(&mut self.buffer).await.ok()? == 0 {
                 return None;
             }
@@ -81,7 +85,8 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         }
         let kind = if self.has_type { self.buffer.first().copied() } else { None };
         self.has_type = true;
-        Some(Frame { kind, bytes: self.buffer.split_to(whole).freeze() })
+        let waited_for = std::mem::take(&mut self.waited);
+        Some(Frame { kind, bytes: self.buffer.split_to(whole).freeze(), waited_for })
     }
 }
 
