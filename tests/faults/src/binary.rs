@@ -10,7 +10,9 @@ pub(crate) fn build(release: bool) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--quiet", "--locked", "--package", "tollgate-server", "--bin", "tollgate"])
+        .args(["build", "--quiet", "--locked", "--bin", "tollgate"])
+        // With this package beside it, what this program was built of is used again.
+        .args(["--package", "tollgate-server", "--package", env!("CARGO_PKG_NAME")])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null());
     if release {

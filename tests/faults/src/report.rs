@@ -77,10 +77,9 @@ impl Report {
     }
 
     fn verdict(&self) -> String {
-        match (&self.skipped, self.violations.len()) {
-            (Some(_), _) => "skipped".to_owned(),
-            (None, 0) => "0".to_owned(),
-            (None, count) => count.to_string(),
+        match self.skipped {
+            Some(_) => "skipped".to_owned(),
+            None => self.violations.len().to_string(),
         }
     }
 }
@@ -128,6 +127,9 @@ impl Output {
             return line(serde_json::to_string(report)?);
         }
         let seconds = |milliseconds: u64| format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100);
+        // The table comes last: until then, whoever waits sees that it goes on.
+        let verdict = report.verdict();
+        writeln!(std::io::stderr(), "{}: violations {verdict}, {}", report.scenario, seconds(report.elapsed_ms))?;
         self.table.add_row([
             report.scenario.to_owned(),
             report.faults.to_string(),
@@ -135,7 +137,7 @@ impl Output {
             report.acked.to_string(),
             report.unknown.to_string(),
             report.snapshots.to_string(),
-            report.verdict(),
+            verdict,
             report.worst_return_ms.map(seconds).unwrap_or_default(),
             seconds(report.elapsed_ms),
         ]);
