@@ -171,9 +171,15 @@ mod tests {
     fn windows_between_are_counted_as_far_as_they_matter() {
         let day = Window::new(WindowKind::Day, 1, Some("Europe/Berlin".to_owned()), None, "window").unwrap();
         let start = |text: &str| day.bounds(text.parse().unwrap()).unwrap().start;
-        let last = start("2026-03-28T12:00:00Z");
-        let found = ["2026-03-29", "2026-03-30", "2026-03-31", "2026-04-01", "2026-05-01"]
-            .map(|date| empty_windows(&day, last, start(&format!("{date}T12:00:00Z"))).unwrap());
-        assert_eq!(found, [0, 1, 2, 3, 3]);
+        let last = day.bounds("2026-03-28T12:00:00Z".parse().unwrap()).unwrap().end;
+        let hour = jiff::SignedDuration::from_hours(1);
+        // Also where the last window was stored an hour shorter than it is computed now.
+        for last in [last - hour, last] {
+            let found = ["2026-03-29", "2026-03-30", "2026-03-31", "2026-04-01", "2026-05-01"]
+                .map(|date| empty_windows(&day, last, start(&format!("{date}T12:00:00Z"))).unwrap());
+            assert_eq!(found, [0, 1, 2, 3, 3]);
+        }
+        let longer = empty_windows(&day, last + hour, last + hour).unwrap();
+        assert_eq!(longer, 0, "what follows begins where it ends");
     }
 }
