@@ -95,6 +95,7 @@ impl Model {
                 phase: Phase::Pending,
                 asked: Some(asked.clone()),
                 model: dearest.map(|call| call.model.clone()).unwrap_or_default(),
+                downgraded: matches!(verdict, Verdict::Downgraded(_)),
                 created: self.now,
                 expires: self.now + SignedDuration::from_secs(asked.seconds),
                 sequence: 0,
@@ -115,10 +116,9 @@ impl Model {
             return Answer::Refused("RESERVATION_ID_REUSED");
         }
         let pending = known.phase == Phase::Pending;
-        let downgraded = known.asked.as_ref().is_some_and(|first| !first.models.contains(&known.model));
         let verdict = match pending {
             false => Verdict::Denied("CLOSED"),
-            true if downgraded => Verdict::Downgraded(known.model.clone()),
+            true if known.downgraded => Verdict::Downgraded(known.model.clone()),
             true => Verdict::Allowed,
         };
         Answer::Checked(Judgement {

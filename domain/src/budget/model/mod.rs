@@ -81,6 +81,8 @@ struct Reservation {
     asked: Option<Asked>,
     /// The model that it is held for.
     model: String,
+    /// Whether the check was told to use another model.
+    downgraded: bool,
     created: Timestamp,
     expires: Timestamp,
     sequence: i64,
@@ -192,6 +194,7 @@ impl Reservation {
             phase: Phase::Void,
             asked: None,
             model: String::new(),
+            downgraded: false,
             created: now,
             expires: now,
             sequence: 0,
