@@ -15,6 +15,9 @@ use super::wire::{event_of, receipt, send, standing};
 use super::world::{beginning, rates, stop_clock};
 use crate::harness::{TestServer, database};
 
+/// Most answers that a message shows.
+const MOST_WORDS: usize = 6;
+
 /// Both sides.
 struct Scene {
     servers: Vec<TestServer>,
@@ -94,7 +97,7 @@ impl Scene {
             explain(model, &steps, &mut Vec::new(), &mut explained, &mut nearest);
         }
         if explained.is_empty() {
-            return Err(nearest.words);
+            return Err(nearest.words.join("\n"));
         }
         self.models = explained;
         Ok(())
@@ -154,11 +157,24 @@ impl Scene {
     }
 }
 
-/// How far the best order came, for the message.
+/// How far the best orders came, and what each of them could not explain.
 #[derive(Default)]
 struct Nearest {
     explained: usize,
-    words: String,
+    words: Vec<String>,
+}
+
+impl Nearest {
+    fn note(&mut self, done: &[usize], operation: &Operation, expected: &Answer, answer: &Answer) {
+        if done.len() > self.explained {
+            self.explained = done.len();
+            self.words.clear();
+        }
+        if done.len() == self.explained && self.words.len() < MOST_WORDS {
+            let order = format!("after {done:?}, {operation:?}");
+            self.words.push(format!("{order}\nthe model\n{expected:#?}\nthe server\n{answer:#?}"));
+        }
+    }
 }
 
 /// Tries all orders, depth first: an order is given up at the first answer that is another one.
@@ -185,11 +201,8 @@ fn explain(
             done.push(place);
             explain(&next, steps, done, explained, nearest);
             done.pop();
-        } else if done.len() >= nearest.explained {
-            nearest.explained = done.len();
-            nearest.words = format!(
-                "after {done:?} of\n{steps:#?}\nthe model answers {operation:?} with\n{expected:#?}\nthe server with\n{answer:#?}"
-            );
+        } else {
+            nearest.note(done, operation, &expected, answer);
         }
     }
 }

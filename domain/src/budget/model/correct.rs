@@ -21,8 +21,7 @@ impl Model {
             (Amendment::Cancel, Some(_)) => None,
             (Amendment::Reattribute(who), Some(before)) => Some(Standing { who: who.clone(), ..before.clone() }),
             (Amendment::Replace { model, input, output }, _) => Some(Standing {
-                // Where a reservation paid, it also says for whom.
-                who: if event.told.reservation.is_some() { event.who.clone() } else { event.told.who.clone() },
+                who: event.who.clone(),
                 model: model.clone(),
                 need: self.need(model, *input, *output, event.told.attempt),
                 charge_time: event.receipt.charge_time,

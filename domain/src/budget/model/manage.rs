@@ -37,13 +37,13 @@ impl Model {
     }
 
     pub(super) fn change_limit(&mut self, id: &str, limit: Decimal) -> Answer {
-        self.change_budget(id, |managed| managed.definition.limit = limit)
+        self.change_budget(id, |_| true, |managed| managed.definition.limit = limit)
     }
 
     /// A budget that begins to bind books what it let pass before, in windows that have ended, too.
     pub(super) fn change_mode(&mut self, id: &str, mode: Mode) -> Answer {
         let bound = self.managed(id).is_some_and(|managed| managed.definition.mode == Mode::Enforced);
-        let answer = self.change_budget(id, |managed| managed.definition.mode = mode);
+        let answer = self.change_budget(id, |_| true, |managed| managed.definition.mode = mode);
         if mode == Mode::Enforced && !bound && self.managed(id).is_some_and(|managed| managed.definition.is_hard()) {
             let all: Vec<CounterKey> = self.tallies.keys().filter(|key| key.budget == id).cloned().collect();
             for key in all {
@@ -54,14 +54,20 @@ impl Model {
     }
 
     pub(super) fn change_override(&mut self, id: &str, scope: &Option<String>, limit: Option<Decimal>) -> Answer {
-        self.change_budget(id, |managed| match limit {
+        let own = |key: &CounterKey| key.scope == *scope;
+        self.change_budget(id, own, |managed| match limit {
             Some(limit) => drop(managed.overrides.insert(scope.clone(), limit)),
             None => drop(managed.overrides.remove(scope)),
         })
     }
 
-    /// What a change leaves above every limit of an open window is an overrun.
-    fn change_budget(&mut self, id: &str, change: impl FnOnce(&mut Managed)) -> Answer {
+    /// What a change leaves above every limit of an open window is an overrun of the counters that it concerns.
+    fn change_budget(
+        &mut self,
+        id: &str,
+        concerns: impl Fn(&CounterKey) -> bool,
+        change: impl FnOnce(&mut Managed),
+    ) -> Answer {
         let Some(managed) = self.budgets.iter_mut().find(|one| one.definition.id == id) else {
             return Answer::Refused("BUDGET_NOT_FOUND");
         };
@@ -70,7 +76,7 @@ impl Model {
         let open: Vec<CounterKey> = self
             .tallies
             .iter()
-            .filter(|(key, tally)| key.budget == id && tally.end.is_none_or(|end| end > now))
+            .filter(|(key, tally)| key.budget == id && concerns(key) && tally.end.is_none_or(|end| end > now))
             .map(|(key, _)| key.clone())
             .collect();
         for key in open {

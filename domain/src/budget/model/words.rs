@@ -190,7 +190,7 @@ pub struct Correction {
 pub enum Amendment {
     /// Nothing.
     Cancel,
-    /// Another model or size.
+    /// Another model or size, for whom it was charged last.
     Replace {
         /// The model that answered.
         model: String,
