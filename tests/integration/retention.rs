@@ -160,7 +160,8 @@ async fn what_else_is_older_than_the_retention_is_deleted_but_for_what_still_cou
     server.usage.record_usage(record(used)).await.unwrap();
     // One has ended, one expires and presumes, one is open; all of them long ago.
     sqlx::raw_sql(
-        "UPDATE reservation SET create_time = create_time - interval '900 days', end_time = end_time - interval '900 days';
+        "UPDATE reservation SET create_time = create_time - interval '900 days', end_time = end_time - interval '900 days',
+            reservation_id = ('00000000' || substr(reservation_id::text, 9))::uuid;
          UPDATE alert SET create_time = create_time - interval '900 days';",
     )
     .execute(&server.pool())

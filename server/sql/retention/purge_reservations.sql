@@ -1,11 +1,13 @@
--- Deletes up to $3 reservations that ended before $2 and presume nothing. Ids rise with the time: the oldest come first.
+-- Deletes up to $4 reservations that ended before $2 and presume nothing. Ids rise with the time: none that ended then lies at or
+-- beyond the id $3.
 DELETE FROM reservation
 WHERE tenant_id = $1 AND reservation_id IN (
     SELECT reservation_id FROM reservation AS ended
-    WHERE ended.tenant_id = $1 AND ended.state <> 1 AND coalesce(ended.end_time, ended.expire_time) < $2
+    WHERE ended.tenant_id = $1 AND ended.reservation_id < $3
+        AND ended.state <> 1 AND coalesce(ended.end_time, ended.expire_time) < $2
         AND NOT EXISTS (
             SELECT FROM jsonb_to_recordset(ended.parts) AS part (presumed numeric) WHERE part.presumed <> 0
         )
     ORDER BY ended.reservation_id
-    LIMIT $3
+    LIMIT $4
 )

@@ -1,5 +1,7 @@
 //! The retention: what is older is sealed, in chunks that keep writers waiting for a moment only, and deleted.
 
+use std::time::Duration;
+
 use futures::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
@@ -21,7 +23,7 @@ use crate::store::{StoreError, ledger, partitions, usage};
 use crate::tenant::TenantId;
 
 /// Events that are sealed together, while the tenant's writers wait.
-const CHUNK: i64 = 1_000;
+const CHUNK: i64 = 500;
 /// Rows that are deleted together.
 const PURGED: i64 = 5_000;
 /// An event names its reservation, and its partition may reach a month beyond the retention: reservations stay a while longer.
@@ -70,15 +72,33 @@ impl App {
     /// [`AppError`]; the same again goes on.
     pub async fn purge(&self, tenant: TenantId, oldest_kept: Timestamp) -> Result<u64, AppError> {
         let (start, _) = partitions::month_of(oldest_kept)?;
-        let reservations_before = start.checked_sub(RESERVATIONS_LONGER).map_err(|_| AppError::Internal)?;
-        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
-        let connection = &mut *transaction;
-        let mut purged = retention::purge_reservations(connection, tenant, reservations_before, PURGED).await?;
-        purged += retention::purge_windows(connection, tenant, start, PURGED).await?;
-        purged += retention::purge_adjustment_requests(connection, tenant, start, PURGED).await?;
-        purged += retention::purge_alerts(connection, tenant, start, PURGED).await?;
-        transaction.commit().await.map_err(StoreError::from)?;
+        let longer = start.checked_sub(RESERVATIONS_LONGER).map_err(|_| AppError::Internal)?;
+        let reservations_before = partitions::month_of(longer)?;
+        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        // None of these is of use to a batch: writers need not wait.
+        let mut purged = retention::purge_reservations(&mut connection, tenant, reservations_before, PURGED).await?;
+        purged += retention::purge_adjustment_requests(&mut connection, tenant, start, PURGED).await?;
+        purged += retention::purge_alerts(&mut connection, tenant, start, PURGED).await?;
+        let ended = retention::ended_windows(&mut connection, tenant, start, PURGED).await?;
+        drop(connection);
+        if !ended.is_empty() {
+            // A late call may be charged to them at any time.
+            let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+            purged += retention::delete_windows(&mut transaction, tenant, &ended).await?;
+            transaction.commit().await.map_err(StoreError::from)?;
+        }
         Ok(purged)
+    }
+
+    /// From when on events are kept, by the database's clock: a replica's own may be wrong.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn oldest_kept(&self, tenant: TenantId, kept_for: Duration) -> Result<Timestamp, AppError> {
+        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let now = ledger::clock(&mut connection, tenant).await?.now;
+        let kept_for = SignedDuration::try_from(kept_for).map_err(|_| AppError::Internal)?;
+        now.checked_sub(kept_for).map_err(|_| AppError::Internal)
     }
 }
 

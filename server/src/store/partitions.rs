@@ -61,7 +61,7 @@ pub async fn drop_empty(pool: &PgPool, oldest_kept: Timestamp) -> Result<usize, 
         }
         // Who waits for this lock makes everybody else wait: not for long.
         for statement in [
-            "SET LOCAL lock_timeout = '2s'".to_owned(),
+            "SET LOCAL lock_timeout = '200ms'".to_owned(),
             format!("ALTER TABLE usage_event DETACH PARTITION {name}"),
             format!("DROP TABLE {name}"),
         ] {

@@ -193,17 +193,19 @@ pub async fn sealed_counters(
     sealed.collect()
 }
 
-/// Deletes up to `limit` reservations that ended before `before` and presume nothing; says how many.
+/// Deletes up to `limit` reservations that ended before an instant, given with the smallest id of that time, and presume nothing;
+/// says how many.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn purge_reservations(
     connection: &mut PgConnection,
     tenant: TenantId,
-    before: Timestamp,
+    (before, first_id): (Timestamp, Uuid),
     limit: i64,
 ) -> Result<u64, StoreError> {
-    let done = sqlx::query_file!("sql/retention/purge_reservations.sql", tenant.0, to_database(before), limit)
+    let before = to_database(before);
+    let done = sqlx::query_file!("sql/retention/purge_reservations.sql", tenant.0, before, first_id, limit)
         .execute(connection)
         .await?;
     Ok(done.rows_affected())
@@ -241,17 +243,39 @@ pub async fn purge_alerts(
     Ok(u64::try_from(alerts).unwrap_or_default())
 }
 
-/// Deletes up to `limit` counters of windows that ended before `before` and of which no event is left; says how many.
+/// Up to `limit` counters of windows that ended before `before` and of which no event is left.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn purge_windows(
+pub async fn ended_windows(
     connection: &mut PgConnection,
     tenant: TenantId,
     before: Timestamp,
     limit: i64,
+) -> Result<Vec<WindowKey>, StoreError> {
+    let rows = sqlx::query_file!("sql/retention/ended_windows.sql", tenant.0, to_database(before), limit)
+        .fetch_all(connection)
+        .await?;
+    let keys = rows.into_iter().map(|row| {
+        let start = from_database(row.window_start)?;
+        Ok(WindowKey { budget: row.budget_number, scope: row.scope, start })
+    });
+    keys.collect()
+}
+
+/// Deletes those of these counters of which still nothing is held and no event is left; says how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn delete_windows(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    keys: &[WindowKey],
 ) -> Result<u64, StoreError> {
-    let counters = sqlx::query_file_scalar!("sql/retention/purge_windows.sql", tenant.0, to_database(before), limit)
+    let budgets: Vec<i64> = keys.iter().map(|key| key.budget).collect();
+    let scopes: Vec<Uuid> = keys.iter().map(|key| key.scope).collect();
+    let starts: Vec<OffsetDateTime> = keys.iter().map(|key| to_database(key.start)).collect();
+    let counters = sqlx::query_file_scalar!("sql/retention/delete_windows.sql", tenant.0, &budgets, &scopes, &starts)
         .fetch_one(connection)
         .await?;
     Ok(u64::try_from(counters).unwrap_or_default())

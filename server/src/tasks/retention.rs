@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::next_round;
@@ -13,15 +13,13 @@ use crate::tenant::TenantId;
 
 const PERIOD: Duration = Duration::from_secs(3_600);
 /// Between two chunks writers have the ledger to themselves.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(250);
 
-pub(super) async fn run(app: App, retention: Duration, stop: CancellationToken) {
+pub(super) async fn run(app: App, kept_for: Duration, stop: CancellationToken) {
     while next_round(PERIOD, &stop).await {
-        let back = SignedDuration::try_from(retention).unwrap_or_default();
-        let Ok(oldest_kept) = Timestamp::now().checked_sub(back) else { continue };
-        match round(&app, oldest_kept, &stop).await {
+        match round(&app, kept_for, &stop).await {
             Ok(0) => {}
-            Ok(events) => tracing::info!(events, %oldest_kept, "events older than the retention were sealed"),
+            Ok(events) => tracing::info!(events, "events older than the retention were sealed"),
             Err(error) => {
                 tracing::warn!(%error, "what is older than the retention could not be sealed: it is tried again");
             }
@@ -29,12 +27,15 @@ pub(super) async fn run(app: App, retention: Duration, stop: CancellationToken) 
     }
 }
 
-async fn round(app: &App, oldest_kept: Timestamp, stop: &CancellationToken) -> Result<usize, AppError> {
+async fn round(app: &App, kept_for: Duration, stop: &CancellationToken) -> Result<usize, AppError> {
     let mut sealed = 0;
+    let mut oldest_of_all: Option<Timestamp> = None;
     for (tenant, _) in tenants(&app.pool).await? {
+        let oldest_kept = app.oldest_kept(tenant, kept_for).await?;
         sealed += seal(app, tenant, oldest_kept, stop).await?;
+        oldest_of_all = Some(oldest_of_all.map_or(oldest_kept, |oldest| oldest.min(oldest_kept)));
     }
-    if !stop.is_cancelled() {
+    if let Some(oldest_kept) = oldest_of_all.filter(|_| !stop.is_cancelled()) {
         let dropped = partitions::drop_empty(&app.pool, oldest_kept).await?;
         if dropped > 0 {
             tracing::info!(dropped, "empty partitions were dropped");
