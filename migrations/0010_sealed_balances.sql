@@ -68,6 +68,9 @@ CREATE FUNCTION measures_of_rows(a measures) RETURNS measures LANGUAGE sql IMMUT
     )::measures
 $$;
 
+-- Reservations with smaller ids may be deleted.
+ALTER TABLE tenant ADD COLUMN reservations_kept_from uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000';
+
 -- Part of the rows of session_usage with the same keys.
 CREATE TABLE sealed_session (
     tenant_id integer NOT NULL,

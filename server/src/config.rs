@@ -21,6 +21,9 @@ use crate::app::audit::AuditSettings;
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
 
+/// Calls are settled up to a week after their check, and spools are kept for weeks.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(35 * 86_400);
+
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -469,6 +472,9 @@ impl Config {
         }
         if self.ledger.queue_bytes < 1 << 20 || u32::try_from(self.ledger.queue_bytes).is_err() {
             return invalid("ledger.queue_bytes", "must be between 1 MiB and 4 GiB");
+        }
+        if self.ledger.retention < SHORTEST_RETENTION {
+            return invalid("ledger.retention", "must be at least 35 days: what is older is deleted for good");
         }
         if self.ledger.degraded_after < Duration::from_millis(100) || self.ledger.degraded_after > self.ledger.retry_for
         {

@@ -186,3 +186,24 @@ async fn what_else_is_older_than_the_retention_is_deleted_but_for_what_still_cou
     while app.purge(TenantId::LOCAL, oldest_kept()).await.unwrap() > 0 {}
     assert_eq!(one(&server, "SELECT count(*) FROM reservation").await, 2, "those that presume stay");
 }
+
+#[tokio::test]
+async fn a_window_that_was_deleted_is_made_anew_by_a_late_call() {
+    let server = TestServer::start().await;
+    let daily = v1::Budget { count_from: Some(seconds_from_now(-380 * DAY)), ..budget("daily", "1") };
+    server.budgets.clone().create_budget(create(daily)).await.unwrap();
+    let late = || {
+        let start = Some(seconds_from_now(-300 * DAY));
+        v1::UsageEvent { start_time: start, ..event(user("ada"), 1_000, 1_000) }
+    };
+    let nothing = v1::UsageEvent { response_cache_hit: true, ..late() };
+    server.usage.clone().record_usage(record(nothing)).await.unwrap();
+    assert_eq!(one(&server, "SELECT count(*) FROM budget_window").await, 1);
+    let app = &server.running.as_ref().unwrap().app;
+    while app.purge(TenantId::LOCAL, oldest_kept()).await.unwrap() > 0 {}
+    assert_eq!(one(&server, "SELECT count(*) FROM budget_window").await, 0);
+    // This replica still remembers that the counter is there.
+    server.usage.clone().record_usage(record(late())).await.unwrap();
+    assert_eq!(one(&server, "SELECT count(*) FROM budget_window WHERE spent > 0").await, 1);
+    server.assert_audit_holds().await;
+}

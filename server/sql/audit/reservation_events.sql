@@ -1,22 +1,16 @@
 -- Events against the reservations that they name: a last event has ended its reservation. A reservation is missing only
--- where it ended before every one that is kept. Of events that start in [$2, $3), where they are given (what is missing is then
--- not looked for); names at most $4 rows.
+-- where the retention has passed its id. Of events that start in [$2, $3), where they are given; names at most $4 rows.
 WITH compared AS (
     SELECT
         event.event_id, event.reservation_id, event.keep_open, reservation.state,
         CASE
-            WHEN reservation.reservation_id IS NULL THEN event.record_time >= kept.since
+            WHEN reservation.reservation_id IS NULL THEN event.reservation_id >= tenant.reservations_kept_from
             ELSE reservation.state = 1 AND NOT event.keep_open
         END AS drifts
     FROM usage_event AS event
     LEFT JOIN reservation
         ON reservation.tenant_id = $1 AND reservation.reservation_id = event.reservation_id
-    CROSS JOIN (
-        -- Looks at every reservation: only where every event is looked at.
-        SELECT CASE WHEN $2::timestamptz IS NULL THEN (
-            SELECT coalesce(min(end_time), 'infinity') FROM reservation WHERE tenant_id = $1
-        ) ELSE 'infinity' END AS since
-    ) AS kept
+    JOIN tenant ON tenant.tenant_id = $1
     WHERE event.tenant_id = $1 AND event.reservation_id IS NOT NULL
         AND ($2::timestamptz IS NULL OR (
             date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')

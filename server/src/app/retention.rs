@@ -26,6 +26,8 @@ use crate::tenant::TenantId;
 const CHUNK: i64 = 500;
 /// Rows that are deleted together.
 const PURGED: i64 = 5_000;
+/// Ids of this much more than the retention are not accepted for sure, whatever batch is under way.
+const MARGIN: SignedDuration = SignedDuration::from_hours(48);
 /// An event names its reservation, and its partition may reach a month beyond the retention: reservations stay a while longer.
 const RESERVATIONS_LONGER: SignedDuration = SignedDuration::from_hours(24 * 64);
 
@@ -41,7 +43,11 @@ impl App {
         let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
         let set = budgets::active(&mut transaction, tenant, 0).await?;
         // Which of its events it has counted already is not known.
-        if set.budgets.iter().any(|active| active.backfilling) {
+        if let Some(active) = set.budgets.iter().find(|active| active.backfilling) {
+            tracing::info!(
+                budget = active.budget.budget_id,
+                "a budget still counts back: nothing is sealed before it has"
+            );
             return Ok(0);
         }
         let events = retention::oldest_events(&mut transaction, tenant, first_kept, CHUNK).await?;
@@ -79,12 +85,14 @@ impl App {
         let mut purged = retention::purge_reservations(&mut connection, tenant, reservations_before, PURGED).await?;
         purged += retention::purge_adjustment_requests(&mut connection, tenant, start, PURGED).await?;
         purged += retention::purge_alerts(&mut connection, tenant, start, PURGED).await?;
-        let ended = retention::ended_windows(&mut connection, tenant, start, PURGED).await?;
+        // As long as reservations: these show what they held in.
+        let ended = retention::ended_windows(&mut connection, tenant, reservations_before.0, PURGED).await?;
         drop(connection);
         if !ended.is_empty() {
             // A late call may be charged to them at any time.
             let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
             purged += retention::delete_windows(&mut transaction, tenant, &ended).await?;
+            purged += retention::purge_periods(&mut transaction, tenant, reservations_before.0, PURGED).await?;
             transaction.commit().await.map_err(StoreError::from)?;
         }
         Ok(purged)
@@ -98,7 +106,7 @@ impl App {
         let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
         let now = ledger::clock(&mut connection, tenant).await?.now;
         let kept_for = SignedDuration::try_from(kept_for).map_err(|_| AppError::Internal)?;
-        now.checked_sub(kept_for).map_err(|_| AppError::Internal)
+        now.checked_sub(kept_for + MARGIN).map_err(|_| AppError::Internal)
     }
 }
 

@@ -25,7 +25,7 @@ use super::totals::Totals;
 use crate::app::AppError;
 use crate::live::Touch;
 use crate::store::budgets::BudgetSet;
-use crate::store::periods::WantedPeriods;
+use crate::store::periods::{PeriodsByBudget, WantedPeriods};
 use crate::store::{StoreError, budgets, ledger};
 use crate::tenant::TenantId;
 
@@ -106,10 +106,13 @@ async fn settled(
     tenant: TenantId,
     commands: &[Command],
 ) -> Result<Done, BatchError> {
+    let mut settled = PeriodsByBudget::new();
     for _ in 0..ROUNDS {
-        match transact(shared, connection, tenant, commands).await {
+        match transact(shared, connection, tenant, commands, &settled).await {
             Err(BatchError::Unsettled(wanted)) => {
-                periods::settle(connection, tenant, &shared.periods, &wanted).await?;
+                for (number, found) in periods::settle(connection, tenant, &shared.periods, &wanted).await? {
+                    settled.entry(number).or_default().merge(&found, usize::MAX);
+                }
             }
             outcome => return outcome,
         }
@@ -123,6 +126,7 @@ async fn transact(
     connection: &mut PgConnection,
     tenant: TenantId,
     commands: &[Command],
+    settled: &PeriodsByBudget,
 ) -> Result<Done, BatchError> {
     let mut transaction = ledger::begin_batch(connection, tenant).await?;
     let connection: &mut PgConnection = &mut transaction;
@@ -130,7 +134,7 @@ async fn transact(
     // What was priced by older prices stands: it was told while they were in force here.
     shared.prices.noticed(tenant, clock.prices_version);
     let budgets = budgets_at(shared, connection, tenant, clock.budgets_version).await?;
-    let calendar = Calendar::new(tenant, shared.periods.clone());
+    let calendar = Calendar::new(tenant, shared.periods.clone()).with(settled.clone());
     let scene = Scene { tenant, now: clock.now, budgets, calendar, commands };
 
     let ids: Vec<Uuid> = commands.iter().filter_map(Command::reservation_id).collect();

@@ -177,6 +177,19 @@ impl Counters {
         for stored in budgets::lock_windows(connection, tenant, keys.into_iter()).await? {
             self.slots.insert(stored.key, Slot { stored, changed: false, before: None });
         }
+        let gone: Vec<WindowKey> = self
+            .needed
+            .iter()
+            .filter(|(key, new)| new.is_some() && !self.slots.contains_key(key))
+            .map(|(key, _)| *key)
+            .collect();
+        if !gone.is_empty() {
+            // Deleted by the retention since this replica made or saw them: the batch starts over and makes them anew.
+            for key in gone {
+                known.invalidate(&(tenant, key));
+            }
+            return Err(BatchError::Raced);
+        }
         let Self { slots, heirs, now, .. } = self;
         for heir in heirs.take_over(connection, tenant, *now, |key| Some(slots.get(key)?.stored.clone())).await? {
             slots.insert(heir.key, Slot { stored: heir, changed: false, before: None });

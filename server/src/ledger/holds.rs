@@ -132,8 +132,16 @@ pub(super) fn reserve(
     counters: &mut Counters,
 ) -> Result<Result<Answer, AppError>, BatchError> {
     let plan = plan.ok_or(BatchError::Command("a check was not prepared"))?;
-    if let Some(known) = reservations.get(reserve.id) {
-        return repeated(reserve, known, plan, scene, counters);
+    if let Some(known) = reservations.get(reserve.id).cloned() {
+        let answer = repeated(reserve, &known, plan, scene, counters)?;
+        if answer.is_ok()
+            && known.state == State::Pending
+            && let Some(told) = reservations.change(reserve.id)
+        {
+            // Whoever finds it later must not take it for a hold that nobody knows of.
+            told.progress.told_time = Some(scene.now);
+        }
+        return Ok(answer);
     }
     let outcome = {
         let applied = applied(&plan.deciding, scene.now, |key| counters.get(key))?;

@@ -26,6 +26,7 @@ mod withdrawals;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -123,8 +124,22 @@ struct Shared {
     figures: KnownFigures,
     periods: KnownPeriods,
     withdrawals: Withdrawals,
+    /// Outages after which what was remembered was forgotten.
+    outages_seen: AtomicU64,
     known_windows: Cache<(TenantId, WindowKey), ()>,
     matches: Mutex<BTreeMap<(TenantId, i64), Timestamp>>,
+}
+
+impl Shared {
+    /// The database may come back with less than it had: nothing that was remembered of it is trusted.
+    fn forget(&self) {
+        self.dictionary.forget();
+        self.known_windows.invalidate_all();
+        self.prices.forget();
+        self.alerts.forget();
+        self.budgets.distrust();
+        self.periods.forget();
+    }
 }
 
 impl Shared {
@@ -186,6 +201,7 @@ impl Ledger {
             figures: KnownFigures::new(),
             periods: KnownPeriods::new(),
             withdrawals: Withdrawals::default(),
+            outages_seen: AtomicU64::new(0),
             known_windows: Cache::new(200_000),
             matches: Mutex::default(),
         });
@@ -328,7 +344,7 @@ impl Ledger {
             AppError::Internal
         })?;
         if let Some(id) = id {
-            self.shared.note_withdrawal(Withdrawal { tenant, id, created_before: now });
+            self.shared.note_withdrawal(Withdrawal { tenant, id, told_before: now });
         }
         self.shared.metrics.outage.degraded(&answer.decision);
         Ok(answer)

@@ -57,6 +57,8 @@ impl KnownPeriods {
 pub(super) struct Calendar {
     tenant: TenantId,
     known: KnownPeriods,
+    /// What this batch had stored before it started over: it counts in it, whatever the memory of the replica has room for.
+    settled: PeriodsByBudget,
     /// Read for this one question; windows around it that are not here are not stored.
     read: PeriodsByBudget,
     wanted: Mutex<WantedPeriods>,
@@ -64,7 +66,13 @@ pub(super) struct Calendar {
 
 impl Calendar {
     pub(super) fn new(tenant: TenantId, known: KnownPeriods) -> Self {
-        Self { tenant, known, read: PeriodsByBudget::new(), wanted: Mutex::default() }
+        let (settled, read) = (PeriodsByBudget::new(), PeriodsByBudget::new());
+        Self { tenant, known, settled, read, wanted: Mutex::default() }
+    }
+
+    /// With windows that were stored for the one who asks.
+    pub(super) fn with(self, settled: PeriodsByBudget) -> Self {
+        Self { settled, ..self }
     }
 
     /// The window of a budget that holds `at`. One that is not known is computed, and noted as wanted.
@@ -76,6 +84,9 @@ impl Calendar {
         }
         let known = self.known.budgets.get(&(self.tenant, active.number));
         if let Some(stored) = known.as_ref().and_then(|known| known.holding(at)) {
+            return Ok(stored);
+        }
+        if let Some(stored) = self.settled.get(&active.number).and_then(|settled| settled.holding(at)) {
             return Ok(stored);
         }
         if let Some(read) = self.read.get(&active.number) {
@@ -108,20 +119,20 @@ impl Calendar {
 }
 
 /// Stores what is wanted, in a transaction of its own: what a window is does not depend on what becomes of the batch that asks
-/// first, and nobody waits for that batch because of it.
+/// first, and nobody waits for that batch because of it. Returns the windows around it.
 pub(super) async fn settle(
     connection: &mut PgConnection,
     tenant: TenantId,
     known: &KnownPeriods,
     wanted: &WantedPeriods,
-) -> Result<(), BatchError> {
+) -> Result<PeriodsByBudget, BatchError> {
     let found = periods::around(connection, tenant, wanted).await?;
     let stored = |number: i64, at: Timestamp| found.get(&number).is_some_and(|known| known.holding(at).is_some());
     if wanted.iter().all(|((number, _), (_, at))| stored(*number, *at)) {
         known.remember(tenant, &found);
-        return Ok(());
+        return Ok(found);
     }
     let found = periods::settle_apart(connection, tenant, wanted).await?;
     known.remember(tenant, &found);
-    Ok(())
+    Ok(found)
 }

@@ -2,7 +2,7 @@
 //!
 //! A heartbeat of its own asks twice a second, and at once where a batch met a failure: a killed connection, a deadlock or a long
 //! lock are no outage. An outage is declared where nothing but failures was answered for `ledger.degraded_after`, or nothing at all
-//! for twice as long. From then on checks are answered without the database, at once, until a beat is answered again.
+//! for twice as long, and no batch committed meanwhile. From then on checks are answered without the database, at once, until a beat is answered again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ struct State {
     back_at: Option<Instant>,
     /// Beats that were answered.
     answered: u64,
+    /// Outages so far.
+    outages: u64,
 }
 
 /// Whether the database is there. Cheap to clone; clones share what is known.
@@ -34,14 +36,20 @@ struct State {
 pub struct Presence {
     state: Arc<watch::Sender<State>>,
     suspicion: Arc<Notify>,
+    committed: Arc<Mutex<Option<Instant>>>,
     clock: Arc<Mutex<Option<(Timestamp, Instant)>>>,
 }
 
 impl Presence {
     /// There, until shown otherwise.
     pub(super) fn new() -> Self {
-        let state = State { away_since: None, back_at: None, answered: 0 };
-        Self { state: Arc::new(watch::Sender::new(state)), suspicion: Arc::default(), clock: Arc::default() }
+        let state = State { away_since: None, back_at: None, answered: 0, outages: 0 };
+        Self {
+            state: Arc::new(watch::Sender::new(state)),
+            suspicion: Arc::default(),
+            committed: Arc::default(),
+            clock: Arc::default(),
+        }
     }
 
     /// For how long the database has been away; absent while it is there.
@@ -57,6 +65,20 @@ impl Presence {
     /// When the database came back last; absent where it was never away.
     pub fn back_at(&self) -> Option<Instant> {
         self.state.borrow().back_at
+    }
+
+    /// How often the database was away.
+    pub(super) fn outages(&self) -> u64 {
+        self.state.borrow().outages
+    }
+
+    /// A batch has committed: the database is there, whatever the heartbeat meets.
+    pub(super) fn committed(&self) {
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn committed_since(&self, since: Instant) -> bool {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at > since)
     }
 
     /// Waits until the database is away.
@@ -102,11 +124,15 @@ impl Presence {
             "the database is away: checks are answered by the budgets' `unavailable` choices, usage is not recorded until it is back"
         );
         metrics.outage.database_away(true);
-        self.state.send_modify(|state| state.away_since = Some(since));
+        self.state.send_modify(|state| {
+            state.away_since = Some(since);
+            state.outages += 1;
+        });
     }
 
-    fn found(&self, pulse: &Pulse, metrics: &Metrics) {
-        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((pulse.now, Instant::now()));
+    fn found(&self, pulse: &Pulse, asked_at: Instant, metrics: &Metrics) {
+        // Told after it was asked: the clock is at most this far ahead, and never behind.
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((pulse.now, asked_at));
         if let Some(away_for) = self.away_for() {
             tracing::warn!(
                 away_for_ms = u64::try_from(away_for.as_millis()).unwrap_or(u64::MAX),
@@ -136,7 +162,7 @@ pub(super) async fn watch(
     loop {
         let since = Instant::now();
         while let Err(error) = beat(&presence, &mut heartbeat, &budgets, &metrics, silence).await {
-            if since.elapsed() >= degraded_after {
+            if since.elapsed() >= degraded_after && !presence.committed_since(since) {
                 presence.declare(since, &error, &metrics);
             }
             tokio::select! {
@@ -159,8 +185,9 @@ async fn beat(
     metrics: &Metrics,
     silence: Duration,
 ) -> Result<(), StoreError> {
+    let asked_at = Instant::now();
     let pulse = heartbeat.beat(silence).await?;
-    presence.found(&pulse, metrics);
+    presence.found(&pulse, asked_at, metrics);
     for (tenant, version) in pulse.budgets_versions {
         if budgets.at(tenant, version).is_none() {
             match heartbeat.budgets(tenant, version, silence).await {

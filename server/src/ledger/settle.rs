@@ -86,7 +86,7 @@ impl Reservations {
         Ok(())
     }
 
-    fn change(&mut self, id: Uuid) -> Option<&mut Reservation> {
+    pub(super) fn change(&mut self, id: Uuid) -> Option<&mut Reservation> {
         self.held.get_mut(&id).map(|(reservation, change)| {
             if *change == Change::Kept {
                 *change = Change::Changed;
@@ -255,7 +255,8 @@ pub(super) fn withdraw(
 ) -> Result<Result<Answer, AppError>, BatchError> {
     let unseen = reservations.get(withdrawal.id).is_some_and(|one| {
         let untouched = one.sequence == 0 && one.progress.event_ids.is_empty();
-        one.state == State::Pending && untouched && one.create_time < withdrawal.created_before
+        let told_time = one.progress.told_time.unwrap_or(one.create_time);
+        one.state == State::Pending && untouched && told_time < withdrawal.told_before
     });
     if unseen {
         let reason = "its check was answered while the database was away";

@@ -2,7 +2,8 @@
 //!
 //! A check that is answered without the database tells its caller that nothing is held. Yet an earlier try of the same check, or the
 //! batch that it was in when the database went away, may have held. So the ids of all such checks are noted, and what they hold is
-//! released once the database is back; a hold that was made after that answer, by asking again with the same id, is left alone.
+//! released once the database is back; a hold that was made, or told, after that answer, by asking again with the same id, is left
+//! alone.
 //!
 //! What is noted here is lost when the process ends: such holds then end by their own expiry.
 
@@ -22,7 +23,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
 struct Noted {
-    created_before: Timestamp,
+    told_before: Timestamp,
     at: Instant,
     looked_for: bool,
 }
@@ -34,8 +35,8 @@ pub struct Withdrawal {
     pub tenant: TenantId,
     /// Its reservation.
     pub id: Uuid,
-    /// Made before this instant of the database's clock; later ones are somebody else's.
-    pub created_before: Timestamp,
+    /// Made, or told again, before this instant of the database's clock; of a later one its caller knows.
+    pub told_before: Timestamp,
 }
 
 /// The ids that may hold unseen.
@@ -46,12 +47,12 @@ pub(super) struct Withdrawals {
 
 impl Withdrawals {
     /// Notes one; `false` = there is no room, it is left to expire.
-    pub(super) fn note(&self, Withdrawal { tenant, id, created_before }: Withdrawal) -> bool {
+    pub(super) fn note(&self, Withdrawal { tenant, id, told_before }: Withdrawal) -> bool {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.len() >= LIMIT && !noted.contains_key(&(tenant, id)) {
             return false;
         }
-        noted.insert((tenant, id), Noted { created_before, at: Instant::now(), looked_for: false });
+        noted.insert((tenant, id), Noted { told_before, at: Instant::now(), looked_for: false });
         true
     }
 
@@ -60,7 +61,7 @@ impl Withdrawals {
         let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let due = noted.iter().filter(|(_, one)| !one.looked_for || settled(one, back_at));
         due.take(limit)
-            .map(|((tenant, id), one)| Withdrawal { tenant: *tenant, id: *id, created_before: one.created_before })
+            .map(|((tenant, id), one)| Withdrawal { tenant: *tenant, id: *id, told_before: one.told_before })
             .collect()
     }
 
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     fn withdrawal(id: u128) -> Withdrawal {
-        Withdrawal { tenant: TenantId::LOCAL, id: Uuid::from_u128(id), created_before: Timestamp::UNIX_EPOCH }
+        Withdrawal { tenant: TenantId::LOCAL, id: Uuid::from_u128(id), told_before: Timestamp::UNIX_EPOCH }
     }
 
     #[test]

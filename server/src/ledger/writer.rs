@@ -1,6 +1,7 @@
 //! A writer: takes batches, runs their transactions, and answers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
@@ -38,10 +39,10 @@ async fn flush(shared: &Shared, tenant: TenantId, commands: Vec<Command>) {
         match commit(shared, tenant, &mut commands).await {
             Ok(done) => {
                 shared.hub.touch(&done.touches);
-                let created_before = done.now.checked_add(SignedDuration::from_micros(1)).unwrap_or(done.now);
+                let told_before = done.now.checked_add(SignedDuration::from_micros(1)).unwrap_or(done.now);
                 for (command, answer) in commands.into_iter().zip(done.answers) {
                     if let Some(id) = command.answer(answer) {
-                        shared.note_withdrawal(Withdrawal { tenant, id, created_before });
+                        shared.note_withdrawal(Withdrawal { tenant, id, told_before });
                     }
                 }
             }
@@ -69,19 +70,20 @@ async fn commit(shared: &Shared, tenant: TenantId, commands: &mut Vec<Command>) 
         if tokio::time::timeout(left, shared.presence.came_back()).await.is_err() {
             return Err(StoreError::unanswered().into());
         }
+        let outages = shared.presence.outages();
+        if shared.outages_seen.swap(outages, Ordering::AcqRel) != outages {
+            shared.forget();
+        }
         commands.retain(|command| !command.is_given_up());
         let error = match batch::run(shared, tenant, commands).await {
-            Ok(done) => return Ok(done),
+            Ok(done) => {
+                shared.presence.committed();
+                return Ok(done);
+            }
             Err(error) => error,
         };
         if matches!(error, BatchError::Store(StoreError::Unavailable(_))) {
-            // The database may come back with less than it had: nothing that was remembered of it is trusted.
-            shared.dictionary.forget();
-            shared.known_windows.invalidate_all();
-            shared.prices.forget();
-            shared.alerts.forget();
-            shared.budgets.distrust();
-            shared.periods.forget();
+            shared.forget();
             shared.presence.suspect();
         }
         if !error.may_pass() || Instant::now() >= deadline {

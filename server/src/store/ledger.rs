@@ -21,7 +21,8 @@ const BUDGETS_LOCK: i32 = 0x746f_6c6c;
 /// gone without a word, loses it after that time, so that its peers go on; should it come back, it tries again. The limit is
 /// part of the transaction, because poolers drop settings of a connection. It is well above the round trip of a slow network,
 /// and short enough for two writers in a row to lose theirs within ten seconds.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '3s'";
+pub(super) const BEGIN: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '3s'";
 
 /// Rollup grain of 15 minutes: fine enough for a day in every time zone.
 pub const GRAIN_QUARTER: i16 = 1;

@@ -9,6 +9,7 @@ use tollgate_domain::window::{Bounds, Periods, WindowError, WindowKind};
 
 use super::budgets::ActiveBudget;
 use super::error::StoreError;
+use super::ledger::BEGIN;
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
 
@@ -133,7 +134,8 @@ pub async fn settle_apart(
     tenant: TenantId,
     wanted: &WantedPeriods,
 ) -> Result<PeriodsByBudget, SettleError> {
-    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+    // Others wait for it: a replica that stands still in it loses it.
+    let mut transaction = connection.begin_with(BEGIN).await.map_err(StoreError::from)?;
     let found = settle(&mut transaction, tenant, wanted).await?;
     transaction.commit().await.map_err(StoreError::from)?;
     Ok(found)

@@ -44,6 +44,9 @@ pub struct Progress {
     /// The same as budgets count it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running_quantities: Option<Quantities>,
+    /// When its caller, who asked again, was last told of it; absent = when it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_time: Option<Timestamp>,
     /// Input tokens that its events were charged for.
     pub charged_input: u64,
     /// Output tokens that its events were charged for.

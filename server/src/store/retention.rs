@@ -205,10 +205,10 @@ pub async fn purge_reservations(
     limit: i64,
 ) -> Result<u64, StoreError> {
     let before = to_database(before);
-    let done = sqlx::query_file!("sql/retention/purge_reservations.sql", tenant.0, before, first_id, limit)
-        .execute(connection)
+    let gone = sqlx::query_file_scalar!("sql/retention/purge_reservations.sql", tenant.0, before, first_id, limit)
+        .fetch_one(connection)
         .await?;
-    Ok(done.rows_affected())
+    Ok(u64::try_from(gone).unwrap_or_default())
 }
 
 /// Deletes up to `limit` answers to corrections from before `before`; says how many.
@@ -279,4 +279,20 @@ pub async fn delete_windows(
         .fetch_one(connection)
         .await?;
     Ok(u64::try_from(counters).unwrap_or_default())
+}
+
+/// Deletes up to `limit` windows of budgets that ended before `before` and in which no counter is left; says how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn purge_periods(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query_file!("sql/retention/purge_periods.sql", tenant.0, to_database(before), limit)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
 }

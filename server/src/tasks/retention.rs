@@ -30,9 +30,15 @@ pub(super) async fn run(app: App, kept_for: Duration, stop: CancellationToken) {
 async fn round(app: &App, kept_for: Duration, stop: &CancellationToken) -> Result<usize, AppError> {
     let mut sealed = 0;
     let mut oldest_of_all: Option<Timestamp> = None;
-    for (tenant, _) in tenants(&app.pool).await? {
+    for (tenant, name) in tenants(&app.pool).await? {
         let oldest_kept = app.oldest_kept(tenant, kept_for).await?;
-        sealed += seal(app, tenant, oldest_kept, stop).await?;
+        match seal(app, tenant, oldest_kept, stop).await {
+            Ok(events) => sealed += events,
+            // The others' is none the less.
+            Err(error) => {
+                tracing::warn!(tenant = name, %error, "what is older than the retention could not be sealed: it is tried again");
+            }
+        }
         oldest_of_all = Some(oldest_of_all.map_or(oldest_kept, |oldest| oldest.min(oldest_kept)));
     }
     if let Some(oldest_kept) = oldest_of_all.filter(|_| !stop.is_cancelled()) {

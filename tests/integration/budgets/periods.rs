@@ -121,6 +121,29 @@ async fn checks_peeks_and_reservations_of_all_replicas_meet_in_the_stored_window
 }
 
 #[tokio::test]
+async fn a_spool_reaches_further_back_than_windows_are_remembered() {
+    let server = TestServer::start().await;
+    let minutes =
+        v1::Window { kind: v1::window::Kind::Minute.into(), time_zone: "UTC".to_owned(), ..Default::default() };
+    let budget =
+        v1::Budget { window: Some(minutes), count_from: Some(seconds_from_now(-43_200)), ..per_user("b", "1") };
+    server.budgets.clone().create_budget(create(budget)).await.unwrap();
+    let ago = |minutes: i64| {
+        let at = seconds_from_now(-60 * minutes);
+        let key = Some(v1::usage_event::Key::EventId(id_at(&at)));
+        v1::UsageEvent { key, start_time: Some(at), ..event(user("ann"), 1_000, 1_000) }
+    };
+    let events = (0..300).map(ago).collect();
+    let request = v1::BatchRecordUsageRequest { events, ..Default::default() };
+    let answer = server.usage.clone().batch_record_usage(request).await.unwrap().into_inner();
+    for item in &answer.items {
+        assert!(matches!(item.item, Some(v1::batch_record_usage_response::item::Item::Ok(_))), "{item:?}");
+    }
+    server.usage.clone().record_usage(record(ago(280))).await.unwrap();
+    server.assert_audit_holds().await;
+}
+
+#[tokio::test]
 async fn a_budget_that_counts_back_counts_in_the_stored_windows() {
     let ledger = LedgerConfig { count_at_once: 5, ..LedgerConfig::default() };
     let server = TestServer::configured(&Config { ledger, ..Config::default() }).await;

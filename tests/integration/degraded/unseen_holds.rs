@@ -1,11 +1,14 @@
 //! Holds that were made although their callers were told that nothing is held.
 
 use tollgate_proto::v1;
+use tollgate_server::ledger::Withdrawal;
+use tollgate_server::tenant::TenantId;
 
 use super::{check, comes_back, config, of_team, team};
 use crate::harness::TestServer;
 use crate::harness::build::{budget, create, event, record, reserve, settling};
 use crate::harness::outage::{Line, OwnPostgres};
+use crate::harness::time::from_wire;
 use crate::harness::wait::{bounded, until};
 use crate::metrics::get;
 
@@ -84,5 +87,31 @@ async fn a_hold_of_an_earlier_try_of_the_same_check_is_released_after_the_return
     assert_eq!(reservation(&server, &used.reservation_id).await.state(), v1::reservation::State::Pending);
     assert_eq!(reservation(&server, &fresh.reservation_id).await.state(), v1::reservation::State::Pending);
     assert_eq!(held(&server).await, "0.0225");
+    server.assert_audit_holds().await;
+}
+
+/// Another replica, which was there all the time, has told the caller of the hold meanwhile.
+#[tokio::test]
+async fn a_hold_that_its_caller_was_told_of_again_is_left() {
+    let server = TestServer::start().await;
+    let other = server.replica().await;
+    server.budgets.clone().create_budget(create(open())).await.unwrap();
+    let [told, untold] = [0, 1].map(|_| reserve(team("open"), 1_000, 1_000));
+    let mut answered = None;
+    for request in [&told, &untold] {
+        answered = check(&server, request.clone()).await.reservation;
+    }
+    // The clock of the database: as if both had been answered without it now.
+    let made = from_wire(&answered.unwrap().create_time.unwrap());
+    let told_before = made.checked_add(jiff::SignedDuration::from_micros(1)).unwrap();
+    assert!(check(&other, told.clone()).await.reservation.is_some());
+    let ledger = &server.running.as_ref().unwrap().app.ledger;
+    for (request, unseen) in [(&told, false), (&untold, true)] {
+        let id = request.reservation_id.parse().unwrap();
+        let withdrawal = Withdrawal { tenant: TenantId::LOCAL, id, told_before };
+        assert_eq!(ledger.withdraw(withdrawal).await.unwrap(), unseen);
+    }
+    assert_eq!(reservation(&server, &told.reservation_id).await.state(), v1::reservation::State::Pending);
+    is_released(&server, &untold.reservation_id).await;
     server.assert_audit_holds().await;
 }

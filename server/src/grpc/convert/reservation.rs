@@ -32,6 +32,7 @@ pub fn to_reservation(
     let Progress {
         running,
         running_quantities: _,
+        told_time: _,
         charged_input: _,
         charged_output: _,
         charged_usd: _,
