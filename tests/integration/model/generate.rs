@@ -353,6 +353,7 @@ impl Generator {
             0 => Amendment::Cancel,
             1 => Amendment::Reattribute(self.who()),
             _ => Amendment::Replace {
+                who: self.who(),
                 model: self.model_name(),
                 input: self.one_of(&[0, 500, 1_000]),
                 output: self.one_of(&[0, 1_000, 4_000]),

@@ -300,10 +300,11 @@ async fn amend(server: &TestServer, correction: &Correction) -> Result<Answer, S
     Ok(Answer::Amended { revision: answer.revision, usd_delta: decimal(&answer.usd_delta) })
 }
 
-/// What an event should have said: another model or size, and nothing else.
+/// What an event should have said: for whom, on which model and of what size; the rest as it was told first, which never changes.
 fn replacement(correction: &Correction, known: v1::UsageEvent) -> v1::UsageEvent {
-    let Amendment::Replace { model, input, output } = &correction.change else { panic!("{correction:?}") };
+    let Amendment::Replace { who, model, input, output } = &correction.change else { panic!("{correction:?}") };
     v1::UsageEvent {
+        dimensions: Some(dimensions(who)),
         request_model: Some(model_of(model)),
         usage: Some(v1::usage_event::Usage::Tokens(tokens(count(*input), count(*output)))),
         ..known

@@ -81,6 +81,8 @@ impl<'tree> Tests<'tree> {
         command.arg("--").args(filters);
         command.env("TOLLGATE_MODEL_CASES", CASES).env("TOLLGATE_MODEL_SHRINK", "0").env("RUST_BACKTRACE", "0");
         let output = bounded(command)?;
+        // Kept for whoever wants to know how a test failed.
+        fs::write(self.tree.build.join("last-output"), &output).context("keep what the tests printed")?;
         let results: Vec<(&str, bool)> = output.lines().filter_map(result).collect();
         for filter in filters {
             ensure!(results.iter().any(|(name, _)| name.contains(filter)), "no test is called `{filter}`");

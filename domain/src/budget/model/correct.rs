@@ -20,8 +20,9 @@ impl Model {
             (Amendment::Cancel | Amendment::Reattribute(_), None) => return Answer::Refused("EVENT_CANCELLED"),
             (Amendment::Cancel, Some(_)) => None,
             (Amendment::Reattribute(who), Some(before)) => Some(Standing { who: who.clone(), ..before.clone() }),
-            (Amendment::Replace { model, input, output }, _) => Some(Standing {
-                who: event.who.clone(),
+            (Amendment::Replace { who, model, input, output }, _) => Some(Standing {
+                // Where a reservation paid, it also says for whom.
+                who: if event.told.reservation.is_some() { event.who.clone() } else { who.clone() },
                 model: model.clone(),
                 need: self.need(model, *input, *output, event.told.attempt),
                 charge_time: event.receipt.charge_time,

@@ -190,8 +190,10 @@ pub struct Correction {
 pub enum Amendment {
     /// Nothing.
     Cancel,
-    /// Another model or size, for whom it was charged last.
+    /// Another model or size.
     Replace {
+        /// Who it says that it is about.
+        who: Who,
         /// The model that answered.
         model: String,
         /// Input tokens.
