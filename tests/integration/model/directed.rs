@@ -69,3 +69,26 @@ async fn a_reservation_ends_once_whichever_replica_is_first() {
     }
     servers[0].assert_audit_holds().await;
 }
+
+#[tokio::test]
+async fn a_counter_that_two_replicas_move_at_once_loses_nothing() {
+    let servers = two_replicas().await;
+    for round in 1..=ROUNDS {
+        let calls = (0..16).map(|number| {
+            let server = &servers[number % 2];
+            let (mut budgets, mut usage) = (server.budgets.clone(), server.usage.clone());
+            async move {
+                if number < 8 {
+                    drop(usage.record_usage(record(event(user("ada"), 1_000, 0))).await.unwrap());
+                } else {
+                    drop(budgets.check_budget(reserve(user("ada"), 100, 0)).await.unwrap());
+                }
+            }
+        });
+        join_all(calls).await;
+        let state = states(&servers[0]).await.remove(0);
+        let spent: rust_decimal::Decimal = state.spent.parse().unwrap();
+        assert_eq!(spent, rust_decimal::Decimal::new(25, 4) * rust_decimal::Decimal::from(8 * round), "{state:?}");
+    }
+    servers[0].assert_audit_holds().await;
+}
