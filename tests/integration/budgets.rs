@@ -17,6 +17,7 @@ use crate::harness::TestServer;
 use crate::harness::build::{
     block, budget, create, event, gpt_4o, id, key, model, record, reserve, rule, session, settling, user,
 };
+use crate::harness::time::{id_at, seconds_from_now};
 
 /// 0.0125 USD: 1,000 tokens in, 1,000 out, on gpt-4o.
 const ONE_CALL: &str = "0.0125";
@@ -262,6 +263,31 @@ async fn a_budget_over_all_time_is_changed_like_any_other() {
     let whole = v1::Budget { limit: "3".to_owned(), ..changed };
     let whole = v1::UpdateBudgetRequest { budget: Some(whole), ..Default::default() };
     assert_eq!(server.budgets.update_budget(whole).await.unwrap().into_inner().budget.unwrap().limit, "3");
+    server.assert_audit_holds().await;
+}
+
+#[tokio::test]
+async fn a_limit_that_is_raised_later_makes_no_room_in_a_window_that_has_ended() {
+    let mut server = TestServer::start().await;
+    let yesterday = seconds_from_now(-86_400);
+    let counting = v1::Budget { count_from: Some(seconds_from_now(-3 * 86_400)), ..budget("b", "0.02") };
+    server.budgets.create_budget(create(counting)).await.unwrap();
+    let late = || v1::UsageEvent {
+        key: Some(v1::usage_event::Key::EventId(id_at(&yesterday))),
+        start_time: Some(yesterday),
+        ..event(session("s"), 1_000, 1_000)
+    };
+    server.usage.record_usage(record(late())).await.unwrap();
+    let raised = v1::UpdateBudgetRequest {
+        budget: Some(v1::Budget { limit: "1".to_owned(), budget_id: "b".to_owned(), ..Default::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["limit".to_owned()] }),
+        ..Default::default()
+    };
+    server.budgets.update_budget(raised).await.unwrap();
+    server.usage.record_usage(record(late())).await.unwrap();
+    let request = v1::ListBudgetStatesRequest { budget_id: "b".to_owned(), at: Some(yesterday), ..Default::default() };
+    let state = server.budgets.list_budget_states(request).await.unwrap().into_inner().states.remove(0);
+    assert_eq!((state.spent.as_str(), state.overrun.as_str()), ("0.025", "0.005"));
     server.assert_audit_holds().await;
 }
 

@@ -23,7 +23,7 @@ chores:
   sqlx --check       change nothing; fail if .sqlx is not what the database answers
   seeded-bugs [NAME..]
                      break a copy of the sources on purpose, one patch of tests/seeded_bugs after the other, and fail if a
-                     test that the patch names does not fail; part of a name is enough, all of them take about an hour
+                     test that the patch names does not fail; part of a name is enough, all of them take half an hour or more
   tidy               fail if a rule of the repository that no compiler checks is broken
 ";
 

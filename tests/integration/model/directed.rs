@@ -69,3 +69,24 @@ async fn a_reservation_ends_once_whichever_replica_is_first() {
     }
     servers[0].assert_audit_holds().await;
 }
+
+/// Only checks: events of one shape wait for each other at their totals, before they come to the counter.
+#[tokio::test]
+async fn a_counter_that_two_replicas_move_at_once_loses_nothing() {
+    let servers = two_replicas().await;
+    servers[0].budgets.clone().create_budget(create(budget("wide", "100"))).await.unwrap();
+    for round in 1..=ROUNDS {
+        let checks = (0..16).map(|number| {
+            let mut budgets = servers[number % 2].budgets.clone();
+            // One call of each user fits into the narrow budget.
+            let request = reserve(user(&format!("user {round} {number}")), 1_000, 1_000);
+            async move { budgets.check_budget(request).await.unwrap().into_inner().decision() }
+        });
+        assert_eq!(join_all(checks).await, [v1::Decision::Allowed; 16]);
+        let request = v1::ListBudgetStatesRequest { budget_id: "wide".to_owned(), ..Default::default() };
+        let mut found = servers[0].budgets.clone().list_budget_states(request).await.unwrap().into_inner().states;
+        let held: rust_decimal::Decimal = found.remove(0).held.parse().unwrap();
+        assert_eq!(held, rust_decimal::Decimal::new(125, 4) * rust_decimal::Decimal::from(16 * round));
+    }
+    servers[0].assert_audit_holds().await;
+}
