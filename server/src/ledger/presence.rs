@@ -2,7 +2,8 @@
 //!
 //! A heartbeat of its own asks twice a second, and at once where a batch met a failure: a killed connection, a deadlock or a long
 //! lock are no outage. An outage is declared where nothing but failures was answered for `ledger.degraded_after`, or nothing at all
-//! for twice as long, and no batch committed meanwhile. From then on checks are answered without the database, at once, until a beat is answered again.
+//! for twice as long, and no batch committed meanwhile. From then on checks are answered without the database, at once, until a
+//! beat is answered again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -77,8 +78,10 @@ impl Presence {
         *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    fn committed_since(&self, since: Instant) -> bool {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at > since)
+    /// Since when nothing shows that the database is there: since `failing`, when beats began to fail, or the last commit after it.
+    fn quiet_since(&self, failing: Instant) -> Instant {
+        let committed = *self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        committed.map_or(failing, |at| at.max(failing))
     }
 
     /// Waits until the database is away.
@@ -162,8 +165,9 @@ pub(super) async fn watch(
     loop {
         let since = Instant::now();
         while let Err(error) = beat(&presence, &mut heartbeat, &budgets, &metrics, silence).await {
-            if since.elapsed() >= degraded_after && !presence.committed_since(since) {
-                presence.declare(since, &error, &metrics);
+            let quiet = presence.quiet_since(since);
+            if quiet.elapsed() >= degraded_after {
+                presence.declare(quiet, &error, &metrics);
             }
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
@@ -201,4 +205,22 @@ async fn beat(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_puts_an_outage_off_and_does_not_rule_it_out() {
+        let presence = Presence::new();
+        let failing = Instant::now();
+        assert_eq!(presence.quiet_since(failing), failing);
+        presence.committed();
+        let quiet = presence.quiet_since(failing);
+        assert!(quiet >= failing && quiet <= Instant::now());
+        assert_eq!(presence.quiet_since(failing), quiet, "it stands still until the next commit");
+        let later = quiet + Duration::from_secs(1);
+        assert_eq!(presence.quiet_since(later), later, "a commit from before says nothing");
+    }
 }

@@ -71,8 +71,10 @@ async fn commit(shared: &Shared, tenant: TenantId, commands: &mut Vec<Command>) 
             return Err(StoreError::unanswered().into());
         }
         let outages = shared.presence.outages();
-        if shared.outages_seen.swap(outages, Ordering::AcqRel) != outages {
+        if shared.outages_seen.load(Ordering::Acquire) != outages {
+            // First, so that no other writer takes what is remembered for fresh.
             shared.forget();
+            shared.outages_seen.store(outages, Ordering::Release);
         }
         commands.retain(|command| !command.is_given_up());
         let error = match batch::run(shared, tenant, commands).await {
