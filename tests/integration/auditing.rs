@@ -139,6 +139,13 @@ async fn invariant_3_a_drift_is_told_once_and_shows_in_the_metrics_until_it_is_m
     assert!(!text.contains("tollgate_audit_last_success_timestamp_seconds 0\n"), "{text}");
     execute(&server, "UPDATE session_usage SET calls = calls + 1").await;
     shows("tollgate_audit_drifting_rows{check=\"session_totals\"} 2\n").await;
+    // More than one round sees it.
+    let few = [0, 1].map(|rounds| format!("tollgate_audit_runs_total{{outcome=\"drifts\"}} {rounds}\n"));
+    until("two rounds have seen the drift", || async {
+        let text = get(&server, "/metrics").await;
+        (!few.iter().any(|line| text.contains(line))).then_some(())
+    })
+    .await;
     execute(&server, "UPDATE session_usage SET calls = calls - 1").await;
     shows("tollgate_audit_drifting_rows{check=\"session_totals\"} 0\n").await;
     // Many rounds saw it; it was told once.

@@ -55,7 +55,7 @@ const BREAKS: &str = "
 ";
 
 /// All that is derived, but for versions.
-async fn derived(server: &TestServer) -> Vec<String> {
+pub(crate) async fn derived(server: &TestServer) -> Vec<String> {
     let mut rows = Vec::new();
     for table in ["session_usage", "usage_rollup", "user_rollup", "budget_window"] {
         let text = format!("SELECT (to_jsonb(row) - 'version')::text FROM {table} AS row ORDER BY 1");

@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::harness::TestServer;
 use crate::harness::build::{budget, create, day, event, id, key, record, reserve, session, settling, user};
 use crate::harness::time::{from_wire, id_at, seconds_from_now};
-use crate::rebuilding::rebuilt;
+use crate::rebuilding::{derived, rebuilt};
 
 const DAY: i64 = 86_400;
 /// Old events are at least two months older than today, new ones are of today: a month lies between them.
@@ -32,16 +32,6 @@ fn oldest_kept() -> jiff::Timestamp {
 
 async fn one(server: &TestServer, question: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(question.to_owned())).fetch_one(&server.pool()).await.unwrap()
-}
-
-/// Every row of the tables that are derived, without what rises with each change.
-async fn derived(server: &TestServer) -> Vec<String> {
-    let mut rows = Vec::new();
-    for table in ["session_usage", "usage_rollup", "user_rollup", "budget_window"] {
-        let text = format!("SELECT (to_jsonb(row) - 'version')::text FROM {table} AS row ORDER BY 1");
-        rows.extend(sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).fetch_all(&server.pool()).await.unwrap());
-    }
-    rows
 }
 
 /// Old and new events of two users in a session and its descendant; old ones that are corrected and repeated.
