@@ -263,7 +263,9 @@ pub async fn start(
     }
     background.spawn(exchange_touches(hub, TouchChannel::new(database.direct.clone())));
     let metrics_address = match config.metrics.listen {
-        Some(address) => Some(serve_metrics(&background, address, metrics, stop_background.clone()).await?),
+        Some(address) => {
+            Some(serve_metrics(&background, address, metrics, draining.clone(), stop_background.clone()).await?)
+        }
         None => None,
     };
     background.close();
@@ -302,12 +304,13 @@ async fn serve_metrics(
     background: &TaskTracker,
     address: SocketAddr,
     metrics: Metrics,
+    draining: CancellationToken,
     stop: CancellationToken,
 ) -> Result<SocketAddr, BootError> {
     let unusable = |source| BootError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
-    background.spawn(metrics::serve(listener, metrics, stop));
+    background.spawn(metrics::serve(listener, metrics, draining, stop));
     tracing::info!(%address, "serving metrics");
     Ok(address)
 }

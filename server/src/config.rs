@@ -152,7 +152,7 @@ pub struct LedgerConfig {
     /// does not even refuse, twice as long.
     #[serde(with = "humantime_serde")]
     pub degraded_after: Duration,
-    /// How old an event id may be.
+    /// How old an event id may be. Months that are older as a whole are summed up and deleted.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
     /// From how many earlier events on a new budget counts back in the background, and how many it counts at a time.

@@ -9,7 +9,7 @@ use tollgate_domain::budget::{BudgetState, Crossing};
 use uuid::Uuid;
 
 use crate::store::alerts::NewAlert;
-use crate::store::budgets::WindowKey;
+use crate::store::windows::WindowKey;
 use crate::tenant::TenantId;
 
 /// What raised an alert.

@@ -15,11 +15,12 @@ use uuid::Uuid;
 use super::{App, AppError, budget_alerts};
 use crate::ledger::inherit;
 use crate::store::backfill::{self, Backfill, Counted};
-use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredWindow, WindowKey};
+use crate::store::budgets::{self, ActiveBudget};
 use crate::store::connect::begin;
 use crate::store::counters::{Needed, charged_groups, dimensions_of};
 use crate::store::dictionary::Dictionary;
 use crate::store::reservations::{self, Reservation};
+use crate::store::windows::{self, NewWindow, StoredWindow, WindowKey};
 use crate::store::{StoreError, ledger, periods};
 use crate::tenant::TenantId;
 
@@ -246,11 +247,11 @@ async fn write_counted(
     }
     let windows = new.iter().map(|(key, window)| (key.budget, Bounds { start: key.start, end: window.end }));
     periods::add(connection, tenant, windows).await?;
-    budgets::add_windows(connection, tenant, &new).await?;
+    windows::add(connection, tenant, &new).await?;
     if !heirs.is_empty() {
-        budgets::set_carried(connection, tenant, &heirs).await?;
+        windows::set_carried(connection, tenant, &heirs).await?;
     }
-    Ok(budgets::update_windows(connection, tenant, counters.iter()).await?)
+    Ok(windows::update(connection, tenant, counters.iter()).await?)
 }
 
 /// The windows from the one that holds `from` to the one that holds `last`, in rising order.

@@ -15,8 +15,9 @@ use super::error::Named;
 use super::totals::Scope;
 use super::{App, AppError, budget_alerts};
 use crate::ledger::budget_state;
-use crate::store::budgets::{self, ActiveBudget, StoredBudget, StoredWindow, WindowFilter, WindowKey};
+use crate::store::budgets::{self, ActiveBudget, StoredBudget};
 use crate::store::connect::begin;
+use crate::store::windows::{self, StoredWindow, WindowFilter, WindowKey};
 use crate::store::{StoreError, backfill, ledger, periods};
 use crate::tenant::TenantId;
 
@@ -81,9 +82,7 @@ impl App {
         }
         if !validate_only {
             let mut raised = self.alerts.raising(tenant, now);
-            if !backfilling {
-                budget_alerts::of_creation(&mut transaction, tenant, &active, &mut raised).await?;
-            }
+            budget_alerts::of_creation(&mut transaction, tenant, &active, &mut raised).await?;
             let alerts = self.alerts.write(&mut transaction, raised).await?;
             transaction.commit().await.map_err(StoreError::from)?;
             self.alerts.announce(tenant, &alerts);
@@ -223,7 +222,7 @@ impl App {
         let chunk = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut states = Vec::new();
         for _ in 0..ROUNDS {
-            let page = budgets::list_windows(&mut transaction, tenant, &filter, chunk).await?;
+            let page = windows::list(&mut transaction, tenant, &filter, chunk).await?;
             let exhausted = page.len() < limit;
             for stored in page {
                 filter.after = (stored.key.budget, stored.key.scope);
@@ -263,7 +262,7 @@ impl App {
             return Ok(named);
         }
         let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
-        for (key, budget, per_values) in budgets::scopes(&mut connection, tenant, &unknown).await? {
+        for (key, budget, per_values) in windows::scopes(&mut connection, tenant, &unknown).await? {
             let shown = PartBudget {
                 per_values: per_values.by_name(&budget.per),
                 unit: budget.unit,
@@ -302,12 +301,18 @@ pub async fn states_for_scopes(
     let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let clock = ledger::clock(&mut transaction, tenant).await?;
     let set = budgets::active(&mut transaction, tenant, clock.budgets_version).await?;
-    let dated = set.budgets.iter().filter(|active| active.budget.window.kind() != WindowKind::Lifetime);
+    let keys: Vec<_> = scopes.iter().map(key_of).collect();
+    // Of the others the windows are found by the instant.
+    let known = |active: &ActiveBudget| {
+        let budget = &active.budget;
+        keys.iter().any(|key| concerns(budget, key.as_ref()) && sole_counter(budget, key.as_ref()).is_some())
+    };
+    let dated =
+        set.budgets.iter().filter(|active| active.budget.window.kind() != WindowKind::Lifetime && known(active));
     let wanted = dated.map(|active| ((active.number, now), (active.clone(), now))).collect();
     let stored = periods::around(&mut transaction, tenant, &wanted).await?;
     let mut states = Vec::with_capacity(scopes.len());
-    for scope in scopes {
-        let key = key_of(scope);
+    for key in keys {
         let chosen: Vec<i64> = set
             .budgets
             .iter()
@@ -330,11 +335,11 @@ pub async fn states_for_scopes(
             let start = stored.bounds(&active.budget.window, now).map_err(|_| AppError::Internal)?.start;
             keys.push(WindowKey { budget: active.number, scope: values.digest(), start });
         }
-        let mut windows = budgets::read_windows(&mut transaction, tenant, keys.into_iter()).await?;
+        let mut windows = windows::read(&mut transaction, tenant, keys.into_iter()).await?;
         if !searched.is_empty() {
             let value = key.as_ref().map(|(_, value)| value.clone());
             let filter = WindowFilter { budgets: searched, at: now, value, after: (0, Uuid::nil()) };
-            windows.extend(budgets::list_windows(&mut transaction, tenant, &filter, SHOWN_LIMIT).await?);
+            windows.extend(windows::list(&mut transaction, tenant, &filter, SHOWN_LIMIT).await?);
         }
         let mut found = Vec::with_capacity(windows.len());
         for stored in windows {

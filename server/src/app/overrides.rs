@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+use sqlx::{Postgres, Transaction};
 use tollgate_domain::budget::{LimitOverride, PerValues};
 use uuid::Uuid;
 
 use super::budgets::editable;
 use super::error::Named;
-use super::{App, AppError};
-use crate::store::budgets::{self, StoredBudget};
+use super::{App, AppError, budget_alerts};
+use crate::store::budgets::{self, BudgetSet, StoredBudget};
 use crate::store::overrides::{self, StoredOverride};
 use crate::store::{StoreError, ledger};
 use crate::tenant::TenantId;
@@ -51,11 +53,10 @@ impl App {
             create_time: known.map_or(now, |known| known.create_time),
             update_time: now,
         };
+        let before = budgets::active(&mut transaction, tenant, 0).await?;
         overrides::set(&mut transaction, tenant, budget.number, &stored).await?;
-        budgets::book_overrun(&mut transaction, tenant, budget.number, Some(scope), budget.budget.limit, now, false)
-            .await?;
         if !validate_only {
-            transaction.commit().await.map_err(StoreError::from)?;
+            self.commit_override(transaction, tenant, &before, &budget, scope, now).await?;
         }
         Ok((budget, stored))
     }
@@ -97,10 +98,31 @@ impl App {
             return Ok(());
         };
         check_etag(Some(&known), etag, budget_id)?;
+        let before = budgets::active(&mut transaction, tenant, 0).await?;
         overrides::delete(&mut transaction, tenant, budget.number, scope).await?;
-        budgets::book_overrun(&mut transaction, tenant, budget.number, Some(scope), budget.budget.limit, now, false)
-            .await?;
+        self.commit_override(transaction, tenant, &before, &budget, scope, now).await
+    }
+
+    /// Books what another limit of a counter leaves above every limit of its window, tells of it, and puts it in force.
+    async fn commit_override(
+        &self,
+        mut transaction: Transaction<'static, Postgres>,
+        tenant: TenantId,
+        before: &BudgetSet,
+        budget: &StoredBudget,
+        scope: Uuid,
+        now: Timestamp,
+    ) -> Result<(), AppError> {
+        let (number, limit) = (budget.number, budget.budget.limit);
+        budgets::book_overrun(&mut transaction, tenant, number, Some(scope), limit, now, false).await?;
+        let after = budgets::active(&mut transaction, tenant, 0).await?;
+        let mut raised = self.alerts.raising(tenant, now);
+        if let (Some(before), Some(after)) = (before.by_number(number), after.by_number(number)) {
+            budget_alerts::of_override(&mut transaction, tenant, before, after, scope, &mut raised).await?;
+        }
+        let alerts = self.alerts.write(&mut transaction, raised).await?;
         transaction.commit().await.map_err(StoreError::from)?;
+        self.alerts.announce(tenant, &alerts);
         Ok(())
     }
 }

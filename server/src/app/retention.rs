@@ -6,7 +6,6 @@ use futures::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
 use tollgate_domain::amount::AmountError;
-use tollgate_domain::budget::Reach;
 use tollgate_domain::event::Accounting;
 use tollgate_domain::measures::Measures;
 use uuid::Uuid;
@@ -135,11 +134,7 @@ impl Sealed {
     fn charge(&mut self, set: &BudgetSet, entry: &Entry, event: &StoredEvent) -> Result<(), SealError> {
         let quantities = ChargedQuantities::of_row(&entry.event, entry.reversed)?;
         let charge_time = from_database(entry.event.charge_time)?;
-        for active in &set.budgets {
-            if active.counted_from > charge_time || !active.budget.counts_model(event.event.model()) {
-                continue;
-            }
-            let Reach::Counter(per_values) = active.budget.reach(&event.event.dimensions) else { continue };
+        for (active, per_values) in set.charged(&event.event.dimensions, event.event.model(), charge_time) {
             let amount = quantities.in_unit(active.budget.unit)?;
             let (budget, scope): (i64, Uuid) = (active.number, per_values.digest());
             self.charges.push(Charged { budget, scope, charge_time: entry.event.charge_time, amount });

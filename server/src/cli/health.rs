@@ -1,5 +1,6 @@
 //! `tollgate health`: asks a running server whether it serves, as a container's health check does.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -39,9 +40,9 @@ pub async fn run(arguments: &HealthArguments, listen: SocketAddr) -> anyhow::Res
     // A server of an earlier version does not know the name.
     let database = client.check(HealthCheckRequest { service: DATABASE_HEALTH.to_owned() }).await;
     if database.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::NotServing) {
-        tracing::warn!(
-            "its database is away: checks are answered by the budgets' `unavailable` choices, and nothing is recorded"
-        );
+        let away =
+            "its database is away: checks are answered by the budgets' `unavailable` choices, and nothing is recorded";
+        writeln!(std::io::stderr(), "{away}")?;
     }
     Ok(status == ServingStatus::Serving)
 }

@@ -94,10 +94,13 @@ async fn rebuilt(
     let database = Database::open(&config).await?;
     database.prepare(&config).await?;
     let differing = rebuild::run(&database.pool(&config.database), arguments, output).await;
-    if !arguments.dry_run && differing.is_ok() {
-        TouchChannel::new(database.direct.clone()).send(&everything_touched()).await?;
-    }
+    // Also where it failed half way: what was rebuilt before stays so.
+    let told = match arguments.dry_run {
+        true => Ok(()),
+        false => TouchChannel::new(database.direct.clone()).send(&everything_touched()).await,
+    };
     database.close().await?;
     let differing = differing?;
+    told?;
     Ok(if arguments.dry_run && differing > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

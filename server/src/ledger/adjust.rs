@@ -23,10 +23,11 @@ use super::totals::{Place, Totals};
 use crate::app::AppError;
 use crate::live::Touch;
 use crate::store::adjustments::{self, AnsweredRequest, Leg, RequestKey, Sign, Standing};
-use crate::store::budgets::{ActiveBudget, WindowKey};
+use crate::store::budgets::ActiveBudget;
 use crate::store::dictionary::{Numbers, Wanted, sheet_digest};
 use crate::store::shape::Shape;
 use crate::store::usage::{self, NewEvent};
+use crate::store::windows::WindowKey;
 use crate::tenant::TenantId;
 
 /// Corrections of events, all of them or none.

@@ -14,7 +14,8 @@ use super::drafts::Draft;
 use super::holds::ReservePlan;
 use crate::alerts::{AlertSource, Raised};
 use crate::app::AppError;
-use crate::store::budgets::{ActiveBudget, WindowKey};
+use crate::store::budgets::ActiveBudget;
+use crate::store::windows::WindowKey;
 
 /// What new events raise by themselves.
 pub(super) fn of_events<'a>(drafts: impl Iterator<Item = &'a Draft<'a>>, raised: &mut Raised) {

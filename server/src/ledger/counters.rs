@@ -16,7 +16,8 @@ use super::batch::BatchError;
 use super::inheritance::Heirs;
 use super::known::KnownFigures;
 use super::periods::Calendar;
-use crate::store::budgets::{self, ActiveBudget, BudgetSet, NewWindow, StoredWindow, WindowKey};
+use crate::store::budgets::{ActiveBudget, BudgetSet};
+use crate::store::windows::{self, NewWindow, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
 /// A counter that a call falls under.
@@ -35,8 +36,7 @@ impl Target {
     }
 }
 
-/// The counters that an event of these dimensions is charged to: every budget that selects it and counts its model and
-/// its time, whether it decides or not.
+/// The counters that an event of these dimensions is charged to, in their windows.
 pub(super) fn charged(
     budgets: &BudgetSet,
     dimensions: &Dimensions,
@@ -44,16 +44,10 @@ pub(super) fn charged(
     charge_time: Timestamp,
     calendar: &Calendar,
 ) -> Result<Vec<Target>, BatchError> {
-    let mut targets = Vec::new();
-    for active in &budgets.budgets {
-        if active.counted_from > charge_time || !active.budget.counts_model(model) {
-            continue;
-        }
-        if let Reach::Counter(per_values) = active.budget.reach(dimensions) {
-            targets.push(Target::new(active, per_values, calendar.bounds(active, charge_time)?));
-        }
-    }
-    Ok(targets)
+    let charged = budgets.charged(dimensions, model, charge_time);
+    charged
+        .map(|(active, per_values)| Ok(Target::new(active, per_values, calendar.bounds(active, charge_time)?)))
+        .collect()
 }
 
 /// A budget that decides about a call, with its counter or the key that is missing.
@@ -171,10 +165,10 @@ impl Counters {
             .collect();
         let mut keys: BTreeSet<WindowKey> = self.needed.keys().copied().collect();
         if !missing.is_empty() {
-            let added = budgets::add_windows(connection, tenant, &missing).await?;
+            let added = windows::add(connection, tenant, &missing).await?;
             keys.extend(self.heirs.find_last(connection, tenant, &added).await?);
         }
-        for stored in budgets::lock_windows(connection, tenant, keys.into_iter()).await? {
+        for stored in windows::lock(connection, tenant, keys.into_iter()).await? {
             self.slots.insert(stored.key, Slot { stored, changed: false, before: None });
         }
         let gone: Vec<WindowKey> = self
@@ -251,7 +245,7 @@ impl Counters {
     /// Writes what moved.
     pub(super) async fn write(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
         let changed = self.slots.values().filter(|slot| slot.changed).map(|slot| &slot.stored);
-        Ok(budgets::update_windows(connection, tenant, changed).await?)
+        Ok(windows::update(connection, tenant, changed).await?)
     }
 
     /// Remembers, after the commit, which counters are there and what they stand at.

@@ -15,8 +15,8 @@ use super::command::{Answer, CheckAnswer, Command, Reserve};
 use super::counters::{Counters, Deciding, deciding, watching};
 use super::settle::{Reservations, key_of};
 use crate::app::AppError;
-use crate::store::budgets::{StoredWindow, WindowKey};
 use crate::store::reservations::{Context, Progress, Reservation};
+use crate::store::windows::{StoredWindow, WindowKey};
 
 /// A validated check, priced.
 #[derive(Debug, Clone)]

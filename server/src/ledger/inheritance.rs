@@ -12,7 +12,8 @@ use tollgate_domain::window::WindowError;
 
 use super::batch::BatchError;
 use crate::store::StoreError;
-use crate::store::budgets::{self, ActiveBudget, StoredWindow, WindowKey};
+use crate::store::budgets::ActiveBudget;
+use crate::store::windows::{self, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
 /// Why it cannot be told what a counter takes over.
@@ -83,7 +84,7 @@ impl Heirs {
     ) -> Result<impl Iterator<Item = WindowKey>, StoreError> {
         let wanted: Vec<WindowKey> = added.iter().filter(|key| self.budgets.contains_key(*key)).copied().collect();
         if !wanted.is_empty() {
-            let found = budgets::windows_before(connection, tenant, &wanted).await?;
+            let found = windows::before(connection, tenant, &wanted).await?;
             self.last = found.into_iter().map(|(key, last)| (key, last.key)).collect();
         }
         Ok(self.last.values().copied())
@@ -109,7 +110,7 @@ impl Heirs {
             heirs.insert(*key, heir);
         }
         if !written.is_empty() {
-            budgets::set_carried(connection, tenant, &written).await?;
+            windows::set_carried(connection, tenant, &written).await?;
         }
         Ok(heirs.into_values().collect())
     }

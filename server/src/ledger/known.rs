@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use moka::sync::Cache;
 
-use crate::store::budgets::{BudgetSet, StoredWindow, WindowKey};
+use crate::store::budgets::BudgetSet;
+use crate::store::windows::{StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
 /// Most counters whose figures are remembered; of more, those not used for longest are forgotten.

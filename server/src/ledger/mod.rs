@@ -60,10 +60,11 @@ use crate::app::AppError;
 use crate::live::Hub;
 use crate::metrics::Metrics;
 use crate::prices::Prices;
-use crate::store::budgets::{self, BudgetSet, WindowKey};
+use crate::store::budgets::{self, BudgetSet};
 use crate::store::dictionary::Dictionary;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::ledger::Clock;
+use crate::store::windows::WindowKey;
 use crate::tenant::TenantId;
 
 /// Bounds of the ledger.
@@ -140,9 +141,7 @@ impl Shared {
         self.budgets.distrust();
         self.periods.forget();
     }
-}
 
-impl Shared {
     /// How much longer anything is tried while the database is away.
     fn patience(&self) -> Duration {
         self.settings.retry_for.saturating_sub(self.presence.away_for().unwrap_or_default())

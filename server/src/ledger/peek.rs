@@ -14,7 +14,8 @@ use super::inheritance::inherit;
 use super::known::KnownFigures;
 use super::periods::Calendar;
 use crate::app::AppError;
-use crate::store::budgets::{self, BudgetSet, StoredWindow, WindowKey};
+use crate::store::budgets::BudgetSet;
+use crate::store::windows::{self, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
 /// Decides a check on the counters of one snapshot, holding nothing.
@@ -70,7 +71,7 @@ async fn read(
         return Ok(HashMap::new());
     }
     let keys = targets.iter().map(|target| target.key);
-    let found = budgets::read_windows(connection, tenant, keys).await?;
+    let found = windows::read(connection, tenant, keys).await?;
     let mut windows: HashMap<WindowKey, StoredWindow> = found.into_iter().map(|stored| (stored.key, stored)).collect();
     let missing = targets.iter().filter(|target| !windows.contains_key(&target.key));
     let heirs: Vec<&&Target> = missing.filter(|target| target.budget.budget.carry != Carry::None).collect();
@@ -79,7 +80,7 @@ async fn read(
     }
     let keys: Vec<WindowKey> = heirs.iter().map(|target| target.key).collect();
     let before: HashMap<WindowKey, StoredWindow> =
-        budgets::windows_before(connection, tenant, &keys).await?.into_iter().collect();
+        windows::before(connection, tenant, &keys).await?.into_iter().collect();
     for target in heirs {
         if let Some(last) = before.get(&target.key) {
             let mut heir = unused(target);

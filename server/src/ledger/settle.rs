@@ -22,8 +22,8 @@ use super::drafts::{Draft, size_of_one_call};
 use super::holds::ReservePlan;
 use super::withdrawals::Withdrawal;
 use crate::app::AppError;
-use crate::store::budgets::WindowKey;
 use crate::store::reservations::{self, EVENT_IDS_LIMIT, Reservation};
+use crate::store::windows::WindowKey;
 use crate::tenant::TenantId;
 
 /// The counter that a part holds in.

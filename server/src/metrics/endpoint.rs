@@ -12,9 +12,10 @@ use super::Metrics;
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Answers `GET /metrics` and `GET /ready` on `listener` until `stop`.
-pub async fn serve(listener: TcpListener, metrics: Metrics, stop: CancellationToken) {
-    let routes = Router::new().route("/metrics", get(read)).route("/ready", get(ready)).with_state(metrics);
+/// Answers `GET /metrics` and `GET /ready` on `listener` until `stop`; from `draining` on nothing is ready.
+pub async fn serve(listener: TcpListener, metrics: Metrics, draining: CancellationToken, stop: CancellationToken) {
+    let readiness = Router::new().route("/ready", get(ready)).with_state((metrics.clone(), draining));
+    let routes = Router::new().route("/metrics", get(read)).with_state(metrics).merge(readiness);
     if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
         tracing::error!(%error, "the metrics endpoint ended unexpectedly");
     }
@@ -22,7 +23,10 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, stop: CancellationTo
 
 /// Whether everything is served, and why not. While the database is away a replica goes on answering checks: whoever takes it out
 /// of service for that takes these answers away, too.
-async fn ready(State(metrics): State<Metrics>) -> (StatusCode, &'static str) {
+async fn ready(State((metrics, draining)): State<(Metrics, CancellationToken)>) -> (StatusCode, &'static str) {
+    if draining.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
     if metrics.outage.is_database_away() {
         let why = "the database is away: checks are answered by the budgets' `unavailable` choices, and nothing is recorded\n";
         return (StatusCode::SERVICE_UNAVAILABLE, why);

@@ -1,7 +1,7 @@
 //! The prices of one tenant, as this replica knows them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use sqlx::PgConnection;
@@ -23,14 +23,21 @@ pub struct PricesInForce {
     pub book: Arc<PriceBook>,
 }
 
+/// What was read, and how often everything had been forgotten when the reading began.
+#[derive(Debug)]
+struct Read {
+    forgotten: u64,
+    prices: Arc<PricesInForce>,
+}
+
 #[derive(Debug)]
 pub(super) struct Shelf {
     tenant: TenantId,
     /// The newest version that was heard of.
     newest: AtomicI64,
-    current: ArcSwapOption<PricesInForce>,
-    /// Whether the same version may mean other prices, since the database was away.
-    distrusted: AtomicBool,
+    current: ArcSwapOption<Read>,
+    /// How often what was read was forgotten: since then the same version may mean other prices.
+    forgotten: AtomicU64,
     /// Held by who reads or compiles: it is done once, and the last one saw the newest prices and catalog.
     changing: Mutex<()>,
 }
@@ -41,23 +48,21 @@ impl Shelf {
             tenant,
             newest: AtomicI64::new(0),
             current: ArcSwapOption::empty(),
-            distrusted: AtomicBool::new(false),
+            forgotten: AtomicU64::new(0),
             changing: Mutex::new(()),
         }
     }
 
     /// What is in force, unless a newer version was heard of.
     pub(super) fn current(&self) -> Option<Arc<PricesInForce>> {
-        if self.distrusted.load(Ordering::Acquire) {
-            return None;
-        }
-        let current = self.current.load_full();
-        current.filter(|current| current.version >= self.newest.load(Ordering::Acquire))
+        let current = self.current.load_full()?;
+        let newest = current.prices.version >= self.newest.load(Ordering::Acquire);
+        (newest && current.forgotten == self.forgotten.load(Ordering::Acquire)).then(|| current.prices.clone())
     }
 
     /// What was in force last.
     pub(super) fn remembered(&self) -> Option<Arc<PricesInForce>> {
-        self.current.load_full()
+        Some(self.current.load_full()?.prices.clone())
     }
 
     pub(super) fn noticed(&self, version: i64) {
@@ -71,16 +76,17 @@ impl Shelf {
             return Ok(current);
         }
         let mut connection = shared.pool.acquire().await?;
-        // Before reading: if the database goes away meanwhile, what is read is distrusted again.
-        let distrusted = self.distrusted.swap(false, Ordering::AcqRel);
-        let read = self.read(&mut connection, shared).await;
-        if read.is_err() && distrusted {
-            self.distrusted.store(true, Ordering::Release);
-        }
-        read
+        // Before reading: if the database goes away meanwhile, what is read is forgotten with the rest.
+        let forgotten = self.forgotten.load(Ordering::Acquire);
+        self.read(&mut connection, shared, forgotten).await
     }
 
-    async fn read(&self, connection: &mut PgConnection, shared: &Shared) -> Result<Arc<PricesInForce>, StoreError> {
+    async fn read(
+        &self,
+        connection: &mut PgConnection,
+        shared: &Shared,
+        forgotten: u64,
+    ) -> Result<Arc<PricesInForce>, StoreError> {
         // The version first: prices that a change adds in between are read again when its version is heard of.
         let version = prices::version(connection, self.tenant).await?.unwrap_or_default();
         let read = prices::all(connection, self.tenant).await?.into_iter().map(Arc::new).collect();
@@ -88,13 +94,13 @@ impl Shelf {
         self.newest.store(version, Ordering::Release);
         let read = Arc::new(shared.compiled(version, read));
         tracing::debug!(tenant = self.tenant.0, version, prices = read.prices.len(), "prices were read");
-        self.put(read.clone());
+        self.put(forgotten, read.clone());
         Ok(read)
     }
 
     /// Reads the prices anew for the next call; until then they are what is known.
     pub(super) fn forget(&self) {
-        self.distrusted.store(true, Ordering::Release);
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
         self.newest.store(0, Ordering::Release);
     }
 
@@ -102,7 +108,8 @@ impl Shelf {
     pub(super) async fn recompile(&self, shared: &Shared) {
         let _turn = self.changing.lock().await;
         if let Some(current) = self.current.load_full() {
-            self.put(Arc::new(shared.compiled(current.version, current.prices.clone())));
+            let Read { forgotten, prices } = &*current;
+            self.put(*forgotten, Arc::new(shared.compiled(prices.version, prices.prices.clone())));
         }
     }
 
@@ -110,14 +117,15 @@ impl Shelf {
     pub(super) async fn take(&self, shared: &Shared, version: i64, prices: Vec<Arc<TenantPrice>>) {
         self.noticed(version);
         let _turn = self.changing.lock().await;
-        let distrusted = self.distrusted.load(Ordering::Acquire);
-        if distrusted || self.current.load().as_ref().is_none_or(|known| known.version < version) {
-            self.put(Arc::new(shared.compiled(version, prices)));
+        let forgotten = self.forgotten.load(Ordering::Acquire);
+        let older = |known: &Arc<Read>| known.forgotten != forgotten || known.prices.version < version;
+        if self.current.load().as_ref().is_none_or(older) {
+            self.put(forgotten, Arc::new(shared.compiled(version, prices)));
         }
     }
 
     /// Only in turn, so that nothing older comes last.
-    fn put(&self, prices: Arc<PricesInForce>) {
-        self.current.store(Some(prices));
+    fn put(&self, forgotten: u64, prices: Arc<PricesInForce>) {
+        self.current.store(Some(Arc::new(Read { forgotten, prices })));
     }
 }

@@ -9,9 +9,10 @@ use tollgate_domain::amount::Amount;
 use tollgate_domain::budget::PerValues;
 use uuid::Uuid;
 
-use super::budgets::{ActiveBudget, WindowKey, parsed};
+use super::budgets::{ActiveBudget, parsed};
 use super::error::StoreError;
 use super::time::{from_database, to_database};
+use super::windows::WindowKey;
 use crate::tenant::TenantId;
 
 /// A budget whose earlier charges are being counted.

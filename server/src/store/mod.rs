@@ -27,5 +27,6 @@ pub mod shape;
 pub mod summaries;
 pub mod time;
 pub mod usage;
+pub mod windows;
 
 pub use error::StoreError;

@@ -40,6 +40,9 @@ pub async fn around(
     tenant: TenantId,
     wanted: &WantedPeriods,
 ) -> Result<PeriodsByBudget, StoreError> {
+    if wanted.is_empty() {
+        return Ok(PeriodsByBudget::new());
+    }
     let numbers: Vec<i64> = wanted.keys().map(|(number, _)| *number).collect();
     let instants: Vec<_> = wanted.values().map(|(_, at)| to_database(*at)).collect();
     let rows = sqlx::query_file!("sql/budget_period/neighbours.sql", tenant.0, &numbers, &instants)

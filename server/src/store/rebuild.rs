@@ -7,12 +7,12 @@ use tollgate_domain::amount::Amount;
 use tollgate_domain::measures::Measures;
 use uuid::Uuid;
 
-use super::budgets::{StoredWindow, WindowRow};
 use super::error::StoreError;
 use super::event_row::EventRow;
 use super::ledger::{RollupKey, SessionKey};
 use super::measures_row::MeasuresRow;
 use super::time::{from_database, to_database};
+use super::windows::{StoredWindow, WindowRow};
 use crate::tenant::TenantId;
 
 /// An event, or a leg of a correction.

@@ -8,12 +8,12 @@ use tollgate_domain::measures::Measures;
 use uuid::Uuid;
 
 use super::backfill::Counted;
-use super::budgets::WindowKey;
 use super::error::StoreError;
 use super::ledger::{RollupKey, SessionKey};
 use super::measures_row::MeasuresRow;
 use super::rebuild::RollupColumns;
 use super::time::{from_database, to_database};
+use super::windows::WindowKey;
 use crate::tenant::TenantId;
 
 /// The oldest events whose ids lie before `first_kept`, up to `limit`.

@@ -17,7 +17,7 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
             Ok(true) => Duration::ZERO,
             Ok(false) => PERIOD,
             Err(error) => {
-                tracing::warn!(%error, "a budget could not count back");
+                tracing::warn!(%error, "no budget could count back");
                 PERIOD
             }
         };
@@ -27,8 +27,12 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
 /// One chunk of each tenant; says whether more is waiting.
 async fn sweep(app: &App) -> Result<bool, AppError> {
     let mut more = false;
-    for (tenant, _) in audit::tenants(&app.pool).await? {
-        more |= app.advance_backfill(tenant).await?;
+    for (tenant, name) in audit::tenants(&app.pool).await? {
+        match app.advance_backfill(tenant).await {
+            Ok(left) => more |= left,
+            // The others' is none the less.
+            Err(error) => tracing::warn!(tenant = name, %error, "a budget could not count back"),
+        }
     }
     Ok(more)
 }

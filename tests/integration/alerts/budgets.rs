@@ -54,3 +54,30 @@ async fn a_changed_budget_finds_counters_with_a_lower_limit_of_their_own() {
     server.budgets.clone().update_budget(request).await.unwrap();
     assert_eq!(counted(&all(&server).await), once(["RULE_FIRED b ann 0.5 SPENT ALERT"]));
 }
+
+#[tokio::test]
+async fn a_limit_of_its_own_that_a_counter_stands_above_is_told_at_once() {
+    let server = TestServer::start().await;
+    let budget = with_rules("b", "1", vec![on_spent("0.5"), rule("1", v1::Action::Block)]);
+    keep(&server, v1::Budget { per: vec![key("user_id")], ..budget }).await;
+    spend_as(&server, "ann", 3).await;
+    spend_as(&server, "ben", 3).await;
+    assert!(all(&server).await.is_empty());
+    let own = v1::BudgetOverride {
+        budget_id: "b".to_owned(),
+        per_values: [("user_id".to_owned(), "ann".to_owned())].into(),
+        limit: "0.025".to_owned(),
+        ..Default::default()
+    };
+    for validate_only in [true, false, false] {
+        let request = v1::SetBudgetOverrideRequest { budget_override: Some(own.clone()), validate_only };
+        server.budgets.clone().set_budget_override(request).await.unwrap();
+        if validate_only {
+            assert!(all(&server).await.is_empty());
+        }
+    }
+    let kinds: Vec<_> = all(&server).await.iter().map(|alert| (alert.kind(), alert.cause.clone())).collect();
+    assert_eq!(kinds.iter().filter(|(kind, _)| *kind == v1::alert::Kind::RuleFired).count(), 2, "{kinds:?}");
+    assert!(kinds.contains(&(v1::alert::Kind::Overrun, "BUDGET_CHANGED".to_owned())), "{kinds:?}");
+    assert_eq!(kinds.len(), 3, "{kinds:?}");
+}

@@ -18,8 +18,9 @@ use crate::app::backfill::charged;
 use crate::ledger::inherit;
 use crate::store::audit::Difference;
 use crate::store::backfill::Counted;
-use crate::store::budgets::{self, ActiveBudget, NewWindow, StoredWindow, WindowKey};
+use crate::store::budgets::{self, ActiveBudget};
 use crate::store::dictionary::Dictionary;
+use crate::store::windows::{self, NewWindow, StoredWindow, WindowKey};
 use crate::store::{ledger, periods, rebuild as store, retention};
 use crate::tenant::TenantId;
 
@@ -56,12 +57,12 @@ impl Changes {
             let windows = self.missing.iter();
             let windows = windows.map(|(key, new)| (key.budget, Bounds { start: key.start, end: new.end }));
             periods::add(connection, tenant, windows).await?;
-            budgets::add_windows(connection, tenant, &self.missing).await?;
+            windows::add(connection, tenant, &self.missing).await?;
         }
         if !self.heirs.is_empty() {
-            budgets::set_carried(connection, tenant, &self.heirs).await?;
+            windows::set_carried(connection, tenant, &self.heirs).await?;
         }
-        Ok(budgets::update_windows(connection, tenant, self.written.iter()).await?)
+        Ok(windows::update(connection, tenant, self.written.iter()).await?)
     }
 }
 

@@ -45,7 +45,7 @@ impl From<StoreError> for RebuildError {
 }
 
 /// Rebuilds one tenant's session totals, rollups and counters, or, as a `dry_run`, says what would change. The tenant's
-/// writers wait meanwhile, kind by kind. Totals of all sessions, or of all rollup rows, are held in memory.
+/// writers wait meanwhile, kind by kind. Totals of all sessions and all rollup rows are held in memory.
 ///
 /// # Errors
 /// [`RebuildError`]. Kinds that were rebuilt before the failure stay so.
