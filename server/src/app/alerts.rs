@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tollgate_domain::digest::Digester;
 use uuid::Uuid;
 
+use super::budgets::known;
 use super::error::Named;
 use super::{App, AppError};
 use crate::alerts::{FeedFull, Follower};
 use crate::store::alerts::{self, Acknowledgement, AlertFilter, StoredAlert};
-use crate::store::{StoreError, budgets, ledger};
+use crate::store::{StoreError, ledger};
 use crate::tenant::TenantId;
 
 /// Most alerts of one message of a stream.
@@ -161,9 +162,7 @@ impl App {
         let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
         let mut numbers = Vec::with_capacity(budget_ids.len());
         for id in budget_ids {
-            let found = budgets::find(&mut connection, tenant, id).await?;
-            let missing = || AppError::NotFound { what: Named::Budget, id: id.clone() };
-            numbers.push(found.ok_or_else(missing)?.number);
+            numbers.push(known(&mut connection, tenant, id).await?.number);
         }
         Ok(numbers)
     }

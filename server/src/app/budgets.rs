@@ -107,8 +107,7 @@ impl App {
     /// [`AppError::NotFound`] and others.
     pub async fn budget(&self, tenant: TenantId, budget_id: &str) -> Result<StoredBudget, AppError> {
         let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
-        let found = budgets::find(&mut connection, tenant, budget_id).await?;
-        found.ok_or_else(|| AppError::NotFound { what: Named::Budget, id: budget_id.to_owned() })
+        known(&mut connection, tenant, budget_id).await
     }
 
     /// Lists budgets by id, up to `limit` after `after`.
@@ -398,14 +397,23 @@ fn shows(budget: &Budget, stored: &StoredWindow, key: Option<&(Dimension, String
     }
 }
 
+/// Reads a budget, deleted or not.
+pub(super) async fn known(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    budget_id: &str,
+) -> Result<StoredBudget, AppError> {
+    let found = budgets::find(connection, tenant, budget_id).await?;
+    found.ok_or_else(|| AppError::NotFound { what: Named::Budget, id: budget_id.to_owned() })
+}
+
 pub(super) async fn editable(
     connection: &mut PgConnection,
     tenant: TenantId,
     budget_id: &str,
     etag: &str,
 ) -> Result<StoredBudget, AppError> {
-    let found = budgets::find(connection, tenant, budget_id).await?;
-    let known = found.ok_or_else(|| AppError::NotFound { what: Named::Budget, id: budget_id.to_owned() })?;
+    let known = known(connection, tenant, budget_id).await?;
     if known.delete_time.is_some() {
         return Err(AppError::BudgetDeleted(budget_id.to_owned()));
     }

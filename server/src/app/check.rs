@@ -14,11 +14,12 @@ use tollgate_domain::reservation::State;
 use tollgate_domain::tokens::TokenUsage;
 use uuid::Uuid;
 
+use super::budgets::known;
 use super::error::Named;
 use super::{App, AppError};
 use crate::ledger::{CheckAnswer, CheckPlan, Claim, ExtendAnswer, Extension, ReleaseAnswer, Reserve};
+use crate::store::StoreError;
 use crate::store::reservations::{self, Filter, Reservation};
-use crate::store::{StoreError, budgets};
 use crate::tenant::TenantId;
 
 /// Most reads for one page, where a filter is decided row by row.
@@ -215,11 +216,7 @@ impl App {
         let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
         let budget = match budget_id {
             None => None,
-            Some(id) => {
-                let found = budgets::find(&mut connection, tenant, id).await?;
-                let missing = || AppError::NotFound { what: Named::Budget, id: id.to_owned() };
-                Some(found.ok_or_else(missing)?.number)
-            }
+            Some(id) => Some(known(&mut connection, tenant, id).await?.number),
         };
         let mut filter = Filter { states, budget, before };
         let mut found: Vec<Reservation> = Vec::new();

@@ -7,8 +7,7 @@ use sqlx::{Postgres, Transaction};
 use tollgate_domain::budget::{LimitOverride, PerValues};
 use uuid::Uuid;
 
-use super::budgets::editable;
-use super::error::Named;
+use super::budgets::{editable, known};
 use super::{App, AppError, budget_alerts};
 use crate::store::budgets::{self, BudgetSet, StoredBudget};
 use crate::store::overrides::{self, StoredOverride};
@@ -73,8 +72,7 @@ impl App {
         limit: i64,
     ) -> Result<(StoredBudget, Vec<StoredOverride>), AppError> {
         let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
-        let found = budgets::find(&mut connection, tenant, budget_id).await?;
-        let budget = found.ok_or_else(|| AppError::NotFound { what: Named::Budget, id: budget_id.to_owned() })?;
+        let budget = known(&mut connection, tenant, budget_id).await?;
         let listed = overrides::list(&mut connection, tenant, budget.number, after, limit).await?;
         Ok((budget, listed))
     }

@@ -1,6 +1,5 @@
 //! Takes what waits for the webhook and posts it, on any replica.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -8,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::Webhook;
 use super::body::{Bodies, BodyError};
@@ -28,6 +26,8 @@ const LEASE: Duration = Duration::from_secs(60);
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
 /// How long a message is tried, from the alert on.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// Most attempts at an alert that cannot be read, whose age is not known either: about a day of them.
+const UNREADABLE_ATTEMPTS: i32 = 36;
 
 /// Delivers until `stop`.
 pub async fn run(webhook: Webhook, pool: PgPool, hub: Hub, metrics: Metrics, stop: CancellationToken) {
@@ -77,23 +77,21 @@ impl Courier {
         for (tenant, _) in audit::tenants(&self.pool).await? {
             let due = alerts::claim_deliveries(&self.pool, tenant, AT_ONCE, LEASE).await?;
             more |= i64::try_from(due.len()).is_ok_and(|count| count == AT_ONCE);
-            let ids: Vec<Uuid> = due.iter().map(|delivery| delivery.alert_id).collect();
-            if ids.is_empty() {
-                continue;
-            }
-            let stored = alerts::get(&self.pool, tenant, &ids).await?;
-            let stored: HashMap<Uuid, StoredAlert> = stored.into_iter().map(|alert| (alert.alert_id, alert)).collect();
-            let known = due.iter().filter_map(|delivery| Some((delivery, stored.get(&delivery.alert_id)?)));
-            let attempts = known.map(|(delivery, alert)| self.deliver(tenant, delivery, alert));
+            let attempts = due.iter().map(|delivery| self.deliver(tenant, delivery));
             join_all(attempts).await.into_iter().collect::<Result<(), StoreError>>()?;
         }
         Ok(more)
     }
 
-    async fn deliver(&self, tenant: TenantId, delivery: &DueDelivery, alert: &StoredAlert) -> Result<(), StoreError> {
-        let attempt = match self.post(alert).await {
-            Ok(()) => Attempt::Delivered,
-            Err(error) => failed(delivery, alert, error, Timestamp::now()),
+    async fn deliver(&self, tenant: TenantId, delivery: &DueDelivery) -> Result<(), StoreError> {
+        let attempt = match alerts::get(&self.pool, tenant, &[delivery.alert_id]).await {
+            Ok(found) => match found.first() {
+                Some(alert) => self.attempt(delivery, alert).await,
+                // Purged meanwhile, and its delivery with it.
+                None => return Ok(()),
+            },
+            Err(error @ StoreError::Unreadable { .. }) => unreadable(delivery, error.to_string()),
+            Err(error) => return Err(error),
         };
         let DueDelivery { alert_id, attempt: number } = delivery;
         let outcome = match &attempt {
@@ -109,6 +107,13 @@ impl Courier {
         };
         self.metrics.delivered(outcome);
         alerts::end_delivery(&self.pool, tenant, *alert_id, &attempt).await
+    }
+
+    async fn attempt(&self, delivery: &DueDelivery, alert: &StoredAlert) -> Attempt {
+        match self.post(alert).await {
+            Ok(()) => Attempt::Delivered,
+            Err(error) => failed(delivery, alert, error, Timestamp::now()),
+        }
     }
 
     async fn post(&self, alert: &StoredAlert) -> Result<(), String> {
@@ -128,6 +133,15 @@ fn failed(delivery: &DueDelivery, alert: &StoredAlert, error: String, now: Times
     if late { Attempt::GivenUp { error } } else { Attempt::Retried { error, after } }
 }
 
+/// What follows an alert that this version cannot read: a newer replica may, and the others do not wait for it.
+fn unreadable(delivery: &DueDelivery, error: String) -> Attempt {
+    if delivery.attempt >= UNREADABLE_ATTEMPTS {
+        Attempt::GivenUp { error }
+    } else {
+        Attempt::Retried { error, after: backoff(delivery.attempt) }
+    }
+}
+
 /// The wait after an attempt, without its jitter.
 fn backoff(attempt: i32) -> Duration {
     let (first, longest) = BACKOFF;
@@ -139,6 +153,7 @@ fn backoff(attempt: i32) -> Duration {
 mod tests {
     use tollgate_domain::alert::Subject;
     use tollgate_domain::model::ModelRef;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -172,6 +187,14 @@ mod tests {
         assert!((Duration::from_secs(4)..=Duration::from_secs(5)).contains(&after), "{after:?}");
         assert!(matches!(of_age(22, 30), Attempt::Retried { .. }));
         assert!(matches!(of_age(24, 30), Attempt::GivenUp { .. }));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_to_newer_replicas_for_a_day() {
+        let of_attempt = |attempt| unreadable(&DueDelivery { alert_id: Uuid::nil(), attempt }, "newer".to_owned());
+        let Attempt::Retried { after, .. } = of_attempt(1) else { panic!("tried again") };
+        assert_eq!(after, Duration::from_secs(1));
+        assert!(matches!(of_attempt(UNREADABLE_ATTEMPTS), Attempt::GivenUp { .. }));
     }
 
     #[test]

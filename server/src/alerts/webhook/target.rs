@@ -55,12 +55,18 @@ impl Target {
         if !secure && !allow_private_addresses {
             return Err(TargetError::Plain);
         }
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if authority.as_str() != authority.host() => return Err(TargetError::Malformed),
+            None if secure => 443,
+            None => 80,
+        };
         let host = authority.host();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         Ok(Self {
             secure,
             host: host.to_owned(),
-            port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
+            port,
             authority: authority.to_string(),
             path: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
         })
@@ -83,7 +89,15 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for url in ["", "alerts.example.com/hook", "ftp://example.com", "https://", "https://user:canary@example.com"] {
+        for url in [
+            "",
+            "alerts.example.com/hook",
+            "ftp://example.com",
+            "https://",
+            "https://user:canary@example.com",
+            "https://example.com:65536/hook",
+            "https://example.com:/hook",
+        ] {
             assert_eq!(Target::parse(url, true).err(), Some(TargetError::Malformed), "{url}");
         }
         assert_eq!(Target::parse("http://example.com", false).err(), Some(TargetError::Plain));
