@@ -221,7 +221,7 @@ pub async fn start(
     let writers = u32::try_from(config.ledger.writers).unwrap_or(u32::MAX);
     // The ledger bounds its batches itself; a role's own limits would only break them half way.
     let unlimited = database.pooled.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
-    let ledger_pool = connect::pool(unlimited, writers, config.database.acquire_timeout);
+    let ledger_pool = connect::writers_pool(unlimited, writers, config.database.acquire_timeout);
     let metrics = Metrics::new()?;
     let webhook = config.alerts.webhook()?;
     let settings = AlertSettings { deliver: webhook.is_some(), log: config.alerts.log };

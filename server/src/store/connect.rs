@@ -48,8 +48,21 @@ pub enum ConnectError {
 
 /// A pool of connections, each with the settings that the statements count on.
 pub fn pool(options: PgConnectOptions, connections: u32, acquire_timeout: Duration) -> PgPool {
-    let options = options.application_name("tollgate").options([("TimeZone", "UTC"), ("jit", "off")]);
-    PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout).connect_lazy_with(options)
+    of(connections, acquire_timeout).connect_lazy_with(settled(options))
+}
+
+/// A pool for the ledger's writers. Its connections are not tried before each use, which would cost every batch a round trip: a
+/// batch that meets a broken one is run again on another.
+pub fn writers_pool(options: PgConnectOptions, connections: u32, acquire_timeout: Duration) -> PgPool {
+    of(connections, acquire_timeout).test_before_acquire(false).connect_lazy_with(settled(options))
+}
+
+fn of(connections: u32, acquire_timeout: Duration) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout)
+}
+
+fn settled(options: PgConnectOptions) -> PgConnectOptions {
+    options.application_name("tollgate").options([("TimeZone", "UTC"), ("jit", "off")])
 }
 
 /// Checks version and durability.
