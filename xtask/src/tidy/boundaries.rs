@@ -8,14 +8,15 @@ use super::source::Source;
 use super::unneeded;
 
 /// What each crate that others build on may use of this workspace. Arrows run one way.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("proto/Cargo.toml", &[]),
     ("domain/Cargo.toml", &[]),
     // Itself, with every feature, for its tests.
     ("client/rust/Cargo.toml", &["tollgate-client", "tollgate-proto"]),
-    ("bench/Cargo.toml", &["tollgate-domain"]),
+    ("bench/Cargo.toml", &["tollgate-domain", "tollgate-proto", "tollgate-stage"]),
     ("server/Cargo.toml", &["tollgate-client", "tollgate-domain", "tollgate-proto"]),
     ("tests/faults/Cargo.toml", &["tollgate-client", "tollgate-server"]),
+    ("tests/stage/Cargo.toml", &["tollgate-proto", "tollgate-server"]),
 ];
 /// Crates of input and output, which the rules of the domain are kept free of.
 const NOT_IN_DOMAIN: [&str; 4] = ["prost", "sqlx", "tokio", "tonic"];
