@@ -1,5 +1,7 @@
 //! One attempt of one LLM call, as its caller tells it: validated, and comparable with an earlier telling.
 
+use std::fmt::{self, Write as _};
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -189,9 +191,9 @@ impl UsageEvent {
         u32::from(self.attempt <= 1)
     }
 
-    /// The fields by which two tellings are the same event (contract, decision 7), with canonical values: labels,
+    /// Visits the fields by which two tellings are the same event (contract, decision 7), with canonical values: labels,
     /// metadata, latency and trace stay out.
-    pub fn identity(&self) -> Vec<(&'static str, String)> {
+    fn visit_identity(&self, visit: &mut dyn FnMut(&'static str, fmt::Arguments<'_>)) {
         let Self {
             key,
             call_id,
@@ -222,43 +224,52 @@ impl UsageEvent {
             span_id: _,
             metadata_json: _,
         } = self;
-        let mut fields = vec![
-            ("key", format!("{key:?}")),
-            ("call_id", format!("{call_id:?}")),
-            ("attempt", attempt.to_string()),
-            ("start_time", start_time.as_microsecond().to_string()),
-            ("operation_name", format!("{operation_name:?}")),
-            ("request_model", format!("{request_model:?}")),
-            ("response_model", format!("{response_model:?}")),
-            ("response_id", format!("{response_id:?}")),
-            ("batch_id", format!("{batch_id:?}")),
-            ("usage", format!("{usage:?}")),
-            ("units", format!("{units:?}")),
-            ("response_cache_hit", response_cache_hit.to_string()),
-            ("outcome", outcome.code().to_string()),
-            ("error_type", format!("{error_type:?}")),
-            ("reservation", format!("{reservation:?}")),
-            ("reported_cost", format!("{reported_cost:?}")),
-            ("reported_currency", format!("{reported_currency:?}")),
-            ("accounting", accounting.code().to_string()),
-            ("origin", origin.code().to_string()),
-        ];
+        visit("key", format_args!("{key:?}"));
+        visit("call_id", format_args!("{call_id:?}"));
+        visit("attempt", format_args!("{attempt}"));
+        visit("start_time", format_args!("{}", start_time.as_microsecond()));
+        visit("operation_name", format_args!("{operation_name:?}"));
+        visit("request_model", format_args!("{request_model:?}"));
+        visit("response_model", format_args!("{response_model:?}"));
+        visit("response_id", format_args!("{response_id:?}"));
+        visit("batch_id", format_args!("{batch_id:?}"));
+        visit("usage", format_args!("{usage:?}"));
+        visit("units", format_args!("{units:?}"));
+        visit("response_cache_hit", format_args!("{response_cache_hit}"));
+        visit("outcome", format_args!("{}", outcome.code()));
+        visit("error_type", format_args!("{error_type:?}"));
+        visit("reservation", format_args!("{reservation:?}"));
+        visit("reported_cost", format_args!("{reported_cost:?}"));
+        visit("reported_currency", format_args!("{reported_currency:?}"));
+        visit("accounting", format_args!("{}", accounting.code()));
+        visit("origin", format_args!("{}", origin.code()));
         if !additional.is_empty() {
-            fields.push(("additional", format!("{additional:?}")));
+            visit("additional", format_args!("{additional:?}"));
         }
-        fields.extend(dimensions.values.iter().map(|(dimension, value)| (dimension.name(), value.clone())));
+        for (dimension, value) in &dimensions.values {
+            visit(dimension.name(), format_args!("{value}"));
+        }
+    }
+
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        let mut fields = Vec::new();
+        self.visit_identity(&mut |name, value| fields.push((name, value.to_string())));
         fields
     }
 
-    /// The digest of what the caller told: of [`Self::identity`], unless that was read from a provider's object.
+    /// The digest of what the caller told: of the fields of its identity, unless that was read from a provider's object.
     pub fn fingerprint(&self) -> Uuid {
         if let Some(told) = self.told {
             return told;
         }
         let mut digester = Digester::new();
-        for (name, value) in self.identity() {
-            digester.field(name).field(value);
-        }
+        let mut text = String::new();
+        self.visit_identity(&mut |name, value| {
+            text.clear();
+            // Writing to a string never fails.
+            let _written = text.write_fmt(value);
+            digester.field(name).field(&text);
+        });
         digester.finish()
     }
 

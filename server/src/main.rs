@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tollgate_server::cli;
 
+/// Batches are many small texts that live for milliseconds: the system's allocator took a third of the time of a batch.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match cli::run(cli::Arguments::parse()).await {

@@ -14,13 +14,19 @@ use crate::ledger::{Record, RecordAnswer};
 use crate::tenant::TenantId;
 
 impl App {
-    /// Records one event: answered only after its transaction committed.
+    /// Records one event: answered only after its transaction committed, with the counters that it was charged to where
+    /// `wants_budgets`.
     ///
     /// # Errors
     /// [`AppError`].
-    pub async fn record(&self, tenant: TenantId, event: UsageEvent) -> Result<RecordAnswer, AppError> {
+    pub async fn record(
+        &self,
+        tenant: TenantId,
+        event: UsageEvent,
+        wants_budgets: bool,
+    ) -> Result<RecordAnswer, AppError> {
         let book = self.prices.book(tenant).await?;
-        self.ledger.record(tenant, priced(event, &book)?).await
+        self.ledger.record(tenant, Record { wants_budgets, ..priced(event, &book)? }).await
     }
 
     /// Enqueues one event of a batch, priced by `book`; the answer comes later.
@@ -32,8 +38,9 @@ impl App {
         tenant: TenantId,
         event: UsageEvent,
         book: &PriceBook,
+        wants_budgets: bool,
     ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
-        self.ledger.enqueue_record(tenant, priced(event, book)?)
+        self.ledger.enqueue_record(tenant, Record { wants_budgets, ..priced(event, book)? })
     }
 }
 
@@ -41,7 +48,7 @@ impl App {
 pub(super) fn priced(event: UsageEvent, book: &PriceBook) -> Result<Record, AppError> {
     let fingerprint = event.fingerprint();
     let (sheet, charge) = price_by(&event, book)?;
-    Ok(Record { event, fingerprint, sheet, charge })
+    Ok(Record { event, fingerprint, sheet, charge, wants_budgets: false })
 }
 
 /// What an event is charged by these prices, those for the time at which it started.

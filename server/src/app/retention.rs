@@ -143,8 +143,8 @@ impl Sealed {
     }
 
     async fn write(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), StoreError> {
-        retention::seal_sessions(connection, tenant, self.totals.sessions().iter()).await?;
-        let rollups = self.totals.shapes().iter().chain(self.totals.users());
+        retention::seal_sessions(connection, tenant, self.totals.sessions()).await?;
+        let rollups = self.totals.shapes().chain(self.totals.users());
         retention::seal_rollups(connection, tenant, rollups).await?;
         retention::seal_counters(connection, tenant, &self.charges).await
     }

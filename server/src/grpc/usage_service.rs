@@ -32,7 +32,6 @@ use crate::app::usage::ListRequest;
 use crate::app::{App, AppError};
 use crate::ledger::RecordAnswer;
 use crate::tenant::TenantId;
-use tollgate_domain::dimensions::Dimension;
 use tollgate_domain::event::EventKey;
 
 /// Most events of one batch.
@@ -62,7 +61,7 @@ impl UsageApi {
         answer: RecordAnswer,
         view: v1::ResponseView,
     ) -> Result<v1::RecordUsageResponse, AppError> {
-        let RecordAnswer { duplicate, event_id, charge, charge_time, notices, reservation, budgets, dimensions } =
+        let RecordAnswer { duplicate, event_id, charge, charge_time, notices, reservation, budgets, session_id } =
             answer;
         let full = view == v1::ResponseView::Full;
         let result = if duplicate { v1::RecordResult::Duplicate } else { v1::RecordResult::Recorded };
@@ -87,13 +86,9 @@ impl UsageApi {
             let name = |part: &tollgate_domain::reservation::Part| names.get(&(part.budget, part.scope)).cloned();
             response.reservation = Some(to_reservation(reservation, now, name));
         }
-        if let Some(session) = dimensions.get(Dimension::SessionId) {
-            let query = ScopeQuery {
-                scope: Scope::Session(session.to_owned()),
-                window: None,
-                breakdown: None,
-                breakdown_limit: 1,
-            };
+        if let Some(session) = session_id {
+            let query =
+                ScopeQuery { scope: Scope::Session(session), window: None, breakdown: None, breakdown_limit: 1 };
             let read = read_scopes(&self.app.pool, &self.app.dictionary, tenant, &[query], now).await;
             response.session_totals = read.ok().and_then(|read| read.first().map(|reading| to_totals(&reading.totals)));
         }
@@ -123,7 +118,7 @@ impl UsageService for UsageApi {
         let v1::RecordUsageRequest { event: message, view: wanted } = request.into_inner();
         let answered = async {
             let view = view(wanted)?;
-            let answer = self.app.record(tenant, event(message, "event")?).await?;
+            let answer = self.app.record(tenant, event(message, "event")?, view == v1::ResponseView::Full).await?;
             self.recorded(tenant, answer, view).await
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
@@ -146,7 +141,7 @@ impl UsageService for UsageApi {
             .into_iter()
             .map(|message| {
                 let event = event(Some(message), "event")?;
-                self.app.enqueue_record(tenant, event, &book)
+                self.app.enqueue_record(tenant, event, &book, view == v1::ResponseView::Full)
             })
             .collect();
         let mut items = Vec::with_capacity(enqueued.len());

@@ -373,7 +373,7 @@ fn new(scene: &Scene<'_>, facts: NewFacts) -> Result<New, BatchError> {
         Priced::By(Some(sheet)) => Some(sheet_digest(sheet)?),
         Priced::By(None) | Priced::AsBefore => None,
     };
-    let shape = Shape::of(&facts.event, &facts.event.dimensions).digest();
+    let shape = Shape::digest_of(&facts.event, &facts.event.dimensions);
     let targets = targets(scene, &facts.event, facts.charge_time)?;
     Ok(New { facts, shape, sheet, targets })
 }

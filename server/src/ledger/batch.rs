@@ -1,7 +1,7 @@
 //! One batch, one transaction: events, totals, rollups, budgets and reservations change together or not at all
 //! (invariant 3).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ async fn settled(
     Err(BatchError::Command("its windows are not found"))
 }
 
-/// The transaction. The rows that many batches meet on, the budgets' counters, are locked last.
+/// The transaction. The rows that many batches meet on are locked last: the budgets' counters, then the rollups by shape.
 async fn transact(
     shared: &Shared,
     connection: &mut PgConnection,
@@ -140,7 +140,7 @@ async fn transact(
     let ids: Vec<Uuid> = commands.iter().filter_map(Command::reservation_id).collect();
     let mut reservations = Reservations::lock(connection, tenant, ids).await?;
     let mut counters = Counters::new(scene.now);
-    let mut drafts = Drafts::prepare(&scene, &reservations, &shared.settings)?;
+    let mut drafts = Drafts::prepare(&scene, &reservations, &shared.settings, &shared.dictionary)?;
     let plans = holds::need_counters(&scene, &reservations, &mut counters)?;
     let mut adjustments = Adjustments::prepare(shared, connection, &scene, drafts.wanted_mut()).await?;
     let unsettled = scene.calendar.take_wanted();
@@ -152,7 +152,7 @@ async fn transact(
     let mut totals = Totals::default();
     drafts.add_totals(&numbers, &mut totals)?;
     adjustments.insert(connection, &scene, &numbers, &mut totals).await?;
-    totals.write(connection, tenant).await?;
+    totals.write_many(connection, tenant).await?;
 
     drafts.need_counters(&reservations, &mut counters);
     adjustments.need_counters(&mut counters);
@@ -193,6 +193,7 @@ async fn transact(
     drafts.write_late_notices(connection, tenant).await?;
     adjustments.write_requests(connection, &scene).await?;
     let alerts = shared.alerts.write(connection, raised).await?;
+    totals.write_shared(connection, tenant).await?;
     let mut answer = |index| answers.remove(&index).unwrap_or(Err(AppError::Internal));
     let answers = (0..commands.len()).map(&mut answer).collect();
     if commands.iter().any(Command::is_rehearsal) {
@@ -213,10 +214,9 @@ async fn transact(
 
 /// Remembers which selectors matched: a background task writes it down.
 fn note_matches(shared: &Shared, scene: &Scene<'_>, budgets: impl Iterator<Item = i64>) {
+    let budgets: BTreeSet<i64> = budgets.collect();
     let mut matches = shared.matches.lock().unwrap_or_else(PoisonError::into_inner);
-    for budget in budgets {
-        matches.insert((scene.tenant, budget), scene.now);
-    }
+    matches.extend(budgets.into_iter().map(|budget| ((scene.tenant, budget), scene.now)));
 }
 
 /// The tenant's budgets at this version: as remembered, or read in the batch's own transaction.

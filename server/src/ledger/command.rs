@@ -36,6 +36,8 @@ pub struct Record {
     pub sheet: Option<Arc<PriceSheet>>,
     /// What it is charged.
     pub charge: Charge,
+    /// Whether the answer is to show the counters that it is charged to.
+    pub wants_budgets: bool,
 }
 
 /// What became of an event.
@@ -53,10 +55,10 @@ pub struct RecordAnswer {
     pub notices: Notices,
     /// The reservation after it.
     pub reservation: Option<Reservation>,
-    /// The counters that it was charged to.
+    /// The counters that it was charged to, where they were asked for.
     pub budgets: Vec<BudgetState>,
-    /// The dimensions that it was charged to.
-    pub dimensions: Dimensions,
+    /// The session that it counts in.
+    pub session_id: Option<String>,
 }
 
 /// A check that holds where it is admitted.

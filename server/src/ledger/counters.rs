@@ -251,7 +251,9 @@ impl Counters {
     /// Remembers, after the commit, which counters are there and what they stand at.
     pub(super) fn remember(&self, tenant: TenantId, known: &Cache<(TenantId, WindowKey), ()>, figures: &KnownFigures) {
         for (key, slot) in &self.slots {
-            known.insert((tenant, *key), ());
+            if !known.contains_key(&(tenant, *key)) {
+                known.insert((tenant, *key), ());
+            }
             figures.remember(tenant, &slot.stored);
         }
     }

@@ -1,5 +1,7 @@
 //! The events of a batch: which are new, what they add to totals, and how they are charged.
 
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use jiff::{Timestamp, ToSpan as _};
 use sqlx::PgConnection;
 use tollgate_domain::amount::{Amount, Usd};
 use tollgate_domain::digest::Digester;
-use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
+use tollgate_domain::dimensions::{Dimension, DimensionKind};
 use tollgate_domain::event::{Accounting, EventKey, UsageEvent};
 use tollgate_domain::measures::{Charge, Measures};
 use tollgate_domain::notices::Notices;
@@ -24,7 +26,7 @@ use super::totals::{Place, Totals};
 use super::{LedgerSettings, Shared};
 use crate::app::AppError;
 use crate::live::Touch;
-use crate::store::dictionary::{Numbers, Wanted, sheet_digest};
+use crate::store::dictionary::{Dictionary, Numbers, Wanted};
 use crate::store::ledger;
 use crate::store::reservations::{Context, Reservation};
 use crate::store::shape::Shape;
@@ -35,8 +37,8 @@ pub(super) struct Draft<'a> {
     pub(super) record: &'a Record,
     pub(super) event_id: Uuid,
     /// The event as it is charged: with the reservation's dimensions, its unknown usage filled in.
-    pub(super) event: UsageEvent,
-    pub(super) charge: Charge,
+    pub(super) event: Cow<'a, UsageEvent>,
+    pub(super) charge: Cow<'a, Charge>,
     pub(super) charge_time: Timestamp,
     pub(super) targets: Vec<Target>,
     pub(super) notices: Notices,
@@ -57,7 +59,8 @@ enum Fate {
 
 /// The batch's events, by index of their command.
 pub(super) struct Drafts<'a> {
-    drafts: BTreeMap<usize, Draft<'a>>,
+    // Boxed: drafts are large, and a tree moves its values about.
+    drafts: BTreeMap<usize, Box<Draft<'a>>>,
     refused: HashMap<usize, AppError>,
     settled: HashMap<usize, RecordAnswer>,
     wanted: Wanted,
@@ -69,6 +72,7 @@ impl<'a> Drafts<'a> {
         scene: &Scene<'a>,
         reservations: &Reservations,
         settings: &LedgerSettings,
+        dictionary: &Dictionary,
     ) -> Result<Self, BatchError> {
         let mut drafts = Self {
             drafts: BTreeMap::new(),
@@ -83,9 +87,9 @@ impl<'a> Drafts<'a> {
                 drafts.refused.insert(index, error);
                 continue;
             }
-            let draft = draft(record, event_id, scene, reservations, settings)?;
+            let draft = draft(record, event_id, scene, reservations, settings, dictionary)?;
             drafts.want(&draft)?;
-            drafts.drafts.insert(index, draft);
+            drafts.drafts.insert(index, Box::new(draft));
         }
         Ok(drafts)
     }
@@ -114,13 +118,19 @@ impl<'a> Drafts<'a> {
         }
         self.resolve_external_keys(connection, scene).await?;
         let mut first_of: HashMap<Uuid, usize> = HashMap::new();
-        let mut rows = BTreeMap::new();
         for (index, draft) in &mut self.drafts {
-            if let Some(first) = first_of.get(&draft.event_id) {
-                draft.fate = Fate::Follows(*first);
-                continue;
+            match first_of.entry(draft.event_id) {
+                Entry::Occupied(first) => draft.fate = Fate::Follows(*first.get()),
+                Entry::Vacant(place) => {
+                    place.insert(*index);
+                }
             }
-            first_of.insert(draft.event_id, *index);
+        }
+        // Sorted by id: two writers with the same events wait for each other in one order.
+        let mut leaders: Vec<&Draft<'_>> = self.new_drafts().collect();
+        leaders.sort_unstable_by_key(|draft| draft.event_id);
+        let mut rows = Vec::with_capacity(leaders.len());
+        for draft in leaders {
             let new = NewEvent {
                 event_id: draft.event_id,
                 event: &draft.event,
@@ -132,10 +142,8 @@ impl<'a> Drafts<'a> {
                 notices: draft.notices,
                 fingerprint: draft.record.fingerprint,
             };
-            rows.insert(draft.event_id, usage::encode(&new, &numbers)?);
+            rows.push(usage::encode(&new, &numbers)?);
         }
-        // Sorted by id: two writers with the same events wait for each other in one order.
-        let rows: Vec<_> = rows.into_values().collect();
         let inserted = ledger::insert_events(connection, scene.tenant, &rows).await?;
         self.find_stored(shared, connection, scene, &inserted).await?;
         Ok(numbers)
@@ -201,7 +209,7 @@ impl<'a> Drafts<'a> {
 
     /// Those that were not recorded before.
     pub(super) fn new_drafts(&self) -> impl Iterator<Item = &Draft<'a>> {
-        self.drafts.values().filter(|draft| matches!(draft.fate, Fate::New))
+        self.drafts.values().map(AsRef::as_ref).filter(|draft: &&Draft<'a>| matches!(draft.fate, Fate::New))
     }
 
     /// Adds what is new to session totals and rollups.
@@ -343,7 +351,11 @@ pub(super) fn want_event(wanted: &mut Wanted, event: &UsageEvent, shape: Uuid) {
             wanted.want(*dimension, value);
         }
     }
-    wanted.shapes.insert(shape, Shape::of(event, &event.dimensions));
+    wanted.shapes.entry(shape).or_insert_with(|| {
+        let made = Shape::of(event, &event.dimensions);
+        debug_assert_eq!(made.digest(), shape, "the digest of a shape, made or not");
+        made
+    });
 }
 
 /// The id of an event: its own, or one made of its external key, placed at its start.
@@ -385,23 +397,25 @@ fn draft<'a>(
     scene: &Scene<'_>,
     reservations: &Reservations,
     settings: &LedgerSettings,
+    dictionary: &Dictionary,
 ) -> Result<Draft<'a>, BatchError> {
     let held = record.event.reservation.and_then(|used| reservations.get(used.reservation_id));
     let checked = held.and_then(|reservation| Some((reservation, reservation.context.as_ref()?)));
-    let mut event = record.event.clone();
-    let mut charge = record.charge.clone();
+    let mut event = Cow::Borrowed(&record.event);
+    let mut charge = Cow::Borrowed(&record.charge);
     let mut sheet = record.sheet.clone();
     if let Some((reservation, context)) = checked {
-        event.dimensions = context.dimensions.clone();
+        event.to_mut().dimensions = context.dimensions.clone();
         if let Some(known) = fill_unknown(&event, reservation, context, sheet.as_ref()) {
             sheet = known.sheet.or(sheet);
-            event.units.extend(known.units);
-            event.usage = Some(known.usage);
+            let filled = event.to_mut();
+            filled.units.extend(known.units);
+            filled.usage = Some(known.usage);
             let cost = event
                 .used()
                 .bill(sheet.as_deref())
                 .map_err(|_| BatchError::Command("unknown usage cannot be priced"))?;
-            charge = Charge::of(&event, cost);
+            charge = Cow::Owned(Charge::of(&event, cost));
         }
     }
     let charge_time =
@@ -412,10 +426,10 @@ fn draft<'a>(
         }
         Accounting::Memo => Vec::new(),
     };
-    let shape = Shape::of(&event, &event.dimensions).digest();
+    let shape = Shape::digest_of(&event, &event.dimensions);
     // Kept as it applies to this call: the cost of many can then be computed from their summed counts.
     let sheet = sheet.map(|sheet| sheet.applied_to(event.used().own().as_ref()));
-    let sheet = sheet.map(|sheet| Ok::<_, BatchError>((sheet_digest(&sheet)?, sheet))).transpose()?;
+    let sheet = sheet.map(|sheet| Ok::<_, BatchError>((dictionary.sheet_digest(&sheet)?, sheet))).transpose()?;
     let mut notices =
         notices_before_charging(&targets, held.is_some(), checked.map(|(reservation, _)| reservation), scene);
     let reported = event.reported_usd().filter(|_| !event.response_cache_hit);
@@ -570,6 +584,6 @@ fn answer_for_stored(draft: &Draft<'_>, stored: &StoredEvent) -> Result<RecordAn
         notices: stored.notices,
         reservation: None,
         budgets: Vec::new(),
-        dimensions: Dimensions::clone(&stored.event.dimensions),
+        session_id: stored.event.dimensions.get(Dimension::SessionId).map(str::to_owned),
     })
 }

@@ -7,6 +7,7 @@ use tollgate_domain::amount::Amount;
 use tollgate_domain::budget::{
     BudgetState, Choice, Decision, Demand, Mode, OnExpire, OverrunCause, Quantities, Refusal, Unit, room,
 };
+use tollgate_domain::dimensions::Dimension;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
 use tollgate_domain::notices::Notices;
@@ -202,19 +203,21 @@ pub(super) fn settle(
         }
     }
     let reservation = reservation.map(|one| one.clone());
-    let mut budgets = Vec::with_capacity(charged.len());
-    for (budget, key) in charged {
-        budgets.push(counters.state(&budget, &key, None, false)?);
+    let mut budgets = Vec::new();
+    if draft.record.wants_budgets {
+        for (budget, key) in charged {
+            budgets.push(counters.state(&budget, &key, None, false)?);
+        }
     }
     Ok(RecordAnswer {
         duplicate: false,
         event_id: draft.event_id,
-        charge: draft.charge.clone(),
+        charge: Charge::clone(&draft.charge),
         charge_time: draft.charge_time,
         notices: draft.notices,
         reservation,
         budgets,
-        dimensions: draft.event.dimensions.clone(),
+        session_id: draft.event.dimensions.get(Dimension::SessionId).map(str::to_owned),
     })
 }
 

@@ -38,9 +38,10 @@ impl Place {
 /// Deltas by row.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
-    sessions: BTreeMap<SessionKey, Measures>,
-    shapes: BTreeMap<RollupKey, Measures>,
-    users: BTreeMap<RollupKey, Measures>,
+    // Boxed: the sums are large, and a tree moves its values about.
+    sessions: BTreeMap<SessionKey, Box<Measures>>,
+    shapes: BTreeMap<RollupKey, Box<Measures>>,
+    users: BTreeMap<RollupKey, Box<Measures>>,
 }
 
 impl Totals {
@@ -86,27 +87,35 @@ impl Totals {
     }
 
     /// Sums by session and shape.
-    pub(crate) fn sessions(&self) -> &BTreeMap<SessionKey, Measures> {
-        &self.sessions
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = (&SessionKey, &Measures)> {
+        plain(&self.sessions)
     }
 
     /// Sums by bucket and shape.
-    pub(crate) fn shapes(&self) -> &BTreeMap<RollupKey, Measures> {
-        &self.shapes
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (&RollupKey, &Measures)> {
+        plain(&self.shapes)
     }
 
     /// Sums by bucket, user and shape.
-    pub(crate) fn users(&self) -> &BTreeMap<RollupKey, Measures> {
-        &self.users
+    pub(crate) fn users(&self) -> impl Iterator<Item = (&RollupKey, &Measures)> {
+        plain(&self.users)
     }
 
-    /// Writes what was added.
-    pub(super) async fn write(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
-        ledger::add_session_usage(connection, tenant, self.sessions.iter()).await?;
-        ledger::add_usage_rollup(connection, tenant, self.shapes.iter()).await?;
-        ledger::add_user_rollup(connection, tenant, self.users.iter()).await?;
+    /// Writes what was added to sessions and users: many rows, on which few batches meet.
+    pub(super) async fn write_many(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
+        ledger::add_session_usage(connection, tenant, self.sessions()).await?;
+        ledger::add_user_rollup(connection, tenant, self.users()).await?;
         Ok(())
     }
+
+    /// Writes what was added to shapes: the rows that almost every batch of a tenant adds to, so they are locked last.
+    pub(super) async fn write_shared(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
+        Ok(ledger::add_usage_rollup(connection, tenant, self.shapes()).await?)
+    }
+}
+
+fn plain<K>(sums: &BTreeMap<K, Box<Measures>>) -> impl Iterator<Item = (&K, &Measures)> {
+    sums.iter().map(|(key, sums)| (key, &**sums))
 }
 
 /// The two rollup buckets of an instant.

@@ -19,19 +19,23 @@ use crate::tenant::TenantId;
 
 /// Entries that each cache keeps.
 const CACHE_ENTRIES: u64 = 200_000;
+/// Price sheets whose digests are kept: those in use.
+const DIGESTS: u64 = 2_000;
 
-/// One value of one dimension.
-pub type SymbolKey = (Dimension, String);
+/// Something of each value, by dimension: looked up without a copy of the value.
+type ByValue<T> = BTreeMap<Dimension, BTreeMap<String, T>>;
 
 /// What this process remembers of the dictionaries.
 #[derive(Debug, Clone)]
 pub struct Dictionary {
-    symbols: Cache<(TenantId, Dimension, String), i64>,
+    /// By [`SymbolText`].
+    symbols: Cache<String, i64>,
     symbol_texts: Cache<(TenantId, i64), Arc<str>>,
     shapes: Cache<(TenantId, Uuid), i64>,
     shape_contents: Cache<(TenantId, i64), Arc<Shape>>,
     sheets: Cache<(TenantId, Uuid), i64>,
     sheet_contents: Cache<(TenantId, i64), Arc<PriceSheet>>,
+    sheet_digests: Cache<Arc<PriceSheet>, Uuid>,
 }
 
 impl Default for Dictionary {
@@ -43,6 +47,7 @@ impl Default for Dictionary {
             shape_contents: Cache::new(CACHE_ENTRIES),
             sheets: Cache::new(CACHE_ENTRIES),
             sheet_contents: Cache::new(CACHE_ENTRIES),
+            sheet_digests: Cache::new(DIGESTS),
         }
     }
 }
@@ -50,9 +55,16 @@ impl Default for Dictionary {
 /// The numbers that one batch needs. What it added is remembered by [`Dictionary::remember`], after the commit.
 #[derive(Debug, Default)]
 pub struct Numbers {
-    symbols: HashMap<SymbolKey, i64>,
-    shapes: HashMap<Uuid, i64>,
-    sheets: HashMap<Uuid, i64>,
+    symbols: ByValue<Resolved>,
+    shapes: HashMap<Uuid, Resolved>,
+    sheets: HashMap<Uuid, Resolved>,
+}
+
+/// A number, and whether it was not remembered yet.
+#[derive(Debug, Clone, Copy)]
+struct Resolved {
+    number: i64,
+    is_news: bool,
 }
 
 impl Numbers {
@@ -61,10 +73,8 @@ impl Numbers {
     /// # Errors
     /// [`StoreError::Unreadable`] where it did not.
     pub fn symbol(&self, dimension: Dimension, value: &str) -> Result<i64, StoreError> {
-        self.symbols
-            .get(&(dimension.value_space(), value.to_owned()))
-            .copied()
-            .ok_or(StoreError::Unreadable { what: "symbol" })
+        let found = self.symbols.get(&dimension.value_space()).and_then(|values| values.get(value));
+        found.map(|resolved| resolved.number).ok_or(StoreError::Unreadable { what: "symbol" })
     }
 
     /// The number of a shape that the batch asked for.
@@ -72,7 +82,7 @@ impl Numbers {
     /// # Errors
     /// [`StoreError::Unreadable`] where it did not.
     pub fn shape(&self, digest: Uuid) -> Result<i64, StoreError> {
-        self.shapes.get(&digest).copied().ok_or(StoreError::Unreadable { what: "shape" })
+        self.shapes.get(&digest).map(|resolved| resolved.number).ok_or(StoreError::Unreadable { what: "shape" })
     }
 
     /// The number of a price sheet that the batch asked for.
@@ -80,7 +90,7 @@ impl Numbers {
     /// # Errors
     /// [`StoreError::Unreadable`] where it did not.
     pub fn sheet(&self, digest: Uuid) -> Result<i64, StoreError> {
-        self.sheets.get(&digest).copied().ok_or(StoreError::Unreadable { what: "price sheet" })
+        self.sheets.get(&digest).map(|resolved| resolved.number).ok_or(StoreError::Unreadable { what: "price sheet" })
     }
 }
 
@@ -88,7 +98,7 @@ impl Numbers {
 #[derive(Debug, Default)]
 pub struct Wanted {
     /// Dimension values; see [`Wanted::want`].
-    symbols: BTreeSet<SymbolKey>,
+    symbols: ByValue<()>,
     /// Shapes by digest.
     pub shapes: BTreeMap<Uuid, Shape>,
     /// Price sheets by digest.
@@ -103,7 +113,31 @@ impl Wanted {
 
     /// Asks for a dimension's value.
     pub fn want(&mut self, dimension: Dimension, value: &str) {
-        self.symbols.insert((dimension.value_space(), value.to_owned()));
+        let values = self.symbols.entry(dimension.value_space()).or_default();
+        if !values.contains_key(value) {
+            values.insert(value.to_owned(), ());
+        }
+    }
+}
+
+/// Keys of the memory of symbols, written into one buffer one after the other.
+struct SymbolText {
+    buffer: String,
+    tenant_length: usize,
+}
+
+impl SymbolText {
+    fn new(tenant: TenantId) -> Self {
+        let buffer = format!("{}:", tenant.0);
+        Self { tenant_length: buffer.len(), buffer }
+    }
+
+    fn of(&mut self, dimension: Dimension, value: &str) -> &str {
+        self.buffer.truncate(self.tenant_length);
+        // A character that stands for the dimension; every code is below 256.
+        self.buffer.push(char::from(u8::try_from(dimension.code()).unwrap_or(u8::MAX)));
+        self.buffer.push_str(value);
+        &self.buffer
     }
 }
 
@@ -119,6 +153,19 @@ pub fn sheet_digest(sheet: &PriceSheet) -> Result<Uuid, StoreError> {
 }
 
 impl Dictionary {
+    /// [`sheet_digest`], remembered: it takes longer than to price a call.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] where it cannot be serialised.
+    pub fn sheet_digest(&self, sheet: &Arc<PriceSheet>) -> Result<Uuid, StoreError> {
+        if let Some(digest) = self.sheet_digests.get(sheet) {
+            return Ok(digest);
+        }
+        let digest = sheet_digest(sheet)?;
+        self.sheet_digests.insert(Arc::clone(sheet), digest);
+        Ok(digest)
+    }
+
     /// Finds or adds every number that is wanted, in the caller's transaction.
     ///
     /// # Errors
@@ -138,23 +185,27 @@ impl Dictionary {
 
     /// Remembers what a committed batch resolved.
     pub fn remember(&self, tenant: TenantId, wanted: &Wanted, numbers: &Numbers) {
-        for ((dimension, value), number) in &numbers.symbols {
-            self.symbols.insert((tenant, *dimension, value.clone()), *number);
-        }
-        for (digest, number) in &numbers.shapes {
-            self.shapes.insert((tenant, *digest), *number);
-            if let Some(shape) = wanted.shapes.get(digest) {
-                self.shape_contents.insert((tenant, *number), Arc::new(shape.clone()));
+        let mut text = SymbolText::new(tenant);
+        for (dimension, values) in &numbers.symbols {
+            for (value, resolved) in values.iter().filter(|(_, resolved)| resolved.is_news) {
+                self.symbols.insert(text.of(*dimension, value).to_owned(), resolved.number);
             }
         }
-        for (digest, number) in &numbers.sheets {
-            self.sheets.insert((tenant, *digest), *number);
+        for (digest, resolved) in numbers.shapes.iter().filter(|(_, resolved)| resolved.is_news) {
+            self.shapes.insert((tenant, *digest), resolved.number);
+            if let Some(shape) = wanted.shapes.get(digest) {
+                self.shape_contents.insert((tenant, resolved.number), Arc::new(shape.clone()));
+            }
+        }
+        for (digest, resolved) in numbers.sheets.iter().filter(|(_, resolved)| resolved.is_news) {
+            self.sheets.insert((tenant, *digest), resolved.number);
         }
     }
 
     /// Forgets everything: it is read again.
     pub fn forget(&self) {
-        let Self { symbols, symbol_texts, shapes, shape_contents, sheets, sheet_contents } = self;
+        // A digest of a sheet depends on the sheet alone.
+        let Self { symbols, symbol_texts, shapes, shape_contents, sheets, sheet_contents, sheet_digests: _ } = self;
         symbols.invalidate_all();
         symbol_texts.invalidate_all();
         shapes.invalidate_all();
@@ -168,15 +219,25 @@ impl Dictionary {
         &self,
         connection: &mut PgConnection,
         tenant: TenantId,
-        wanted: &BTreeSet<SymbolKey>,
-    ) -> Result<HashMap<SymbolKey, i64>, StoreError> {
-        let remembered = |key: &SymbolKey| self.symbols.get(&(tenant, key.0, key.1.clone()));
-        let mut found: HashMap<SymbolKey, i64> =
-            wanted.iter().filter_map(|key| Some((key.clone(), remembered(key)?))).collect();
+        wanted: &ByValue<()>,
+    ) -> Result<ByValue<Resolved>, StoreError> {
+        let mut text = SymbolText::new(tenant);
+        let mut found: ByValue<Resolved> = BTreeMap::new();
+        for (dimension, values) in wanted {
+            let known = values.keys().filter_map(|value| {
+                let number = self.symbols.get(text.of(*dimension, value))?;
+                Some((value.clone(), Resolved { number, is_news: false }))
+            });
+            found.insert(*dimension, known.collect());
+        }
         for step in [SymbolStep::Find, SymbolStep::Add, SymbolStep::Find] {
+            let is_missing = |dimension: &Dimension, value: &str| {
+                found.get(dimension).is_none_or(|values| !values.contains_key(value))
+            };
             let (codes, values): (Vec<i16>, Vec<String>) = wanted
                 .iter()
-                .filter(|key| !found.contains_key(*key))
+                .flat_map(|(dimension, values)| values.keys().map(move |value| (dimension, value)))
+                .filter(|(dimension, value)| is_missing(dimension, value))
                 .map(|(dimension, value)| (dimension.code(), value.clone()))
                 .unzip();
             if codes.is_empty() {
@@ -197,7 +258,8 @@ impl Dictionary {
             for row in rows {
                 let dimension = Dimension::ALL.iter().find(|dimension| dimension.code() == row.dimension);
                 let dimension = dimension.ok_or(StoreError::Unreadable { what: "symbol" })?;
-                found.insert((*dimension, row.value), row.symbol_id);
+                let resolved = Resolved { number: row.symbol_id, is_news: true };
+                found.entry(*dimension).or_default().insert(row.value, resolved);
             }
         }
         Ok(found)
@@ -208,14 +270,14 @@ impl Dictionary {
         connection: &mut PgConnection,
         tenant: TenantId,
         wanted: &BTreeMap<Uuid, Shape>,
-    ) -> Result<HashMap<Uuid, i64>, StoreError> {
+    ) -> Result<HashMap<Uuid, Resolved>, StoreError> {
         let (mut found, missing) = remembered(&self.shapes, tenant, wanted.keys());
         if missing.is_empty() {
             return Ok(found);
         }
         let rows =
             sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, &missing).fetch_all(&mut *connection).await?;
-        found.extend(rows.into_iter().map(|row| (row.digest, row.shape_id)));
+        found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.shape_id, is_news: true })));
         let (digests, contents) = absent(&found, wanted, "shape")?;
         if digests.is_empty() {
             return Ok(found);
@@ -223,13 +285,13 @@ impl Dictionary {
         let rows = sqlx::query_file!("sql/dictionary/add_shapes.sql", tenant.0, &digests, &contents)
             .fetch_all(&mut *connection)
             .await?;
-        found.extend(rows.into_iter().map(|row| (row.digest, row.shape_id)));
+        found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.shape_id, is_news: true })));
         let (digests, _) = absent(&found, wanted, "shape")?;
         if !digests.is_empty() {
             let rows = sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, &digests)
                 .fetch_all(&mut *connection)
                 .await?;
-            found.extend(rows.into_iter().map(|row| (row.digest, row.shape_id)));
+            found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.shape_id, is_news: true })));
         }
         Ok(found)
     }
@@ -239,7 +301,7 @@ impl Dictionary {
         connection: &mut PgConnection,
         tenant: TenantId,
         wanted: &BTreeMap<Uuid, Arc<PriceSheet>>,
-    ) -> Result<HashMap<Uuid, i64>, StoreError> {
+    ) -> Result<HashMap<Uuid, Resolved>, StoreError> {
         let (mut found, missing) = remembered(&self.sheets, tenant, wanted.keys());
         if missing.is_empty() {
             return Ok(found);
@@ -248,13 +310,15 @@ impl Dictionary {
         let rows = sqlx::query_file!("sql/dictionary/add_price_sheets.sql", tenant.0, &digests, &contents)
             .fetch_all(&mut *connection)
             .await?;
-        found.extend(rows.into_iter().map(|row| (row.digest, row.price_sheet_id)));
+        found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.price_sheet_id, is_news: true })));
         let (digests, _) = absent(&found, wanted, "price sheet")?;
         if !digests.is_empty() {
             let rows = sqlx::query_file!("sql/dictionary/find_price_sheets.sql", tenant.0, &digests)
                 .fetch_all(&mut *connection)
                 .await?;
-            found.extend(rows.into_iter().map(|row| (row.digest, row.price_sheet_id)));
+            found.extend(
+                rows.into_iter().map(|row| (row.digest, Resolved { number: row.price_sheet_id, is_news: true })),
+            );
         }
         Ok(found)
     }
@@ -271,7 +335,9 @@ impl Dictionary {
         value: &str,
     ) -> Result<Option<i64>, StoreError> {
         let dimension = dimension.value_space();
-        if let Some(number) = self.symbols.get(&(tenant, dimension, value.to_owned())) {
+        let mut text = SymbolText::new(tenant);
+        let key = text.of(dimension, value);
+        if let Some(number) = self.symbols.get(key) {
             return Ok(Some(number));
         }
         let rows = sqlx::query_file_as!(
@@ -284,7 +350,7 @@ impl Dictionary {
         .fetch_optional(connection)
         .await?;
         if let Some(row) = &rows {
-            self.symbols.insert((tenant, dimension, value.to_owned()), row.symbol_id);
+            self.symbols.insert(key.to_owned(), row.symbol_id);
         }
         Ok(rows.map(|row| row.symbol_id))
     }
@@ -387,13 +453,13 @@ fn remembered<'a>(
     cache: &Cache<(TenantId, Uuid), i64>,
     tenant: TenantId,
     wanted: impl Iterator<Item = &'a Uuid>,
-) -> (HashMap<Uuid, i64>, Vec<Uuid>) {
+) -> (HashMap<Uuid, Resolved>, Vec<Uuid>) {
     let mut found = HashMap::new();
     let mut missing = Vec::new();
     for digest in wanted {
         match cache.get(&(tenant, *digest)) {
             Some(number) => {
-                found.insert(*digest, number);
+                found.insert(*digest, Resolved { number, is_news: false });
             }
             None => missing.push(*digest),
         }
@@ -403,7 +469,7 @@ fn remembered<'a>(
 
 /// Digests that were not found, with the contents to add, sorted.
 fn absent<T: serde::Serialize>(
-    found: &HashMap<Uuid, i64>,
+    found: &HashMap<Uuid, Resolved>,
     wanted: &BTreeMap<Uuid, T>,
     what: &'static str,
 ) -> Result<(Vec<Uuid>, Vec<serde_json::Value>), StoreError> {

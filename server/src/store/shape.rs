@@ -24,26 +24,16 @@ pub struct Shape {
 impl Shape {
     /// The shape of an event with these dimensions.
     pub fn of(event: &UsageEvent, dimensions: &Dimensions) -> Self {
-        let mut values: BTreeMap<Dimension, String> = dimensions
-            .values
-            .iter()
-            .filter(|(dimension, _)| dimension.kind() == DimensionKind::Shape)
-            .map(|(dimension, value)| (*dimension, value.clone()))
-            .collect();
-        let model = event.model();
-        let call = [
-            (Dimension::OperationName, event.operation_name.as_deref().unwrap_or_default()),
-            (Dimension::ProviderName, &model.provider_name),
-            (Dimension::Model, &model.model),
-            (Dimension::ProviderTier, &model.provider_tier),
-            (Dimension::Region, &model.region),
-        ];
-        for (dimension, value) in call {
-            if !value.is_empty() {
-                values.insert(dimension, value.to_owned());
-            }
+        Self {
+            values: values(event, dimensions).map(|(dimension, value)| (dimension, value.to_owned())).collect(),
+            request_model: event.request_model.clone(),
+            response_model: event.response_model.clone(),
         }
-        Self { values, request_model: event.request_model.clone(), response_model: event.response_model.clone() }
+    }
+
+    /// The key of [`Self::of`], without making it.
+    pub fn digest_of(event: &UsageEvent, dimensions: &Dimensions) -> Uuid {
+        digest(values(event, dimensions), &event.request_model, event.response_model.as_ref())
     }
 
     /// The model that ran.
@@ -53,16 +43,56 @@ impl Shape {
 
     /// Its key in the dictionary.
     pub fn digest(&self) -> Uuid {
-        let mut digester = Digester::new();
-        for (dimension, value) in &self.values {
-            digester.field(dimension.code().to_be_bytes()).field(value);
+        let values = self.values.iter().map(|(dimension, value)| (*dimension, value.as_str()));
+        digest(values, &self.request_model, self.response_model.as_ref())
+    }
+}
+
+/// The values of a shape, in the order of their dimensions: those of the call come last.
+fn values<'a>(event: &'a UsageEvent, dimensions: &'a Dimensions) -> impl Iterator<Item = (Dimension, &'a str)> {
+    let model = event.model();
+    let call = [
+        (Dimension::OperationName, event.operation_name.as_deref().unwrap_or_default()),
+        (Dimension::ProviderName, model.provider_name.as_str()),
+        (Dimension::Model, model.model.as_str()),
+        (Dimension::ProviderTier, model.provider_tier.as_str()),
+        (Dimension::Region, model.region.as_str()),
+    ];
+    let shaping = dimensions.values.iter().filter(|(dimension, _)| dimension.kind() == DimensionKind::Shape);
+    shaping
+        .map(|(dimension, value)| (*dimension, value.as_str()))
+        .chain(call.into_iter().filter(|(_, value)| !value.is_empty()))
+}
+
+fn digest<'a>(
+    values: impl Iterator<Item = (Dimension, &'a str)>,
+    request_model: &ModelRef,
+    response_model: Option<&ModelRef>,
+) -> Uuid {
+    let mut digester = Digester::new();
+    for (dimension, value) in values {
+        digester.field(dimension.code().to_be_bytes()).field(value);
+    }
+    for model in [Some(request_model), response_model] {
+        digester.optional(model.map(|_| ""));
+        for field in model.iter().flat_map(|m| [&m.provider_name, &m.model, &m.provider_tier, &m.region]) {
+            digester.field(field);
         }
-        for model in [Some(&self.request_model), self.response_model.as_ref()] {
-            digester.optional(model.map(|_| ""));
-            for field in model.iter().flat_map(|m| [&m.provider_name, &m.model, &m.provider_tier, &m.region]) {
-                digester.field(field);
-            }
-        }
-        digester.finish()
+    }
+    digester.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_the_same_whether_the_shape_is_made_or_not() {
+        assert!(Dimension::ALL.is_sorted());
+        let calls_last = |pair: &[Dimension]| match pair {
+            [left, right] => left.kind() != DimensionKind::Call || right.kind() == DimensionKind::Call,
+            _ => true,
+        };
+        assert!(Dimension::ALL.windows(2).all(calls_last));
     }
 }

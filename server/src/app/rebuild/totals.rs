@@ -82,9 +82,9 @@ async fn added_up(
 type Compared<K> = (KindReport, Vec<StoredSums<K>>, Vec<K>);
 
 /// What differs, the rows to put and the keys to delete, sorted.
-fn compare<K: Ord + Copy>(
+fn compare<'a, K: Ord + Copy + 'a>(
     kind: Kind,
-    ledger: &BTreeMap<K, Measures>,
+    ledger: impl Iterator<Item = (&'a K, &'a Measures)>,
     stored: Vec<StoredSums<K>>,
     name: impl Fn(&K) -> String,
 ) -> Compared<K> {
