@@ -1,0 +1,105 @@
+//! Those who watch.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use prost::Message as _;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+use tollgate_proto::v1;
+use tonic::Streaming;
+
+use super::super::mixed::watching;
+use crate::wire::Connections;
+
+/// Connections of those who read, and of those who never do.
+const READING: usize = 90;
+const SILENT: usize = 10;
+/// What a stream of those may send before it has to wait for its reader: a few messages.
+const SILENT_WINDOW: u32 = 1_024;
+/// Longest wait for the first message of every stream.
+const SNAPSHOTS: Duration = Duration::from_secs(60);
+
+/// Connections on which streams are opened.
+#[derive(Debug)]
+pub(super) struct Subscribers {
+    reading: Connections,
+    silent: Connections,
+}
+
+/// The count of calls in a message, and when it came.
+pub(super) type Seen = Vec<(i64, Instant)>;
+
+/// Streams that are open.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// By session; of those who never read, nothing.
+    seen: Vec<Arc<Mutex<Seen>>>,
+    readers: JoinSet<()>,
+    silent: Vec<Streaming<v1::StreamUsageResponse>>,
+}
+
+impl Subscribers {
+    /// Opens the connections.
+    pub(super) async fn connect(url: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            reading: Connections::open(url, READING).await?,
+            silent: Connections::open_narrow(url, SILENT, SILENT_WINDOW).await?,
+        })
+    }
+
+    /// Opens a stream for each of so many sessions, and waits for the first message of those who read.
+    pub(super) async fn subscribe(&self, count: usize) -> anyhow::Result<Open> {
+        let mut open = Open { seen: Vec::new(), readers: JoinSet::new(), silent: Vec::new() };
+        let first = Arc::new(Barrier::new(count - count / SILENT + 1));
+        for session in 0..count {
+            let message = watching(session).encode_to_vec().into();
+            let seen = Arc::new(Mutex::new(Seen::new()));
+            open.seen.push(seen.clone());
+            // Every tenth.
+            if session % (READING + SILENT) < SILENT {
+                open.silent.push(self.silent.nth(session)?.stream(message).await?);
+            } else {
+                let stream = self.reading.nth(session)?.stream(message).await?;
+                open.readers.spawn(read(stream, seen, first.clone()));
+            }
+        }
+        tokio::time::timeout(SNAPSHOTS, first.wait()).await?;
+        Ok(open)
+    }
+}
+
+async fn read(mut stream: Streaming<v1::StreamUsageResponse>, seen: Arc<Mutex<Seen>>, first: Arc<Barrier>) {
+    let mut begun = false;
+    while let Some(Ok(message)) = stream.next().await {
+        let now = Instant::now();
+        let calls = message.scopes.first().map(|scope| scope.totals.as_ref().map_or(0, |totals| totals.calls));
+        if let Some(calls) = calls {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push((calls, now));
+        }
+        if !begun {
+            begun = true;
+            first.wait().await;
+        }
+    }
+}
+
+impl Open {
+    /// Requires that no stream has ended.
+    pub(super) fn require_open(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.readers.try_join_next().is_none(), "a stream ended early");
+        Ok(())
+    }
+
+    /// What was seen until now, by session.
+    pub(super) fn seen_so_far(&self) -> Vec<Seen> {
+        self.seen.iter().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    /// Ends all streams.
+    pub(super) async fn close(mut self) {
+        self.readers.shutdown().await;
+        drop(self.silent);
+    }
+}
