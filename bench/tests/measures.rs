@@ -47,17 +47,13 @@ fn a_lone_caller_is_compared_with_an_echo() {
 }
 
 #[test]
-fn a_hot_budget_is_checked_beside_every_baseline() {
-    let rows = measure(&["check-hot"]);
-    let baselines = |scenario: &str| {
-        let of = rows.iter().filter(|row| row["scenario"] == scenario);
-        of.filter_map(|row| row["baseline"].as_str()?.split(',').next()).collect::<Vec<_>>()
-    };
-    for scenario in ["check-hot", "check-hot, 2 replicas"] {
-        let found = baselines(scenario);
-        assert!(found.contains(&"echo") && found.contains(&"row lock"), "{found:?}");
-    }
-    assert_eq!(rows.iter().filter(|row| row["unit"] == "ms").count(), 2);
+fn many_callers_are_compared_with_every_baseline() {
+    let rows = measure(&["record-unary"]);
+    let baselines: Vec<_> = rows.iter().filter_map(|row| row["baseline"].as_str()?.split(',').next()).collect();
+    assert_eq!(baselines, ["echo", "SQL per call"]);
+    assert!(rows.iter().all(|row| row["met"].is_boolean()), "{rows:?}");
+    let last = &rows[rows.len() - 1];
+    assert_eq!((&last["scenario"], &last["unit"]), (&"record-unary p99".into(), &"ms".into()));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::load::{Sample, drive};
 use crate::population::Population;
 use crate::requests;
 use crate::rounds::Series;
-use crate::statistics::{loss, mebibytes, milliseconds, per};
+use crate::statistics::{loss, mebibytes, milliseconds, per, percent, rate};
 use crate::template::Template;
 
 /// Milliseconds from the answer to a record until the subscriber has the totals with it.
@@ -64,6 +64,7 @@ async fn with(bench: &mut Bench<'_>, count: usize) -> anyhow::Result<()> {
 
     let (mut watched, mut alone) = (Series::default(), Series::default());
     let mut deliveries = delivery::histogram()?;
+    let mut recorded = 0;
     for round in 1..=bench.options.rounds {
         let mut open = match first.take() {
             Some(open) => open,
@@ -71,6 +72,7 @@ async fn with(bench: &mut Bench<'_>, count: usize) -> anyhow::Result<()> {
         };
         bench.tell(format!("round {round}, {count} subscribers, {} events/s", delivery::RATE));
         let acknowledged = Producers::new(&url, &events).await?.run(span.length).await?;
+        recorded += acknowledged.len() as u64;
         tokio::time::sleep(REST).await;
         open.require_open()?;
         let seen = open.seen_so_far();
@@ -85,7 +87,8 @@ async fn with(bench: &mut Bench<'_>, count: usize) -> anyhow::Result<()> {
 
     let scenario = format!("stream, {count} subscribers");
     let each = per(idle, 1_024 * count as u64);
-    let note = format!("{} deliveries at {} events/s", deliveries.len(), delivery::RATE);
+    let rate = rate(recorded, span.length * u32::try_from(bench.options.rounds)?);
+    let note = format!("{} deliveries at {rate:.0} of {} events/s", deliveries.len(), delivery::RATE);
     let row = Row::new(format!("{scenario}: delivery p99"), milliseconds(deliveries.value_at_quantile(0.99)), "ms");
     let quantile = |share| Some(deliveries.value_at_quantile(share));
     bench.add(Row { p50_us: quantile(0.5), p99_us: quantile(0.99), ..row }.against(DELIVERY).note(note))?;
@@ -96,7 +99,7 @@ async fn with(bench: &mut Bench<'_>, count: usize) -> anyhow::Result<()> {
         Row::rate(format!("{scenario}: recording"), &watched, "events/s")
             .beside("without subscribers", alone.rate(), watched.over(&alone, Sample::rate))
             .against(RECORDING)
-            .note(format!("{:.1} % lost", crate::statistics::percent(lost))),
+            .note(format!("{:.1} % lost", percent(lost))),
     )?;
     stage.end(product).await
 }

@@ -1,25 +1,25 @@
 //! Those who watch.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 use prost::Message as _;
-use tokio::sync::Barrier;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tollgate_proto::v1;
+use tollgate_stage::wait::bounded;
 use tonic::Streaming;
 
 use super::super::mixed::watching;
-use crate::wire::Connections;
+use crate::wire::{Connections, Wire};
 
 /// Connections of those who read, and of those who never do.
 const READING: usize = 90;
 const SILENT: usize = 10;
 /// What a stream of those may send before it has to wait for its reader: a few messages.
 const SILENT_WINDOW: u32 = 1_024;
-/// Longest wait for the first message of every stream.
-const SNAPSHOTS: Duration = Duration::from_secs(60);
 
 /// Connections on which streams are opened.
 #[derive(Debug)]
@@ -49,38 +49,44 @@ impl Subscribers {
         })
     }
 
-    /// Opens a stream for each of so many sessions, and waits for the first message of those who read.
+    /// Opens a stream for each of so many sessions, all at once, and waits for the first message of those who read.
     pub(super) async fn subscribe(&self, count: usize) -> anyhow::Result<Open> {
         let mut open = Open { seen: Vec::new(), readers: JoinSet::new(), silent: Vec::new() };
-        let first = Arc::new(Barrier::new(count - count / SILENT + 1));
+        let mut silent = JoinSet::new();
+        let begun = Arc::new(Semaphore::new(0));
         for session in 0..count {
             let message = watching(session).encode_to_vec().into();
             let seen = Arc::new(Mutex::new(Seen::new()));
             open.seen.push(seen.clone());
-            // Every tenth.
             if session % (READING + SILENT) < SILENT {
-                open.silent.push(self.silent.nth(session)?.stream(message).await?);
+                let mut wire = self.silent.nth(session)?;
+                silent.spawn(async move { wire.stream(message).await });
             } else {
-                let stream = self.reading.nth(session)?.stream(message).await?;
-                open.readers.spawn(read(stream, seen, first.clone()));
+                open.readers.spawn(read(self.reading.nth(session)?, message, seen, begun.clone()));
             }
         }
-        tokio::time::timeout(SNAPSHOTS, first.wait()).await?;
+        while let Some(stream) = bounded("streams of those who never read", silent.join_next()).await? {
+            open.silent.push(stream??);
+        }
+        let readers = u32::try_from(open.readers.len())?;
+        let all = bounded("the first message of every stream", begun.acquire_many(readers)).await?;
+        drop(all?);
         Ok(open)
     }
 }
 
-async fn read(mut stream: Streaming<v1::StreamUsageResponse>, seen: Arc<Mutex<Seen>>, first: Arc<Barrier>) {
-    let mut begun = false;
+/// Opens a stream and notes what comes. A stream that ends, ends this.
+async fn read(mut wire: Wire, message: Bytes, seen: Arc<Mutex<Seen>>, begun: Arc<Semaphore>) {
+    let Ok(mut stream) = wire.stream(message).await else { return };
+    let mut first = true;
     while let Some(Ok(message)) = stream.next().await {
         let now = Instant::now();
         let calls = message.scopes.first().map(|scope| scope.totals.as_ref().map_or(0, |totals| totals.calls));
         if let Some(calls) = calls {
             seen.lock().unwrap_or_else(PoisonError::into_inner).push((calls, now));
         }
-        if !begun {
-            begun = true;
-            first.wait().await;
+        if std::mem::take(&mut first) {
+            begun.add_permits(1);
         }
     }
 }
