@@ -40,6 +40,10 @@ impl Redis {
     pub(crate) async fn start(folder: &Path) -> anyhow::Result<Option<Self>> {
         let Some(program) = find() else { return Ok(None) };
         let data = folder.join("redis");
+        if data.exists() {
+            // Empty, as every baseline begins: what an earlier one logged would be read back.
+            std::fs::remove_dir_all(&data)?;
+        }
         std::fs::create_dir_all(&data)?;
         let socket = data.join("socket");
         let child = Command::new(&program)
