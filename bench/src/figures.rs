@@ -11,8 +11,8 @@ use crate::statistics::{mebibytes, ratio, rounded};
 pub(crate) enum Goal {
     /// The ratio to the baseline is at least this.
     RatioAtLeast(f64),
-    /// The value is at least this.
-    AtLeast(f64),
+    /// The ratio to the baseline is at most this.
+    RatioAtMost(f64),
     /// The value is at most this.
     AtMost(f64),
 }
@@ -118,7 +118,7 @@ impl Row {
     pub(crate) fn against(self, goal: Goal) -> Self {
         let (text, met) = match goal {
             Goal::RatioAtLeast(least) => (format!("ratio >= {least}"), self.ratio.is_some_and(|ratio| ratio >= least)),
-            Goal::AtLeast(least) => (format!(">= {least}"), self.value >= least),
+            Goal::RatioAtMost(most) => (format!("ratio <= {most}"), self.ratio.is_some_and(|ratio| ratio <= most)),
             Goal::AtMost(most) => (format!("<= {most}"), self.value <= most),
         };
         Self { goal: Some(text), met: Some(met), ..self }
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(row.clone().against(Goal::RatioAtLeast(0.3)).met, Some(true));
         assert_eq!(row.clone().against(Goal::RatioAtLeast(0.31)).met, Some(false));
         assert_eq!(row.clone().against(Goal::AtMost(29.0)).met, Some(false));
-        assert_eq!(row.clone().against(Goal::AtLeast(30.0)).met, Some(true));
+        assert_eq!(row.clone().against(Goal::RatioAtMost(0.3)).met, Some(true));
         assert_eq!(spread(&row), "0.300 (0.100 to 0.500)");
     }
 }

@@ -1,5 +1,7 @@
 //! What a server is told before it is measured, what it really answers, and what its database holds afterwards.
 
+use std::time::{Duration, SystemTime};
+
 use rand::rngs::StdRng;
 use sqlx::Connection as _;
 use tollgate_proto::v1;
@@ -16,6 +18,9 @@ use crate::wire::Connections;
 
 /// Far away: what happens at a limit is not measured.
 const LIMIT_USD: &str = "1000000000";
+
+/// How far back budgets count, so that what is recorded with earlier times moves counters, too.
+const COUNTED: Duration = Duration::from_secs(40 * 86_400);
 
 /// Budgets in US dollars that every call matches, hard and far from their limits.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +74,7 @@ fn budget(budget_id: &str, kind: v1::window::Kind, per: Option<&str>) -> v1::Bud
         window: Some(v1::Window { kind: kind.into(), time_zone: "UTC".to_owned(), ..Default::default() }),
         per: per.map(key).into_iter().collect(),
         rules: vec![v1::Rule { at_fraction: "1".to_owned(), action: v1::Action::Block.into(), ..Default::default() }],
+        count_from: Some((SystemTime::now() - COUNTED).into()),
         ..Default::default()
     }
 }

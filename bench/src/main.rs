@@ -5,6 +5,7 @@ mod callers;
 mod calls;
 mod echo;
 mod figures;
+mod history;
 mod ledger;
 mod load;
 mod options;
@@ -55,6 +56,16 @@ enum Command {
     CheckPeek(Options),
     /// A check and then a record, for 1,000 users, 200 sessions watched, beside an echo.
     Mixed(Options),
+    /// Bytes an event on disk, by table.
+    Disk(Options),
+    /// Memory of the server under batches, and with a Postgres that stands still.
+    Memory(Options),
+    /// 1,000 and 10,000 subscribers: delivery, memory, what they cost those who record.
+    Stream(Options),
+    /// Summaries and lists over a million events; with `--large` over ten million.
+    Summary(Options),
+    /// The mixed load for ten minutes.
+    Soak(Options),
     /// Answers at once: the baseline `echo` in a process of its own.
     #[command(hide = true)]
     EchoServer(echo::Arguments),
@@ -84,6 +95,11 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::CheckHot(options) => measure(&[Scenario::CheckHot], &options),
         Command::CheckPeek(options) => measure(&[Scenario::CheckPeek], &options),
         Command::Mixed(options) => measure(&[Scenario::Mixed], &options),
+        Command::Disk(options) => measure(&[Scenario::Disk], &options),
+        Command::Memory(options) => measure(&[Scenario::Memory], &options),
+        Command::Stream(options) => measure(&[Scenario::Stream], &options),
+        Command::Summary(options) => measure(&[Scenario::Summary], &options),
+        Command::Soak(options) => measure(&[Scenario::Soak], &options),
         Command::EchoServer(arguments) => runtime()?.block_on(echo::serve(&arguments)).map(|()| ExitCode::SUCCESS),
     }
 }

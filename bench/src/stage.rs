@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tollgate_stage::{Cluster, Ground, Launch, Replica, binary};
 
+use crate::baselines::redis::Redis;
 use crate::echo::{Echo, Replies};
 use crate::options::Options;
 use crate::usage::Watched;
@@ -79,6 +80,11 @@ impl Stage {
     /// The baseline that answers at once with these replies.
     pub(crate) async fn echo(&self, replies: &Replies) -> anyhow::Result<Echo> {
         Echo::start(&self.folder, replies).await
+    }
+
+    /// Redis with one budget, where it is installed.
+    pub(crate) async fn redis(&self) -> anyhow::Result<Option<Redis>> {
+        Redis::start(&self.folder).await
     }
 
     /// Stops the servers and drops their database.

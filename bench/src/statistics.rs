@@ -19,6 +19,11 @@ pub(crate) fn loss(value: f64, of: f64) -> f64 {
     if of == 0.0 { 0.0 } else { (of - value) / of }
 }
 
+/// A share in hundredths.
+pub(crate) fn percent(share: f64) -> f64 {
+    share * 100.0
+}
+
 /// The middle one, or the mean of both in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

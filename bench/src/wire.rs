@@ -25,7 +25,17 @@ pub(crate) struct Connections {
 impl Connections {
     /// Opens so many.
     pub(crate) async fn open(url: &str, count: usize) -> anyhow::Result<Self> {
+        Self::connect(url, count, |endpoint| endpoint).await
+    }
+
+    /// Opens so many on which a stream may send only so many bytes before they are read.
+    pub(crate) async fn open_narrow(url: &str, count: usize, window: u32) -> anyhow::Result<Self> {
+        Self::connect(url, count, |endpoint| endpoint.initial_stream_window_size(window)).await
+    }
+
+    async fn connect(url: &str, count: usize, adapt: impl FnOnce(Endpoint) -> Endpoint) -> anyhow::Result<Self> {
         let endpoint = Endpoint::from_shared(url.to_owned())?.connect_timeout(CONNECT_LIMIT).tcp_nodelay(true);
+        let endpoint = adapt(endpoint);
         let mut channels = Vec::new();
         for _ in 0..count {
             channels.push(endpoint.connect().await.with_context(|| format!("{url} cannot be reached"))?);

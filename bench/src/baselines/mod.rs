@@ -3,4 +3,5 @@
 pub(crate) mod connections;
 pub(crate) mod copy;
 pub(crate) mod per_call;
+pub(crate) mod redis;
 pub(crate) mod row_lock;

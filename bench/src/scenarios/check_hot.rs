@@ -50,8 +50,10 @@ async fn over(bench: &mut Bench<'_>, replicas: usize) -> anyhow::Result<()> {
     let holders = |count| row_lock::holders(&ground, count);
     let holding = connections::best(&row_lock::CONNECTIONS, bench.options.trial(), &stage.cluster, holders).await?;
 
+    let redis = stage.redis().await?;
     let database = Watched { servers: &[], cluster: Some(&stage.cluster) };
-    let (mut echoes, mut holds, mut locks) = (Series::default(), Series::default(), Series::default());
+    let (mut echoes, mut holds) = (Series::default(), Series::default());
+    let (mut locks, mut scripts) = (Series::default(), Series::default());
     for round in 1..=bench.options.rounds {
         bench.tell(format!("round {round}, echo"));
         echoes.push(drive(checkers(&echo.url(), CALLERS).await?, span, echo.watched()).await?);
@@ -66,6 +68,11 @@ async fn over(bench: &mut Bench<'_>, replicas: usize) -> anyhow::Result<()> {
         stage.settle(&ground).await?;
         bench.tell(format!("round {round}, row lock"));
         locks.push(drive(holders(holding).await?, span, database).await?);
+        if let Some(redis) = &redis {
+            bench.tell(format!("round {round}, redis"));
+            let watched = Watched { servers: redis.processes(), cluster: None };
+            scripts.push(drive(redis.holders(CALLERS).await?, span, watched).await?);
+        }
     }
     let scenario = if replicas == 1 { "check-hot".to_owned() } else { format!("check-hot, {replicas} replicas") };
     let p99 = milliseconds(holds.quantile(0.99));
@@ -74,6 +81,12 @@ async fn over(bench: &mut Bench<'_>, replicas: usize) -> anyhow::Result<()> {
     bench.add(
         row.clone().beside("echo", echoes.rate(), holds.over(&echoes, Sample::rate)).against(OVER_ECHO).note(note),
     )?;
+    if redis.is_some() {
+        let ratio = holds.over(&scripts, Sample::rate);
+        bench.add(row.clone().beside("redis, synced", scripts.rate(), ratio))?;
+    } else {
+        bench.add(row.clone().note("redis: not installed"))?;
+    }
     bench.add(
         row.beside(format!("row lock, {holding} connections"), locks.rate(), holds.over(&locks, Sample::rate))
             .against(OVER_ROW_LOCK),

@@ -2,10 +2,15 @@
 
 mod check_hot;
 mod check_peek;
+mod disk;
+mod memory;
 mod mixed;
 mod record_batch;
 mod record_lone;
 mod record_unary;
+mod soak;
+mod stream;
+mod summary;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -24,12 +29,28 @@ pub(crate) enum Scenario {
     CheckHot,
     CheckPeek,
     Mixed,
+    Disk,
+    Memory,
+    Soak,
+    Stream,
+    Summary,
 }
 
 impl Scenario {
     /// In the order in which they are run.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::RecordBatch, Self::RecordUnary, Self::RecordLone, Self::CheckHot, Self::CheckPeek, Self::Mixed];
+    pub(crate) const ALL: [Self; 11] = [
+        Self::RecordBatch,
+        Self::RecordUnary,
+        Self::RecordLone,
+        Self::CheckHot,
+        Self::CheckPeek,
+        Self::Mixed,
+        Self::Disk,
+        Self::Memory,
+        Self::Stream,
+        Self::Summary,
+        Self::Soak,
+    ];
 
     /// As it is reported.
     pub(crate) fn name(self) -> &'static str {
@@ -40,6 +61,11 @@ impl Scenario {
             Self::CheckHot => "check-hot",
             Self::CheckPeek => "check-peek",
             Self::Mixed => "mixed",
+            Self::Disk => "disk",
+            Self::Memory => "memory",
+            Self::Soak => "soak",
+            Self::Stream => "stream",
+            Self::Summary => "summary",
         }
     }
 }
@@ -88,6 +114,11 @@ pub(crate) async fn run(scenarios: &[Scenario], options: &Options) -> anyhow::Re
             Scenario::CheckHot => check_hot::run(&mut bench).await?,
             Scenario::CheckPeek => check_peek::run(&mut bench).await?,
             Scenario::Mixed => mixed::run(&mut bench).await?,
+            Scenario::Disk => disk::run(&mut bench).await?,
+            Scenario::Memory => memory::run(&mut bench).await?,
+            Scenario::Soak => soak::run(&mut bench).await?,
+            Scenario::Stream => stream::run(&mut bench).await?,
+            Scenario::Summary => summary::run(&mut bench).await?,
         }
         let Bench { progress, figures, .. } = &mut bench;
         progress.aside(|| figures.print())?;
