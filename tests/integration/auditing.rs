@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use prost_types::Timestamp;
-use sqlx::AssertSqlSafe;
 use tollgate_proto::v1;
 use tollgate_server::config::Config;
 use tonic::Code;
@@ -43,10 +42,6 @@ async fn recorded(config: &Config) -> TestServer {
     server
 }
 
-async fn execute(server: &TestServer, statement: &'static str) {
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&server.pool()).await.unwrap();
-}
-
 async fn audit(server: &TestServer, request: v1::RunAuditRequest) -> v1::RunAuditResponse {
     server.admin.clone().run_audit(request).await.unwrap().into_inner()
 }
@@ -60,12 +55,12 @@ async fn an_audit_on_request_names_what_disagrees_in_its_time() {
     assert!(whole.as_of.is_some());
     assert_eq!(audit(&server, around(first)).await.events, 1);
 
-    execute(
-        &server,
-        "UPDATE usage_rollup SET usd = usd + 1, text_in_usd = text_in_usd + 1 WHERE grain = 1
+    server
+        .execute(
+            "UPDATE usage_rollup SET usd = usd + 1, text_in_usd = text_in_usd + 1 WHERE grain = 1
          AND bucket = (SELECT min(bucket) FROM usage_rollup WHERE grain = 1)",
-    )
-    .await;
+        )
+        .await;
     let found = audit(&server, around(first)).await;
     let names: Vec<&str> = found.findings.iter().map(|finding| finding.subject.split(':').next().unwrap()).collect();
     // The day no longer is the sum of its quarter hours.
@@ -137,7 +132,7 @@ async fn invariant_3_a_drift_is_told_once_and_shows_in_the_metrics_until_it_is_m
     assert!(!text.contains("tollgate_audit_runs_total{outcome=\"holds\"} 0\n"), "{text}");
     assert!(text.contains("tollgate_audit_runs_total{outcome=\"drifts\"} 0\n"), "{text}");
     assert!(!text.contains("tollgate_audit_last_success_timestamp_seconds 0\n"), "{text}");
-    execute(&server, "UPDATE session_usage SET calls = calls + 1").await;
+    server.execute("UPDATE session_usage SET calls = calls + 1").await;
     shows("tollgate_audit_drifting_rows{check=\"session_totals\"} 2\n").await;
     // More than one round sees it.
     let few = [0, 1].map(|rounds| format!("tollgate_audit_runs_total{{outcome=\"drifts\"}} {rounds}\n"));
@@ -146,7 +141,7 @@ async fn invariant_3_a_drift_is_told_once_and_shows_in_the_metrics_until_it_is_m
         (!few.iter().any(|line| text.contains(line))).then_some(())
     })
     .await;
-    execute(&server, "UPDATE session_usage SET calls = calls - 1").await;
+    server.execute("UPDATE session_usage SET calls = calls - 1").await;
     shows("tollgate_audit_drifting_rows{check=\"session_totals\"} 0\n").await;
     // Many rounds saw it; it was told once.
     let alerts = server.alerts.clone().list_alerts(v1::ListAlertsRequest::default()).await.unwrap().into_inner().alerts;

@@ -15,9 +15,9 @@ use tonic::Code;
 
 use crate::harness::TestServer;
 use crate::harness::build::{
-    block, budget, create, event, gpt_4o, id, key, model, record, reserve, rule, session, settling, user,
+    block, budget, create, event, event_at, gpt_4o, id, key, model, record, reserve, rule, session, settling, user,
 };
-use crate::harness::time::{id_at, seconds_from_now};
+use crate::harness::time::seconds_from_now;
 
 /// 0.0125 USD: 1,000 tokens in, 1,000 out, on gpt-4o.
 const ONE_CALL: &str = "0.0125";
@@ -272,11 +272,7 @@ async fn a_limit_that_is_raised_later_makes_no_room_in_a_window_that_has_ended()
     let yesterday = seconds_from_now(-86_400);
     let counting = v1::Budget { count_from: Some(seconds_from_now(-3 * 86_400)), ..budget("b", "0.02") };
     server.budgets.create_budget(create(counting)).await.unwrap();
-    let late = || v1::UsageEvent {
-        key: Some(v1::usage_event::Key::EventId(id_at(&yesterday))),
-        start_time: Some(yesterday),
-        ..event(session("s"), 1_000, 1_000)
-    };
+    let late = || event_at(yesterday, session("s"), 1_000, 1_000);
     server.usage.record_usage(record(late())).await.unwrap();
     let raised = v1::UpdateBudgetRequest {
         budget: Some(v1::Budget { limit: "1".to_owned(), budget_id: "b".to_owned(), ..Default::default() }),
@@ -392,27 +388,6 @@ async fn an_estimate_of_nothing_does_not_pass_an_overspent_budget() {
     server.budgets.create_budget(create(budget("b", "0.01"))).await.unwrap();
     server.usage.record_usage(record(event(session("s"), 1_000, 1_000))).await.unwrap();
     assert_eq!(check(&server, reserve(session("s"), 0, 0)).await.decision(), v1::Decision::Denied);
-}
-
-#[tokio::test]
-async fn a_budget_of_all_time_can_be_changed() {
-    let mut server = TestServer::start().await;
-    let lifetime = v1::Window { kind: v1::window::Kind::Lifetime.into(), ..Default::default() };
-    let made = v1::Budget { window: Some(lifetime), ..budget("b", "1") };
-    let made = server.budgets.create_budget(create(made)).await.unwrap().into_inner().budget.unwrap();
-    assert_eq!(made.count_from, None, "the beginning of all time is no instant of the wire");
-    let named = v1::UpdateBudgetRequest {
-        budget: Some(v1::Budget { budget_id: "b".to_owned(), limit: "2".to_owned(), ..Default::default() }),
-        update_mask: Some(prost_types::FieldMask { paths: vec!["limit".to_owned()] }),
-        ..Default::default()
-    };
-    // As a whole, as it was answered.
-    let whole = v1::Budget { limit: "3".to_owned(), etag: String::new(), ..made };
-    let whole = v1::UpdateBudgetRequest { budget: Some(whole), ..Default::default() };
-    for (update, limit) in [(named, "2"), (whole, "3")] {
-        let changed = server.budgets.update_budget(update).await.unwrap().into_inner().budget.unwrap();
-        assert_eq!(changed.limit, limit);
-    }
 }
 
 #[tokio::test]

@@ -13,20 +13,15 @@ use tollgate_proto::v1::amend_usage_request::Change;
 use tonic::Status;
 
 use crate::harness::TestServer;
-use crate::harness::build::{budget, create, event, id, key, record};
-use crate::harness::time::{at, id_at};
+use crate::harness::build::{self, budget, create, event, id, key, record};
+use crate::harness::time::at;
 
 /// 0.0125 USD: 1,000 tokens in, 1,000 out, on gpt-4o.
 const ONE_CALL: (i64, i64) = (1_000, 1_000);
 
 /// An event of May 2026 that these dimensions had.
 fn event_at(start: &str, dimensions: v1::Dimensions, (input, output): (i64, i64)) -> v1::UsageEvent {
-    let start_time = at(start);
-    v1::UsageEvent {
-        key: Some(v1::usage_event::Key::EventId(id_at(&start_time))),
-        start_time: Some(start_time),
-        ..event(dimensions, input, output)
-    }
+    build::event_at(at(start), dimensions, input, output)
 }
 
 /// A call of ada's planner in session s1, on 4 May.

@@ -8,8 +8,8 @@ use tollgate_server::cli::rebuild::{RebuildArguments, run};
 use tollgate_server::tenant::TenantId;
 
 use crate::harness::TestServer;
-use crate::harness::build::{budget, create, event, id, key, record, reserve, session, user};
-use crate::harness::time::{id_at, seconds_from_now};
+use crate::harness::build::{budget, create, event, event_at, id, key, record, reserve, session, user};
+use crate::harness::time::seconds_from_now;
 
 /// Events of two users in a session and its descendant, one corrected, and a hold that is open.
 async fn recorded() -> TestServer {
@@ -108,11 +108,7 @@ async fn a_counter_that_is_made_again_carries_what_it_carried() {
     server.budgets.clone().create_budget(create(carrying)).await.unwrap();
     for days_ago in [1, 0] {
         let start = seconds_from_now(-days_ago * 86_400);
-        let event = v1::UsageEvent {
-            key: Some(v1::usage_event::Key::EventId(id_at(&start))),
-            start_time: Some(start),
-            ..event(user("ada"), 1_000, 500)
-        };
+        let event = event_at(start, user("ada"), 1_000, 500);
         server.usage.clone().record_usage(record(event)).await.unwrap();
     }
     let before = derived(&server).await;

@@ -2,7 +2,6 @@
 
 mod orphans;
 
-use sqlx::AssertSqlSafe;
 use tollgate_proto::v1;
 use tonic::Code;
 
@@ -35,7 +34,7 @@ fn release(id: &str) -> v1::ReleaseReservationRequest {
 async fn run_out(server: &TestServer, id: &str) {
     let statement =
         format!("UPDATE reservation SET expire_time = now() - interval '1 s' WHERE reservation_id = '{id}'");
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&server.pool()).await.unwrap();
+    server.execute(statement).await;
     until("the reservation expires", || async {
         (reservation(server, id).await.state() == v1::reservation::State::Expired).then_some(())
     })

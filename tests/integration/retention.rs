@@ -8,8 +8,8 @@ use tollgate_server::tenant::TenantId;
 use tonic::Code;
 
 use crate::harness::TestServer;
-use crate::harness::build::{budget, create, day, event, id, key, record, reserve, session, settling, user};
-use crate::harness::time::{from_wire, id_at, seconds_from_now};
+use crate::harness::build::{budget, create, day, event, event_at, id, key, record, reserve, session, settling, user};
+use crate::harness::time::{from_wire, seconds_from_now};
 use crate::rebuilding::{derived, rebuilt};
 
 const DAY: i64 = 86_400;
@@ -18,12 +18,7 @@ const OLD: i64 = 70;
 
 /// A call of 0.0125 USD so many days ago.
 fn earlier(dimensions: v1::Dimensions, days_ago: i64) -> v1::UsageEvent {
-    let start = seconds_from_now(-days_ago * DAY);
-    v1::UsageEvent {
-        key: Some(v1::usage_event::Key::EventId(id_at(&start))),
-        start_time: Some(start),
-        ..event(dimensions, 1_000, 1_000)
-    }
+    event_at(seconds_from_now(-days_ago * DAY), dimensions, 1_000, 1_000)
 }
 
 fn oldest_kept() -> jiff::Timestamp {

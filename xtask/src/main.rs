@@ -24,6 +24,8 @@ chores:
   seeded-bugs [NAME..]
                      break a copy of the sources on purpose, one patch of tests/seeded_bugs after the other, and fail if a
                      test that the patch names does not fail; part of a name is enough, all of them take half an hour or more
+  seeded-bugs --check
+                     change nothing; fail if a patch of tests/seeded_bugs does not apply
   tidy               fail if a rule of the repository that no compiler checks is broken
 ";
 
@@ -44,6 +46,7 @@ fn run() -> anyhow::Result<()> {
         ["codegen", "--check"] => codegen::check(),
         ["sqlx"] => sqlx::write(),
         ["sqlx", "--check"] => sqlx::check(),
+        ["seeded-bugs", "--check"] => seeded::check_patches(),
         ["seeded-bugs", names @ ..] => seeded::check(names),
         ["tidy"] => tidy::check(),
         ["help" | "--help" | "-h"] => Ok(write!(std::io::stdout(), "{USAGE}")?),

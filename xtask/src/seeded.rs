@@ -54,6 +54,20 @@ pub(crate) fn check(names: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Asks of every patch whether it still applies, without building anything.
+///
+/// # Errors
+/// If one does not, or its head does not say what it has to.
+pub(crate) fn check_patches() -> anyhow::Result<()> {
+    let bugs = bug::chosen(&[])?;
+    let stale: Vec<String> = bugs
+        .iter()
+        .filter_map(|bug| tree::applies(bug).err().map(|error| format!("{}: {error:#}", bug.name)))
+        .collect();
+    ensure!(stale.is_empty(), "make these patches of tests/seeded_bugs anew:\n{}", stale.join("\n"));
+    report(&format!("all {} patches apply", bugs.len()))
+}
+
 /// Runs the tests that one bug names, with it.
 fn seed<'bug>(tree: &Tree, tests: &Tests<'_>, bug: &'bug Bug) -> Outcome<'bug> {
     let began = Instant::now();

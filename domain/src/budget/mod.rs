@@ -7,6 +7,7 @@ mod crossing;
 mod definition;
 mod demand;
 mod limit_override;
+#[cfg(any(test, feature = "model"))]
 pub mod model;
 mod state;
 mod unavailable;

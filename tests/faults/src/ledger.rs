@@ -1,5 +1,7 @@
 //! What the database holds, read past every server.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
@@ -77,14 +79,15 @@ pub(crate) async fn missing_holds(connection: &mut PgConnection, ids: &[Uuid]) -
     .await
 }
 
-/// Connections of servers that wait inside a transaction.
-pub(crate) async fn in_transaction(connection: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar(
-        "SELECT count(*) FROM pg_stat_activity
+/// For how long each connection of a server has stood still inside a transaction.
+pub(crate) async fn standing_transactions(connection: &mut PgConnection) -> sqlx::Result<Vec<Duration>> {
+    let milliseconds: Vec<i64> = sqlx::query_scalar(
+        "SELECT greatest(0, extract(epoch FROM clock_timestamp() - state_change) * 1000)::bigint FROM pg_stat_activity
          WHERE datname = current_database() AND application_name = 'tollgate' AND state LIKE 'idle in transaction%'",
     )
-    .fetch_one(connection)
-    .await
+    .fetch_all(connection)
+    .await?;
+    Ok(milliseconds.into_iter().map(|milliseconds| Duration::from_millis(milliseconds.unsigned_abs())).collect())
 }
 
 /// Waits of an expired hold for the sweeper.

@@ -1,11 +1,12 @@
-//! The usual load: callers that record in batches, and callers that check, then settle, release, or vanish.
+//! The usual load: callers that record in batches, and callers that check, then settle, release, or vanish. They begin their
+//! calls at a steady pace, whether those before were answered or not.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tollgate_client::{Window, v1};
@@ -22,6 +23,8 @@ const RECORDING_PERIOD: Duration = Duration::from_millis(100);
 /// Callers that check first.
 const CHECKERS: usize = 16;
 const CHECKING_PERIOD: Duration = Duration::from_millis(250);
+/// Most calls of one caller that are under way at once: what a program would have queued before it gives up.
+const UNDER_WAY: usize = 16;
 /// Lead of a hold: who vanishes leaves it to expire.
 const LEAD: Duration = Duration::from_secs(3);
 /// Why a check is denied whose id belongs to a hold that has ended.
@@ -74,12 +77,41 @@ impl Caller {
     async fn run(mut self, period: Duration, stop: CancellationToken) {
         let mut interval = tokio::time::interval(period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut calls = JoinSet::new();
         loop {
             tokio::select! {
                 _ = interval.tick() => {}
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             }
-            if self.number < RECORDERS { self.record_batch().await } else { self.check_and_settle().await }
+            while let Some(ended) = calls.try_join_next() {
+                self.note(ended);
+            }
+            if calls.len() < UNDER_WAY {
+                calls.spawn(self.another().call());
+            }
+        }
+        while let Some(ended) = calls.join_next().await {
+            self.note(ended);
+        }
+    }
+
+    /// The same caller, for one call of its own.
+    fn another(&mut self) -> Self {
+        Self {
+            number: self.number,
+            service: self.service.clone(),
+            history: self.history.clone(),
+            rng: StdRng::seed_from_u64(self.rng.random()),
+        }
+    }
+
+    async fn call(mut self) {
+        if self.number < RECORDERS { self.record_batch().await } else { self.check_and_settle().await }
+    }
+
+    fn note(&self, ended: Result<(), JoinError>) {
+        if let Err(error) = ended {
+            self.history.broken(format!("a call of the load broke off: {error}"));
         }
     }
 
@@ -106,6 +138,10 @@ impl Caller {
     /// Notes what was recorded; gives back what is to be sent again.
     fn sort(&self, sent: Vec<v1::UsageEvent>, answer: v1::BatchRecordUsageResponse) -> Vec<v1::UsageEvent> {
         use v1::batch_record_usage_response::item::Item;
+        if answer.items.len() != sent.len() {
+            let (items, events) = (answer.items.len(), sent.len());
+            self.history.broken(format!("a batch of {events} events has an answer of {items} items"));
+        }
         let mut again = Vec::new();
         for (event, item) in sent.into_iter().zip(answer.items) {
             match item.item {

@@ -1,5 +1,6 @@
 //! Signals, and what the system tells about processes.
 
+use anyhow::Context as _;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,11 +25,13 @@ pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     pids.filter(|pid| stat(*pid).is_some_and(|(_, of)| of == parent)).collect()
 }
 
-/// Bytes that the process keeps in memory.
-pub(crate) fn resident_bytes(pid: Pid) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1_024)
+/// Most bytes that the process has had in memory so far.
+pub(crate) fn peak_resident_bytes(pid: Pid) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = peak.and_then(|peak| peak.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kibibytes.and_then(|kibibytes| kibibytes.checked_mul(1_024)).with_context(|| format!("{path} tells no VmHWM"))
 }
 
 /// State and parent.
@@ -38,4 +41,15 @@ fn stat(pid: Pid) -> Option<(String, Pid)> {
     let mut fields = rest.split(' ');
     let state = fields.next()?.to_owned();
     Some((state, Pid::from_raw(fields.next()?.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_of_a_process_is_read_or_its_absence_is_an_error() {
+        assert!(peak_resident_bytes(Pid::this()).unwrap() > 1 << 20);
+        assert!(peak_resident_bytes(Pid::from_raw(i32::MAX)).is_err());
+    }
 }

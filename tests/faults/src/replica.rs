@@ -93,9 +93,9 @@ impl Replica {
         Ok(status?.success())
     }
 
-    /// Bytes that it keeps in memory.
-    pub(crate) fn resident_bytes(&self) -> Option<u64> {
-        processes::resident_bytes(self.pid().ok()?)
+    /// Most bytes that it has had in memory since it was started.
+    pub(crate) fn peak_resident_bytes(&self) -> anyhow::Result<u64> {
+        processes::peak_resident_bytes(self.pid()?)
     }
 
     fn pid(&self) -> anyhow::Result<Pid> {

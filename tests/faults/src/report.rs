@@ -38,9 +38,19 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether nothing was violated.
+    /// Whether nothing was violated, of what was shown at all: without a fault, or a look while it happened, nothing is.
     pub(crate) fn holds(&self) -> bool {
-        self.violations.is_empty()
+        self.violations.is_empty() && self.missing().is_none()
+    }
+
+    /// What a scenario must have done to show anything, and has not.
+    fn missing(&self) -> Option<&'static str> {
+        match (self.skipped.is_some(), self.faults, self.snapshots) {
+            (true, ..) => None,
+            (false, 0, _) => Some("no fault happened"),
+            (false, _, 0) => Some("no snapshot was read while faults happened"),
+            (false, ..) => None,
+        }
     }
 
     /// One that did not run.
@@ -79,6 +89,7 @@ impl Report {
     fn verdict(&self) -> String {
         match self.skipped {
             Some(_) => "skipped".to_owned(),
+            None if self.violations.is_empty() && self.missing().is_some() => "shows nothing".to_owned(),
             None => self.violations.len().to_string(),
         }
     }
@@ -145,8 +156,16 @@ impl Output {
         let violations = counted(&report.violations);
         let violations = violations.iter().take(SHOWN).map(|(text, times)| format!("VIOLATION ({times}×) {text}"));
         let skipped = report.skipped.iter().map(|why| format!("skipped: {why}"));
+        let missing = report.missing().map(|what| format!("SHOWS NOTHING: {what}"));
         self.below.extend(
-            report.notes.iter().cloned().chain(skipped).chain(violations).map(|text| format!("{scenario}: {text}")),
+            report
+                .notes
+                .iter()
+                .cloned()
+                .chain(skipped)
+                .chain(missing)
+                .chain(violations)
+                .map(|text| format!("{scenario}: {text}")),
         );
         Ok(())
     }
@@ -183,4 +202,23 @@ fn line(text: impl AsRef<str>) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{}", text.as_ref())?;
     Ok(output.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_that_broke_nothing_or_saw_nothing_shows_nothing() {
+        let whole = Report { faults: 1, snapshots: 1, ..Report::default() };
+        assert!(whole.holds());
+        assert_eq!(whole.verdict(), "0");
+        for empty in [Report { faults: 0, ..whole.clone() }, Report { snapshots: 0, ..whole.clone() }] {
+            assert!(!empty.holds());
+            assert_eq!(empty.verdict(), "shows nothing");
+        }
+        let violated = Report { violations: vec!["lost".to_owned()], ..whole };
+        assert!(!violated.holds());
+        assert!(Report::skipped("no room".to_owned()).holds());
+    }
 }

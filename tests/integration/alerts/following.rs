@@ -178,14 +178,10 @@ async fn the_client_follows_over_a_restart() {
     keep(&server, with_rules("b", "0.0375", vec![on_spent("0.3"), on_spent("0.6")])).await;
     let address = server.running.as_ref().unwrap().address;
     let client = Client::builder(&server.url).connect().await.unwrap();
-    let mut alerts = client.alerts(["b"]);
-    let first = {
-        let mut next = std::pin::pin!(alerts.next());
-        // Polled once, so that it follows from before the call on.
-        assert!(tokio::time::timeout(Duration::from_millis(300), &mut next).await.is_err());
-        spend(&server, "s").await;
-        bounded("the first alert", next).await.unwrap().unwrap()
-    };
+    let before = message(&mut follow(&server, &["b"], "").await, true).await.cursor;
+    spend(&server, "s").await;
+    let mut alerts = client.alerts_after(["b"], before);
+    let first = bounded("the first alert", alerts.next()).await.unwrap().unwrap();
     assert_eq!(name(&first.alert), "RULE_FIRED b 0.3 SPENT ALERT");
     let options = server.options.clone();
     let mut stopping = server;

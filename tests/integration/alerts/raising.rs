@@ -1,6 +1,5 @@
 //! What raises an alert, and that it is raised once.
 
-use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 use tollgate_proto::v1::amend_usage_request::Change;
 
@@ -189,7 +188,7 @@ async fn the_first_expired_reservation_of_a_counter_is_told() {
         let statement = format!(
             "UPDATE reservation SET expire_time = now() - interval '1 s' WHERE reservation_id = '{reservation_id}'"
         );
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&server.pool()).await.unwrap();
+        server.execute(statement).await;
         until("the reservation expires", || async {
             let request = v1::GetReservationRequest { reservation_id: reservation_id.clone() };
             let found = server.budgets.clone().get_reservation(request).await.unwrap().into_inner().reservation;

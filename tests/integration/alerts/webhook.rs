@@ -13,7 +13,6 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
-use sqlx::AssertSqlSafe;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -110,10 +109,6 @@ async fn deliveries(server: &TestServer) -> (i64, i64, BTreeSet<String>) {
     (waiting, delivered, errors.unwrap_or_default().into_iter().filter(|error| !error.is_empty()).collect())
 }
 
-async fn execute(server: &TestServer, statement: &str) {
-    sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&server.pool()).await.unwrap();
-}
-
 #[tokio::test]
 async fn every_alert_is_posted_once_and_signed_by_each_secret() {
     let (receiver, address) = Receiver::start(accepted).await;
@@ -174,7 +169,7 @@ async fn a_failing_receiver_is_tried_again_with_the_same_id_and_body() {
         assert!(metrics.contains(line), "{line}{metrics}");
     }
     // As if what became of it had been lost on the way: the receiver knows the message by its id.
-    execute(&server, "UPDATE alert_delivery SET deliver_time = NULL, next_attempt_time = now()").await;
+    server.execute("UPDATE alert_delivery SET deliver_time = NULL, next_attempt_time = now()").await;
     let posts = receiver.wait_for(4).await;
     assert_eq!(posts[3].header("webhook-id"), posts[0].header("webhook-id"));
 }
@@ -186,9 +181,7 @@ async fn a_receiver_that_is_away_for_a_day_is_given_up() {
     keep(&server, with_rules("b", "0.02", vec![on_spent("0.5")])).await;
     spend(&server, "s").await;
     receiver.wait_for(1).await;
-    execute(
-        &server,
-        "UPDATE alert SET create_time = now() - interval '24 h'; UPDATE alert_delivery SET next_attempt_time = now()",
+    server.execute("UPDATE alert SET create_time = now() - interval '24 h'; UPDATE alert_delivery SET next_attempt_time = now()",
     )
     .await;
     until("it is given up", || async {

@@ -6,9 +6,9 @@ use tollgate_server::config::{Config, LedgerConfig};
 
 use super::{check, per_user, states};
 use crate::harness::TestServer;
-use crate::harness::build::{create, event, record, reserve, settling, user};
+use crate::harness::build::{create, event, event_at, record, reserve, settling, user};
 use crate::harness::database;
-use crate::harness::time::{id_at, seconds_from_now};
+use crate::harness::time::seconds_from_now;
 use crate::harness::wait::{bounded, until};
 use crate::rebuilding::rebuilt;
 
@@ -21,12 +21,7 @@ fn config() -> Config {
 
 /// One call of 0.0125 USD by `u1`, so many days ago.
 fn earlier(days_ago: i64) -> v1::UsageEvent {
-    let start = seconds_from_now(-days_ago * DAY);
-    v1::UsageEvent {
-        key: Some(v1::usage_event::Key::EventId(id_at(&start))),
-        start_time: Some(start),
-        ..event(user("u1"), 1_000, 1_000)
-    }
+    event_at(seconds_from_now(-days_ago * DAY), user("u1"), 1_000, 1_000)
 }
 
 async fn use_up(server: &TestServer, days_ago: i64, calls: usize) {

@@ -5,8 +5,8 @@ use tollgate_proto::v1::budget::Carry;
 
 use super::{check, per_user, states};
 use crate::harness::TestServer;
-use crate::harness::build::{create, event, record, reserve, settling, user};
-use crate::harness::time::{id_at, seconds_from_now};
+use crate::harness::build::{create, event, event_at, record, reserve, settling, user};
+use crate::harness::time::seconds_from_now;
 
 const DAY: i64 = 86_400;
 
@@ -18,12 +18,7 @@ fn carrying(carry: Carry) -> v1::Budget {
 /// Some calls of 0.0125 USD, so many days ago.
 async fn used(server: &TestServer, user_id: &str, days_ago: i64, calls: usize) {
     for _ in 0..calls {
-        let start = seconds_from_now(-days_ago * DAY);
-        let event = v1::UsageEvent {
-            key: Some(v1::usage_event::Key::EventId(id_at(&start))),
-            start_time: Some(start),
-            ..event(user(user_id), 1_000, 1_000)
-        };
+        let event = event_at(seconds_from_now(-days_ago * DAY), user(user_id), 1_000, 1_000);
         server.usage.clone().record_usage(record(event)).await.unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 use tollgate_domain::budget::{Budget, Carry, Mode, Unit};
 use tollgate_domain::window::{Bounds, Window, WindowKind};
 use tollgate_proto::v1;
@@ -15,8 +15,8 @@ use tollgate_server::tenant::TenantId;
 
 use super::{check, per_user};
 use crate::harness::TestServer;
-use crate::harness::build::{create, day, event, record, reserve, user};
-use crate::harness::time::{from_wire, id_at, seconds_from_now, to_wire};
+use crate::harness::build::{create, day, event_at, record, reserve, user};
+use crate::harness::time::{from_wire, seconds_from_now, to_wire};
 use crate::harness::wait::until;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -37,24 +37,15 @@ fn daily() -> v1::Budget {
     v1::Budget { count_from: Some(seconds_from_now(-10 * 86_400)), ..per_user("b", "1") }
 }
 
-async fn execute(server: &TestServer, statement: String) {
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&server.pool()).await.unwrap();
-}
-
 /// As a replica with other time zone data would have stored it.
 async fn store(server: &TestServer, start: Timestamp, end: Timestamp) {
     let number = "(SELECT budget_number FROM budget WHERE budget_id = 'b')";
-    execute(server, format!("INSERT INTO budget_period VALUES (1, {number}, '{start}', '{end}')")).await;
+    server.execute(format!("INSERT INTO budget_period VALUES (1, {number}, '{start}', '{end}')")).await;
 }
 
 /// The window that a call at this time is charged in.
 async fn charged(server: &TestServer, at: Timestamp) -> (Timestamp, Timestamp) {
-    let start = to_wire(at);
-    let event = v1::UsageEvent {
-        key: Some(v1::usage_event::Key::EventId(id_at(&start))),
-        start_time: Some(start),
-        ..event(user("ann"), 1_000, 1_000)
-    };
+    let event = event_at(to_wire(at), user("ann"), 1_000, 1_000);
     let answer = server.usage.clone().record_usage(record(event)).await.unwrap().into_inner();
     bounds(&answer.budgets[0])
 }
@@ -95,7 +86,7 @@ async fn checks_peeks_and_reservations_of_all_replicas_meet_in_the_stored_window
     let hour = "interval '1 hour'";
     let update =
         format!("UPDATE budget_period SET period_start = period_start - {hour}, period_end = period_end + {hour}");
-    execute(&first, update).await;
+    first.execute(update).await;
     let longer = (midnight(0) - hours(1), midnight(0) + DAY + hours(1));
     for (server, held) in [(&first, "0.0125"), (&second, "0.025")] {
         let peek = v1::CheckBudgetRequest {
@@ -128,11 +119,7 @@ async fn a_spool_reaches_further_back_than_windows_are_remembered() {
     let budget =
         v1::Budget { window: Some(minutes), count_from: Some(seconds_from_now(-43_200)), ..per_user("b", "1") };
     server.budgets.clone().create_budget(create(budget)).await.unwrap();
-    let ago = |minutes: i64| {
-        let at = seconds_from_now(-60 * minutes);
-        let key = Some(v1::usage_event::Key::EventId(id_at(&at)));
-        v1::UsageEvent { key, start_time: Some(at), ..event(user("ann"), 1_000, 1_000) }
-    };
+    let ago = |minutes: i64| event_at(seconds_from_now(-60 * minutes), user("ann"), 1_000, 1_000);
     let events = (0..300).map(ago).collect();
     let request = v1::BatchRecordUsageRequest { events, ..Default::default() };
     let answer = server.usage.clone().batch_record_usage(request).await.unwrap().into_inner();
@@ -150,18 +137,14 @@ async fn a_budget_that_counts_back_counts_in_the_stored_windows() {
     let day = midnight(3);
     for half_hours in 0..96 {
         let at = to_wire(day + SignedDuration::from_mins(30 * half_hours));
-        let event = v1::UsageEvent {
-            key: Some(v1::usage_event::Key::EventId(id_at(&at))),
-            start_time: Some(at),
-            ..event(user("ann"), 1_000, 1_000)
-        };
+        let event = event_at(at, user("ann"), 1_000, 1_000);
         server.usage.clone().record_usage(record(event)).await.unwrap();
     }
     let mut locked = PgConnection::connect_with(&server.options).await.unwrap();
     // No replica begins to count before the other window is there.
     sqlx::raw_sql("BEGIN; LOCK TABLE budget_backfill_sum").execute(&mut locked).await.unwrap();
     server.budgets.clone().create_budget(create(daily())).await.unwrap();
-    execute(&server, "DELETE FROM budget_period".to_owned()).await;
+    server.execute("DELETE FROM budget_period").await;
     store(&server, day + hours(1), day + DAY + hours(1)).await;
     locked.close().await.unwrap();
     until("the budget is in force", || async {

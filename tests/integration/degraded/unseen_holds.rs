@@ -42,10 +42,9 @@ async fn a_hold_whose_commit_was_not_heard_of_is_released_after_the_return() {
     let line = Line::to(&postgres.options());
     let server = TestServer::over(line.options(&postgres.options()), &config()).await;
     server.budgets.clone().create_budget(create(open())).await.unwrap();
-    // The counter is there and every memory filled, so that the next commit is that of the check.
     let before = check(&server, reserve(team("open"), 1_000, 1_000)).await.reservation.unwrap();
-    line.fall_silent_after_commit();
     let request = reserve(team("open"), 1_000, 1_000);
+    line.fall_silent_after_commit_of(request.reservation_id.parse().unwrap());
     let answer = bounded("an answer without the database", check(&server, request.clone())).await;
     bounded("a commit", line.is_silent()).await;
     assert_eq!((answer.degraded, answer.decision()), (true, v1::Decision::Allowed));

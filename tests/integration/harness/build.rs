@@ -5,6 +5,8 @@ use std::time::SystemTime;
 use tollgate_proto::v1;
 use uuid::Uuid;
 
+use super::time::id_at;
+
 /// A new id.
 pub(crate) fn id() -> String {
     Uuid::now_v7().to_string()
@@ -56,6 +58,20 @@ pub(crate) fn event(dimensions: v1::Dimensions, input: i64, output: i64) -> v1::
         usage: Some(v1::usage_event::Usage::Tokens(tokens(input, output))),
         outcome: v1::CallOutcome::Ok.into(),
         ..Default::default()
+    }
+}
+
+/// An event on gpt-4o that started then, with the id that it had been given then.
+pub(crate) fn event_at(
+    start: prost_types::Timestamp,
+    dimensions: v1::Dimensions,
+    input: i64,
+    output: i64,
+) -> v1::UsageEvent {
+    v1::UsageEvent {
+        key: Some(v1::usage_event::Key::EventId(id_at(&start))),
+        start_time: Some(start),
+        ..event(dimensions, input, output)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,6 +10,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tollgate_server::embedded::{EmbeddedPostgres, Settings};
+use uuid::Uuid;
 
 use super::cluster::stop_with_this_process;
 
@@ -45,8 +47,9 @@ impl OwnPostgres {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Everything,
-    /// Everything up to the answer to the next COMMIT; that is swallowed, and nothing follows.
-    UpToCommit,
+    /// Everything up to the answer to the COMMIT of the transaction that names this id; that is swallowed, and nothing follows
+    /// on any connection.
+    UpToCommitOf(Uuid),
     Nothing,
 }
 
@@ -83,8 +86,9 @@ impl Line {
         options.clone().socket(&self.folder).port(self.port)
     }
 
-    pub(crate) fn fall_silent_after_commit(&self) {
-        self.flow.send_replace(Flow::UpToCommit);
+    /// Another connection may commit before: only the transaction that has this id among its parameters counts.
+    pub(crate) fn fall_silent_after_commit_of(&self, id: Uuid) {
+        self.flow.send_replace(Flow::UpToCommitOf(id));
     }
 
     pub(crate) async fn is_silent(&self) {
@@ -108,9 +112,13 @@ async fn carry(client: UnixStream, server: PathBuf, flow: Arc<watch::Sender<Flow
     let Ok(server) = UnixStream::connect(server).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    let named = AtomicBool::new(false);
     tokio::select! {
-        () = pass(from_client, to_server, flow.clone(), false) => {}
-        () = pass(from_server, to_client, flow, true) => {}
+        () = pass(from_client, to_server, &flow, |bytes, id| {
+            named.fetch_or(names(bytes, id), Ordering::Relaxed);
+            false
+        }) => {}
+        () = pass(from_server, to_client, &flow, |bytes, _| named.load(Ordering::Relaxed) && is_commit(bytes)) => {}
     }
 }
 
@@ -118,22 +126,35 @@ async fn speaking(flow: &watch::Sender<Flow>) {
     drop(flow.subscribe().wait_for(|flow| *flow != Flow::Nothing).await);
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, flow: Arc<watch::Sender<Flow>>, answers: bool) {
+/// Passes on what is said; `ends` looks at it while the line waits for the COMMIT, and says whether this is the answer to it.
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    flow: &watch::Sender<Flow>,
+    ends: impl Fn(&[u8], Uuid) -> bool,
+) {
     let mut chunk = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut chunk).await {
         let bytes = &chunk[..length];
         let current = *flow.borrow();
-        if answers && current == Flow::UpToCommit && is_commit(bytes) {
+        if let Flow::UpToCommitOf(id) = current
+            && ends(bytes, id)
+        {
             flow.send_replace(Flow::Nothing);
         }
         if *flow.borrow() == Flow::Nothing {
             // What was under way is lost with its connection.
-            return speaking(&flow).await;
+            return speaking(flow).await;
         }
         if to.write_all(bytes).await.is_err() {
             return;
         }
     }
+}
+
+/// Whether an id is among the parameters, which are sent as they are and, of a transaction as small as that of a test, at once.
+fn names(bytes: &[u8], id: Uuid) -> bool {
+    bytes.windows(id.as_bytes().len()).any(|window| window == id.as_bytes())
 }
 
 /// Whether the server says that a transaction was committed.

@@ -1,7 +1,7 @@
 //! A server in this process, on a port of its own.
 
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::v1::admin_service_client::AdminServiceClient;
@@ -65,6 +65,11 @@ impl TestServer {
     /// Connections to the database itself.
     pub(crate) fn pool(&self) -> PgPool {
         PgPool::connect_lazy_with(self.options.clone())
+    }
+
+    /// Runs a statement past the server.
+    pub(crate) async fn execute(&self, statement: impl Into<String>) {
+        sqlx::raw_sql(AssertSqlSafe(statement.into())).execute(&self.pool()).await.unwrap();
     }
 
     /// Asserts that events, totals, rollups, budgets and reservations agree.

@@ -35,7 +35,11 @@ async fn first_calls_of_new_users_through_two_replicas_hold_what_fits() {
         let allowed = decisions.iter().filter(|decision| **decision == v1::Decision::Allowed).count();
         assert_eq!(allowed, 4, "{decisions:?}");
     }
-    assert!(states(&servers[0]).await.iter().all(|state| state.held == "0.05"));
+    let states = states(&servers[0]).await;
+    assert_eq!(states.len(), ROUNDS, "a counter for each user");
+    for state in states {
+        assert_eq!(state.held, "0.05", "{state:?}");
+    }
     servers[0].assert_audit_holds().await;
 }
 

@@ -103,7 +103,8 @@ impl Scene {
         Ok(())
     }
 
-    /// The events of a batch name no reservation: their order changes nothing in the end.
+    /// Keeps every state in which a batch has these answers. Its events name no reservation: their order changes nothing in the
+    /// end.
     async fn batch(&mut self, events: &[Event]) -> Result<(), String> {
         let request = v1::BatchRecordUsageRequest {
             events: events.iter().map(event_of).collect(),
@@ -118,17 +119,26 @@ impl Scene {
             let receipt = receipt(answer);
             told.push((receipt.duplicate, receipt.usd, receipt.charge_time));
         }
-        for model in &mut self.models {
+        let mut explained = Vec::new();
+        let mut words = Vec::new();
+        for model in &self.models {
+            let mut next = model.clone();
             let mut expected = Vec::new();
             for event in events {
-                if let Answer::Recorded(receipt) = model.apply(&Operation::Record(event.clone())) {
+                if let Answer::Recorded(receipt) = next.apply(&Operation::Record(event.clone())) {
                     expected.push((receipt.duplicate, receipt.usd, receipt.charge_time));
                 }
             }
-            if expected != told {
-                return Err(format!("the model says\n{expected:?}\nthe server\n{told:?}"));
+            if expected == told {
+                explained.push(next);
+            } else {
+                words.push(format!("the model says\n{expected:?}\nthe server\n{told:?}"));
             }
         }
+        if explained.is_empty() {
+            return Err(words.join("\n"));
+        }
+        self.models = explained;
         Ok(())
     }
 

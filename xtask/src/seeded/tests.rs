@@ -3,12 +3,17 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
+    os::unix::process::CommandExt as _,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 
 use super::{
     bug::{Catcher, Suite},
@@ -80,7 +85,7 @@ impl<'tree> Tests<'tree> {
         let mut command = self.cargo(suite, seeded);
         command.arg("--").args(filters);
         command.env("TOLLGATE_MODEL_CASES", CASES).env("TOLLGATE_MODEL_SHRINK", "0").env("RUST_BACKTRACE", "0");
-        let output = bounded(command)?;
+        let output = bounded(command, TEST_LIMIT)?;
         // Kept for whoever wants to know how a test failed.
         fs::write(self.tree.build.join("last-output"), &output).context("keep what the tests printed")?;
         let results: Vec<(&str, bool)> = output.lines().filter_map(result).collect();
@@ -114,17 +119,20 @@ fn result(line: &str) -> Option<(&str, bool)> {
     }
 }
 
-/// Runs to the end, but not for ever; tells what was printed.
-fn bounded(mut command: Command) -> anyhow::Result<String> {
+/// Runs to the end, but not for ever; tells what was printed. What it started ends with it: a test that goes on would take the
+/// machine from those of the next bug.
+fn bounded(mut command: Command, limit: Duration) -> anyhow::Result<String> {
     let output = tempfile::NamedTempFile::new().context("create a temporary file")?;
     let file = File::create(output.path()).context("open a temporary file")?;
-    let mut child = command.stdout(file).stderr(Stdio::null()).spawn().context("run cargo")?;
-    let deadline = Instant::now() + TEST_LIMIT;
+    let mut child = command.stdout(file).stderr(Stdio::null()).process_group(0).spawn().context("run cargo")?;
+    // The group has the id of its first process, which keeps it until it is waited for.
+    let group = Pid::from_raw(i32::try_from(child.id()).context("the id of a process")?);
+    let deadline = Instant::now() + limit;
     while child.try_wait().context("wait for the tests")?.is_none() {
         if Instant::now() > deadline {
-            child.kill().context("stop the tests")?;
+            killpg(group, Signal::SIGKILL).context("stop the tests")?;
             child.wait().context("stop the tests")?;
-            bail!("the tests do not end within {} s", TEST_LIMIT.as_secs());
+            bail!("the tests do not end within {} s", limit.as_secs());
         }
         thread::sleep(Duration::from_millis(200));
     }
@@ -139,7 +147,20 @@ fn last_lines(text: &str) -> String {
 
 #[cfg(test)]
 mod test {
+    use std::io::Read as _;
+
     use super::*;
+
+    #[test]
+    fn what_takes_too_long_ends_with_everything_that_it_started() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec 3>&0; sleep 600 & wait"]).stdin(writer);
+        let error = bounded(command, Duration::from_secs(1)).unwrap_err();
+        assert_eq!(error.to_string(), "the tests do not end within 1 s");
+        // Ends when the last process that holds the other end is gone.
+        assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap(), 0);
+    }
 
     #[test]
     fn the_lines_of_the_runner_say_which_tests_failed() {

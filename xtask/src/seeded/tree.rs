@@ -73,16 +73,7 @@ impl Tree {
     /// # Errors
     /// If it does not apply.
     pub(super) fn apply(&self, bug: &Bug) -> anyhow::Result<()> {
-        let patch = bug.file.to_string_lossy();
-        // The copy stands inside a repository, and its files are not those of the repository.
-        let applied = Command::new("patch")
-            .args(["--strip=1", "--forward", "--batch", "--fuzz=2", "--no-backup-if-mismatch", "--reject-file=-", "-i"])
-            .arg(patch.as_ref())
-            .current_dir(&self.sources)
-            .output()
-            .context("run patch")?;
-        ensure!(applied.status.success(), "the patch does not apply: {}", String::from_utf8_lossy(&applied.stdout));
-        Ok(())
+        patch(&self.sources, bug, &["--no-backup-if-mismatch"])
     }
 
     /// Files of an earlier copy that the workspace no longer has.
@@ -115,6 +106,28 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// Asks whether a patch applies to the workspace as it is, and changes nothing.
+///
+/// # Errors
+/// If it does not.
+pub(super) fn applies(bug: &Bug) -> anyhow::Result<()> {
+    patch(&folder::workspace()?, bug, &["--dry-run"])
+}
+
+fn patch(sources: &Path, bug: &Bug, options: &[&str]) -> anyhow::Result<()> {
+    // Not git: the copy stands inside a repository, and its files are not those of the repository.
+    let applied = Command::new("patch")
+        .args(["--strip=1", "--forward", "--batch", "--fuzz=2", "--reject-file=-"])
+        .args(options)
+        .arg("-i")
+        .arg(&bug.file)
+        .current_dir(sources)
+        .output()
+        .context("run patch")?;
+    ensure!(applied.status.success(), "the patch does not apply: {}", String::from_utf8_lossy(&applied.stdout));
+    Ok(())
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
+use tokio::task::JoinSet;
 use tollgate_client::v1;
 
 use super::trial::Trial;
@@ -74,4 +75,28 @@ pub(super) async fn settle(purse: &Purse, rng: &mut StdRng, reservation_id: &str
         purse.history.acked(id);
     }
     Ok(())
+}
+
+/// Frees a hold until that is acknowledged.
+pub(super) async fn release(purse: &Purse, rng: &mut StdRng, reservation_id: &str) -> anyhow::Result<()> {
+    purse.history.count();
+    purse
+        .service
+        .insist(rng, "a release", |endpoint| {
+            let reservation_id = reservation_id.to_owned();
+            async move { endpoint.release(&reservation_id).await }
+        })
+        .await
+        .map(drop)
+}
+
+/// Whether any of the callers is still calling: what breaks after the last call breaks nothing.
+///
+/// # Errors
+/// That of a caller who could not go on.
+pub(super) fn at_work(callers: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<bool> {
+    while let Some(ended) = callers.try_join_next() {
+        ended??;
+    }
+    Ok(!callers.is_empty())
 }

@@ -9,7 +9,7 @@ use sqlx::ConnectOptions as _;
 use tokio::task::JoinSet;
 use tollgate_client::{Window, v1};
 
-use super::calls::{Purse, reserve, settle};
+use super::calls::{Purse, at_work, reserve, settle};
 use super::trial::Trial;
 use crate::ledger::{self, Counter};
 use crate::report::Report;
@@ -43,7 +43,9 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
         }
         trial.close(&mut report).await?;
     }
-    report.note(format!("{seeds} seeds, limit {LIMIT}, largest estimate {LARGEST}, least used {least_used}"));
+    let kills = report.faults;
+    report.note(format!("{kills} kills while callers were at work, {seeds} seeds"));
+    report.note(format!("limit {LIMIT}, largest estimate {LARGEST}, least used {least_used}"));
     Ok(report)
 }
 
@@ -61,10 +63,12 @@ async fn hammer(trial: &mut Trial<'_>, number: usize, report: &mut Report) -> an
         let index = trial.rng.random_range(0..trial.replicas.len());
         let replica = trial.replicas.get_mut(index).context("there is no such replica")?;
         replica.kill()?;
+        if at_work(&mut callers)? {
+            report.faults += 1;
+        }
         let start = Instant::now();
         replica.restart().await?;
         report.returned(start.elapsed(), super::RETURN_LIMIT);
-        report.faults += 1;
     }
     while let Some(ended) = callers.join_next().await {
         ended??;

@@ -9,9 +9,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tollgate_client::{Window, v1};
 
-use super::calls::{Purse, reserve, settle};
+use super::calls::{Purse, release, reserve, settle};
 use super::trial::Trial;
-use crate::caller::Answer;
 use crate::ledger::{self, Counter};
 use crate::report::Report;
 use crate::requests::budget;
@@ -90,8 +89,7 @@ async fn call(purse: Purse, mut rng: StdRng, stop: CancellationToken) -> anyhow:
             settle(&purse, &mut rng, &id, used).await?;
             continue;
         }
-        let home = purse.service.nth(purse.home);
-        let Answer::Acked(_) = home.release(&id).await else { anyhow::bail!("a release was not answered") };
+        release(&purse, &mut rng, &id).await?;
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ const PROGRAMS: usize = 4;
 /// Events of one program every tick.
 const EVENTS: u64 = 5;
 const TICK: Duration = Duration::from_millis(50);
+/// Most events that wait or are under way where recording keeps pace: those of one tick.
+const QUEUED_AT_PACE: u64 = PROGRAMS as u64 * EVENTS;
 /// Room for everything that is told meanwhile.
 const QUEUED_EVENTS: usize = 200_000;
 const QUEUED_BYTES: usize = 256 << 20;
@@ -45,6 +47,7 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
     tokio::time::sleep(outage).await;
     trial.stage.cluster.restart().await?;
     let start = Instant::now();
+    let backlog = queued(&recorders);
     // Offered is what the programs tell in a second; they tell it at the same pace all the time.
     let offered = PROGRAMS as u64 * EVENTS * 20;
     let mut after = 0;
@@ -56,6 +59,13 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
         "out for {} s; {offered} events/s offered, {before} recorded before, {after} in the first second above 90 %",
         outage.as_secs()
     ));
+    // What was recorded so far may be what was told during the outage: the present is served once nothing of that waits.
+    let left = until_caught_up(&recorders, start).await;
+    report.note(format!("{backlog} events waited at the return, {left} after {:?}", start.elapsed()));
+    if left > QUEUED_AT_PACE {
+        let elapsed = start.elapsed();
+        report.violations.push(format!("{left} events still wait {elapsed:?} after the return, as told to recorders"));
+    }
     stop.cancel();
     let told: u64 = try_join_all(programs).await?.into_iter().sum();
     report.violations.extend(delivered(&recorders, told, &trial.history).await?);
@@ -69,6 +79,21 @@ async fn goodput(recorders: &[Recorder]) -> u64 {
     let before = recorded(recorders);
     tokio::time::sleep(Duration::from_secs(1)).await;
     recorded(recorders).saturating_sub(before)
+}
+
+/// Waits until no more events wait than at a steady pace; says how many do.
+async fn until_caught_up(recorders: &[Recorder], start: Instant) -> u64 {
+    loop {
+        let waiting = queued(recorders);
+        if waiting <= QUEUED_AT_PACE || start.elapsed() > super::RETURN_LIMIT {
+            return waiting;
+        }
+        tokio::time::sleep(TICK / 10).await;
+    }
+}
+
+fn queued(recorders: &[Recorder]) -> u64 {
+    recorders.iter().map(|recorder| recorder.counts().queued).sum()
 }
 
 fn recorded(recorders: &[Recorder]) -> u64 {

@@ -10,8 +10,8 @@ use sqlx::ConnectOptions as _;
 use tokio::task::JoinSet;
 use tollgate_client::{Window, v1};
 
-use super::calls::{Purse, reserve, settle};
-use super::trial::Trial;
+use super::calls::{Purse, at_work, reserve, settle};
+use super::trial::{Trial, until_recording};
 use crate::caller::Service;
 use crate::ledger;
 use crate::report::Report;
@@ -32,25 +32,31 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
     let pauses = stage.rounds(4, 100);
     let mut report = Report::default();
     let bar = stage.progress("pause", pauses);
+    let mut longest = Duration::ZERO;
     for first in (0..pauses).step_by(PART) {
         let mut trial = Trial::open(stage, first as u64, REPLICAS, true).await?;
         trial.service.create_budget(&mut trial.rng, budget(BUDGET, LIMIT, Window::lifetime()).into()).await?;
         for number in first..pauses.min(first + PART) {
-            pause(&mut trial, number, &mut report).await?;
-            report.faults += 1;
+            longest = longest.max(pause(&mut trial, number, &mut report).await?);
             bar.inc(1);
         }
         trial.close(&mut report).await?;
     }
+    report.note(format!(
+        "{pauses} pauses; beside a replica that stood still, its peer used the rest up in {longest:?} or less"
+    ));
     Ok(report)
 }
 
-async fn pause(trial: &mut Trial<'_>, number: usize, report: &mut Report) -> anyhow::Result<()> {
+/// One pause; says how long the peer took to use the budget up. One that comes when callers of either have been denied
+/// already is no fault.
+async fn pause(trial: &mut Trial<'_>, number: usize, report: &mut Report) -> anyhow::Result<Duration> {
     let user = format!("paused-{number}");
-    let stuck = callers(trial, &user, 0)?;
+    let mut stuck = callers(trial, &user, 0)?;
     let mut peers = callers(trial, &user, 1)?;
     tokio::time::sleep(Duration::from_millis(trial.rng.random_range(5..150))).await;
     trial.replicas.first().context("there is no replica")?.pause()?;
+    report.faults += u64::from(at_work(&mut stuck)? && at_work(&mut peers)?);
     let start = Instant::now();
     let drained = tokio::time::timeout(HELD_UP_LIMIT, async {
         while let Some(ended) = peers.join_next().await {
@@ -59,10 +65,17 @@ async fn pause(trial: &mut Trial<'_>, number: usize, report: &mut Report) -> any
         anyhow::Ok(())
     })
     .await;
-    report.returned(start.elapsed(), HELD_UP_LIMIT);
-    trial.replicas.first().context("there is no replica")?.resume()?;
-    if let Ok(drained) = drained {
-        drained?;
+    let held_up = start.elapsed();
+    let replica = trial.replicas.first().context("there is no replica")?;
+    replica.resume()?;
+    let resumed = Instant::now();
+    until_recording(&replica.endpoint()?, &trial.history).await?;
+    report.returned(resumed.elapsed(), super::RETURN_LIMIT);
+    match drained {
+        Ok(drained) => drained?,
+        Err(_) => report.violations.push(format!(
+            "pause {number}: beside a replica that stands still, its peer has not used the budget up in {HELD_UP_LIMIT:?}"
+        )),
     }
     for mut others in [peers, stuck] {
         while let Some(ended) = others.join_next().await {
@@ -76,7 +89,7 @@ async fn pause(trial: &mut Trial<'_>, number: usize, report: &mut Report) -> any
     if used.committed() > limit || used.overrun != 0 || used.spent <= limit - i64::try_from(LARGEST)? {
         report.violations.push(format!("pause {number}: {used:?} of {limit}"));
     }
-    Ok(())
+    Ok(held_up)
 }
 
 /// Callers of one replica alone, who check and settle until they are denied.
