@@ -112,11 +112,11 @@ impl App {
         }
     }
 
-    /// Decides on the counters, and holds where the mode says so.
+    /// Decides on the counters, and holds where the mode says so; else it reads only, and never waits behind writers.
     async fn decided(&self, tenant: TenantId, request: &CheckRequest, claim: Claim) -> Result<CheckAnswer, AppError> {
         let plan = plan(request, self.prices.book(tenant).await?)?;
         match request.mode {
-            CheckMode::Peek => self.peek(tenant, &plan).await,
+            CheckMode::Peek => self.peeks.decide(tenant, plan).await,
             CheckMode::Reserve { id, ttl, .. } => {
                 let fingerprint = request.fingerprint();
                 self.ledger.reserve(tenant, Reserve { id, fingerprint, plan, ttl, claim }).await
@@ -133,14 +133,6 @@ impl App {
             CheckMode::Reserve { id, .. } => Some(id),
         };
         self.ledger.degraded(tenant, &plan, id)
-    }
-
-    /// Reads only, in one snapshot, and never waits behind writers.
-    async fn peek(&self, tenant: TenantId, plan: &CheckPlan) -> Result<CheckAnswer, AppError> {
-        let mut transaction = self.snapshot().await?;
-        let clock = crate::store::ledger::clock(&mut transaction, tenant).await?;
-        self.prices.noticed(tenant, clock.prices_version);
-        self.ledger.peek(&mut transaction, tenant, plan, clock).await
     }
 
     /// Extends a reservation.

@@ -9,6 +9,7 @@ pub mod budgets;
 pub mod check;
 pub mod error;
 pub mod overrides;
+mod peeks;
 pub mod prices;
 pub mod rebuild;
 pub mod record;
@@ -27,12 +28,13 @@ pub use error::AppError;
 
 use self::audit::RequestedAudits;
 use self::budgets::PartBudget;
+use self::peeks::Peeks;
 use crate::alerts::{Alerts, Feed};
 use crate::ledger::Ledger;
 use crate::live::Hub;
 use crate::prices::Prices;
 use crate::store::StoreError;
-use crate::store::connect::begin;
+use crate::store::connect::{self, begin};
 use crate::store::dictionary::Dictionary;
 use crate::tenant::TenantId;
 
@@ -55,6 +57,8 @@ pub struct App {
     pub feed: Feed,
     /// Audits on request.
     audits: RequestedAudits,
+    /// Checks that hold nothing.
+    peeks: Peeks,
     /// What counters show in reservations, by budget number and counter.
     part_budgets: Cache<(TenantId, (i64, Uuid)), PartBudget>,
 }
@@ -63,7 +67,7 @@ pub struct App {
 const PART_BUDGETS: u64 = 100_000;
 
 impl App {
-    /// The use cases over these parts.
+    /// The use cases over these parts. Runs inside of a runtime: checks that hold nothing are decided in tasks.
     pub fn new(
         pool: PgPool,
         ledger: Ledger,
@@ -74,7 +78,9 @@ impl App {
         feed: Feed,
         audits: RequestedAudits,
     ) -> Self {
-        Self { pool, ledger, hub, dictionary, prices, alerts, feed, audits, part_budgets: Cache::new(PART_BUDGETS) }
+        let peeks = Peeks::start(&pool, &ledger, &prices);
+        let part_budgets = Cache::new(PART_BUDGETS);
+        Self { pool, ledger, hub, dictionary, prices, alerts, feed, audits, peeks, part_budgets }
     }
 
     /// A read-only transaction that sees one snapshot.
@@ -82,6 +88,6 @@ impl App {
         if self.ledger.presence().is_away() {
             return Err(StoreError::unanswered());
         }
-        begin(&self.pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+        begin(&self.pool, connect::SNAPSHOT).await
     }
 }

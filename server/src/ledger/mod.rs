@@ -98,7 +98,7 @@ impl Default for LedgerSettings {
         Self {
             queue_items: 8_192,
             queue_bytes: 16 << 20,
-            batch_items: 500,
+            batch_items: 1_000,
             writers: 2,
             retry_for: Duration::from_secs(5),
             degraded_after: Duration::from_secs(1),
@@ -349,7 +349,7 @@ impl Ledger {
         Ok(answer)
     }
 
-    /// Decides a check on the counters of one snapshot, holding nothing.
+    /// Decides checks on the counters of one snapshot, holding nothing: an answer for each, in their order.
     ///
     /// # Errors
     /// [`AppError`].
@@ -357,9 +357,9 @@ impl Ledger {
         &self,
         connection: &mut PgConnection,
         tenant: TenantId,
-        plan: &CheckPlan,
+        plans: &[CheckPlan],
         clock: Clock,
-    ) -> Result<CheckAnswer, AppError> {
+    ) -> Result<Vec<Result<CheckAnswer, AppError>>, AppError> {
         let budgets = match self.shared.budgets.at(tenant, clock.budgets_version) {
             Some(known) => known,
             None => {
@@ -369,7 +369,7 @@ impl Ledger {
             }
         };
         let calendar = Calendar::new(tenant, self.shared.periods.clone());
-        peek::peek(connection, tenant, plan, &budgets, &self.shared.figures, calendar, clock.now).await
+        peek::peek(connection, tenant, plans, &budgets, &self.shared.figures, calendar, clock.now).await
     }
 
     /// Waits until a writer has ended: after [`Self::drain`], or because of a defect.

@@ -1,6 +1,6 @@
 //! Checks that hold nothing: decided on counters that are read, never locked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
@@ -18,40 +18,60 @@ use crate::store::budgets::BudgetSet;
 use crate::store::windows::{self, StoredWindow, WindowKey};
 use crate::tenant::TenantId;
 
-/// Decides a check on the counters of one snapshot, holding nothing.
+/// The counters of one check.
+struct Selected {
+    deciding: Vec<Deciding>,
+    watching: Vec<Deciding>,
+}
+
+impl Selected {
+    fn by(plan: &CheckPlan, budgets: &BudgetSet, now: Timestamp, calendar: &Calendar) -> Result<Self, BatchError> {
+        let deciding = deciding(budgets, &plan.dimensions, now, calendar)?;
+        let watching = watching(budgets, &plan.dimensions, now, calendar)?;
+        Ok(Self { deciding, watching })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Deciding> {
+        self.deciding.iter().chain(&self.watching)
+    }
+}
+
+/// Decides checks on the counters of one snapshot, holding nothing. None of them sees another.
 ///
 /// # Errors
 /// [`AppError`].
 pub(super) async fn peek(
     connection: &mut PgConnection,
     tenant: TenantId,
-    plan: &CheckPlan,
+    plans: &[CheckPlan],
     budgets: &BudgetSet,
     figures: &KnownFigures,
     mut calendar: Calendar,
     now: Timestamp,
-) -> Result<CheckAnswer, AppError> {
-    let select = |calendar: &Calendar| -> Result<(Vec<Deciding>, Vec<Deciding>), AppError> {
-        let deciding = deciding(budgets, &plan.dimensions, now, calendar).map_err(|error| failed(&error))?;
-        let watching = watching(budgets, &plan.dimensions, now, calendar).map_err(|error| failed(&error))?;
-        Ok((deciding, watching))
+) -> Result<Vec<Result<CheckAnswer, AppError>>, AppError> {
+    let select = |calendar: &Calendar| -> Result<Vec<Selected>, AppError> {
+        let selected = plans.iter().map(|plan| Selected::by(plan, budgets, now, calendar));
+        selected.collect::<Result<_, BatchError>>().map_err(|error| failed(&error))
     };
-    let (mut deciding, mut watching) = select(&calendar)?;
+    let mut selected = select(&calendar)?;
     let wanted = calendar.take_wanted();
     if !wanted.is_empty() {
         // Looks only: what nobody has stored yet is left to who counts in it first.
         calendar.read(connection, &wanted).await?;
-        (deciding, watching) = select(&calendar)?;
+        selected = select(&calendar)?;
     }
-    let windows = read(connection, tenant, deciding.iter().chain(&watching), now).await?;
+    let windows = read(connection, tenant, selected.iter().flat_map(Selected::all), now).await?;
     windows.values().for_each(|stored| figures.remember(tenant, stored));
-    let mut answer = decide(plan, &deciding, &windows, now).map_err(|error| failed(&error))?;
-    for one in &watching {
-        if let Some(stored) = one.target.as_ref().ok().and_then(|target| windows.get(&target.key)) {
-            answer.budgets.push(budget_state(&one.budget, stored, now).map_err(|error| failed(&error.into()))?);
+    let answers = plans.iter().zip(&selected).map(|(plan, selected)| {
+        let mut answer = decide(plan, &selected.deciding, &windows, now).map_err(|error| failed(&error))?;
+        for one in &selected.watching {
+            if let Some(stored) = one.target.as_ref().ok().and_then(|target| windows.get(&target.key)) {
+                answer.budgets.push(budget_state(&one.budget, stored, now).map_err(|error| failed(&error.into()))?);
+            }
         }
-    }
-    Ok(answer)
+        Ok(answer)
+    });
+    Ok(answers.collect())
 }
 
 fn failed(error: &BatchError) -> AppError {
@@ -59,22 +79,22 @@ fn failed(error: &BatchError) -> AppError {
     AppError::Internal
 }
 
-/// The counters of the check; one that is not there yet as the first call would make it.
+/// The counters of the checks; one that is not there yet as the first call would make it.
 async fn read(
     connection: &mut PgConnection,
     tenant: TenantId,
     deciding: impl Iterator<Item = &Deciding>,
     now: Timestamp,
 ) -> Result<HashMap<WindowKey, StoredWindow>, AppError> {
-    let targets: Vec<&Target> = deciding.filter_map(|one| one.target.as_ref().ok()).collect();
+    let targets: BTreeMap<WindowKey, &Target> =
+        deciding.filter_map(|one| one.target.as_ref().ok()).map(|target| (target.key, target)).collect();
     if targets.is_empty() {
         return Ok(HashMap::new());
     }
-    let keys = targets.iter().map(|target| target.key);
-    let found = windows::read(connection, tenant, keys).await?;
+    let found = windows::read(connection, tenant, targets.keys().copied()).await?;
     let mut windows: HashMap<WindowKey, StoredWindow> = found.into_iter().map(|stored| (stored.key, stored)).collect();
-    let missing = targets.iter().filter(|target| !windows.contains_key(&target.key));
-    let heirs: Vec<&&Target> = missing.filter(|target| target.budget.budget.carry != Carry::None).collect();
+    let missing = targets.into_values().filter(|target| !windows.contains_key(&target.key));
+    let heirs: Vec<&Target> = missing.filter(|target| target.budget.budget.carry != Carry::None).collect();
     if heirs.is_empty() {
         return Ok(windows);
     }

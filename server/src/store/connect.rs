@@ -52,17 +52,23 @@ pub fn pool(options: PgConnectOptions, connections: u32, acquire_timeout: Durati
 }
 
 /// A pool for the ledger's writers. Its connections are not tried before each use, which would cost every batch a round trip: a
-/// batch that meets a broken one is run again on another.
+/// batch that meets a broken one is run again on another. Writers look for rows by their whole keys and for nothing else: a plan
+/// that was made while a table was small must not read all of it once it has grown.
 pub fn writers_pool(options: PgConnectOptions, connections: u32, acquire_timeout: Duration) -> PgPool {
-    of(connections, acquire_timeout).test_before_acquire(false).connect_lazy_with(settled(options))
+    let by_key = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+    let options = settled(options).options(by_key);
+    of(connections, acquire_timeout).test_before_acquire(false).connect_lazy_with(options)
 }
 
 fn of(connections: u32, acquire_timeout: Duration) -> PgPoolOptions {
     PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout)
 }
 
+/// One plan for each statement, for any values: to plan the statements of a check took three times as long as to run them. That
+/// each of these plans is a good one is tested.
 fn settled(options: PgConnectOptions) -> PgConnectOptions {
-    options.application_name("tollgate").options([("TimeZone", "UTC"), ("jit", "off")])
+    let settings = [("TimeZone", "UTC"), ("jit", "off"), ("plan_cache_mode", "force_generic_plan")];
+    options.application_name("tollgate").options(settings)
 }
 
 /// Checks version and durability.
@@ -95,6 +101,9 @@ pub async fn check(pool: &PgPool) -> Result<(), ConnectError> {
 pub async fn migrate(pool: &PgPool) -> Result<(), ConnectError> {
     Ok(MIGRATIONS.run(pool).await?)
 }
+
+/// How a transaction begins that reads one snapshot.
+pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Begins a transaction that survives a cancelled caller: sqlx knows of a transaction only once BEGIN has answered, so a
 /// BEGIN that is dropped half way would leave one open in the pool.
