@@ -14,6 +14,11 @@ CREATE FUNCTION start_of(number bigint) RETURNS timestamptz LANGUAGE sql IMMUTAB
     SELECT '2020-01-01 00:00:00+00'::timestamptz + number * interval '90 seconds'
 $$;
 
+-- Numbers from 1 on, for parameters, which may not be queries.
+CREATE FUNCTION numbers_to(last bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_agg(number) FROM generate_series(1, last) AS number
+$$;
+
 -- Sessions are the symbols from 1 on, users those from 6001 on, customers those from 9001 on.
 INSERT INTO symbol (tenant_id, dimension, value)
 SELECT 1, 8, 'session-' || number FROM generate_series(1, 6000) AS number
