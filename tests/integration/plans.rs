@@ -34,7 +34,7 @@ const FOLDERS: [&str; 11] = [
     "usage",
 ];
 
-/// Tables that grow with usage: none of them is ever read whole, whatever is listed.
+/// Tables that grow with usage: a case that reads one of them whole has to say that it is asked seldom.
 const LARGE: [&str; 14] = [
     "usage_event",
     "usage_adjustment",
@@ -76,7 +76,7 @@ fn every_statement_of_these_folders_is_listed_once() {
 
 #[tokio::test]
 async fn every_statement_uses_the_index_it_was_written_for() {
-    let mut filled = Filled::start().await;
+    let mut filled = Filled::connect().await;
     let mut findings = Vec::new();
     for statement in statements() {
         filled.prepare(&statement).await;
@@ -89,11 +89,12 @@ async fn every_statement_uses_the_index_it_was_written_for() {
 
 #[tokio::test]
 async fn a_statement_without_its_index_is_found() {
-    let mut filled = Filled::start().await;
-    filled.execute("DROP INDEX reservation_expiring").await;
+    let mut filled = Filled::connect().await;
+    filled.execute("BEGIN; DROP INDEX reservation_expiring").await;
     let expired = statements().into_iter().find(|statement| statement.file == "reservation/expired.sql").unwrap();
     filled.prepare(&expired).await;
     let findings = differences(&mut filled, &expired, &expired.cases[0]).await;
+    filled.execute("ROLLBACK").await;
     assert!(findings.iter().any(|finding| finding.contains("reads")), "{findings:?}");
 }
 
@@ -107,7 +108,7 @@ async fn differences(filled: &mut Filled, statement: &Statement, case: &Case) ->
         findings.push(format!("reads {reads:?}, listed are {listed:?}"));
     }
     for table in plan.tables_read_whole(&filled.schema) {
-        if LARGE.contains(&table.as_str()) {
+        if LARGE.contains(&table.as_str()) && !case.seldom {
             findings.push(format!("reads all of {table}, which is large"));
         }
     }

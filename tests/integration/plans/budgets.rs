@@ -11,7 +11,7 @@ const SCOPE: &str = "digest_of(700)";
 
 fn definitions() -> Vec<Statement> {
     let number = "budget_pkey (tenant_id, budget_number)";
-    let job = "budget_backfill_pkey (tenant_id, budget_number)";
+    let job = "all of budget_backfill";
     vec![
         asked("budget/active.sql", [with("all", [], ["all of budget", "all of budget_backfill"])]),
         asked(
@@ -55,7 +55,7 @@ fn counters() -> Vec<Statement> {
                 with(
                     "all of two",
                     [(2, "ARRAY[3, 4]"), (3, "start_of(1)"), (5, "0"), (6, "digest_of(1)"), (7, "50")],
-                    [of_window],
+                    [key],
                 )
                 .in_order(),
                 with(
@@ -68,7 +68,7 @@ fn counters() -> Vec<Statement> {
                         (6, "digest_of(1)"),
                         (7, "50"),
                     ],
-                    [of_window],
+                    [key],
                 ),
             ],
         ),
@@ -84,7 +84,7 @@ fn counters() -> Vec<Statement> {
             [with(
                 "two",
                 [(2, "ARRAY[3, 4]"), (3, "ARRAY[digest_of(7), digest_of(8)]")],
-                [of_counter, "budget_pkey (tenant_id, budget_number)"],
+                [of_counter, "budget_pkey (tenant_id)"],
             )],
         ),
         asked(
@@ -113,7 +113,10 @@ fn counters() -> Vec<Statement> {
                     (5, "false"),
                     (6, "1000"),
                 ],
-                ["usage_event_by_charge (charge_time)", "usage_adjustment_by_charge (tenant_id)"],
+                [
+                    "usage_event_by_charge (charge_time)",
+                    "usage_adjustment_by_charge (tenant_id, date_bin(charge_time))",
+                ],
             )],
         ),
     ]
@@ -139,16 +142,13 @@ fn overrides() -> Vec<Statement> {
 }
 
 fn backfills() -> Vec<Statement> {
-    let job = "budget_backfill_pkey (tenant_id, budget_number)";
+    let job = "all of budget_backfill";
     let sums = "budget_backfill_sum_pkey (tenant_id, budget_number)";
     vec![
         asked("budget_backfill/start.sql", [with("one", [], [])]),
-        asked(
-            "budget_backfill/next.sql",
-            [with("one", [], ["all of budget_backfill", "budget_pkey (tenant_id, budget_number)"])],
-        ),
+        asked("budget_backfill/next.sql", [with("one", [], ["all of budget_backfill", "budget_pkey (tenant_id)"])]),
         asked("budget_backfill/advance.sql", [with("one", [(2, "3"), (3, "start_of(9)")], [job])]),
-        asked("budget_backfill/finish.sql", [with("one", [(2, "3")], [job, sums])]),
+        asked("budget_backfill/finish.sql", [with("one", [(2, "3")], ["all of budget_backfill", sums])]),
         asked("budget_backfill/add_sums.sql", [with("some", [], ["budget_backfill_sum_pkey on conflict"])]),
         asked(
             "budget_backfill/counted.sql",
@@ -159,13 +159,16 @@ fn backfills() -> Vec<Statement> {
             [with(
                 "from an instant",
                 [(2, "start_of(90000)"), (3, "1000")],
-                ["usage_rollup_pkey (tenant_id, grain, bucket)"],
-            )
-            .in_order()],
+                ["usage_rollup_pkey (tenant_id, grain, bucket, adjustment)"],
+            )],
         ),
         asked(
             "budget_backfill/count_events.sql",
-            [with("from an instant", [(2, "start_of(90000)")], ["usage_rollup_pkey (tenant_id, grain, bucket)"])],
+            [with(
+                "from an instant",
+                [(2, "start_of(90000)")],
+                ["usage_rollup_pkey (tenant_id, grain, bucket, adjustment)"],
+            )],
         ),
     ]
 }
@@ -207,7 +210,7 @@ fn alerts() -> Vec<Statement> {
             "alert/claim_deliveries.sql",
             [with(
                 "what is due",
-                [(2, "100"), (3, "60000")],
+                [(2, "8"), (3, "60000")],
                 ["alert_delivery_due (tenant_id, next_attempt_time)", "alert_delivery_pkey (tenant_id, alert_id)"],
             )],
         ),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool};
+use tokio::sync::OnceCell;
 use tollgate_server::store::partitions;
 
 use super::folder_of_statements;
@@ -11,6 +13,25 @@ use super::schema::Schema;
 use super::statement::{Case, Planned, Statement};
 use crate::harness::database;
 
+static FILLED: OnceCell<PgConnectOptions> = OnceCell::const_new();
+
+async fn fill() -> PgConnectOptions {
+    let options = database().await;
+    let pool = PgPool::connect_lazy_with(options.clone());
+    // The months of the fill alone: an empty partition is read whole at no cost, which would say nothing.
+    let drop_all = "DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'usage_event'::regclass
+        LOOP EXECUTE 'DROP TABLE ' || name; END LOOP;
+    END $$";
+    sqlx::raw_sql(drop_all).execute(&pool).await.unwrap();
+    let (first, last) = ("2020-01-01T00:00:00Z".parse().unwrap(), "2020-04-29T00:00:00Z".parse().unwrap());
+    partitions::ensure(&pool, first, last).await.unwrap();
+    sqlx::raw_sql(include_str!("fill.sql")).execute(&pool).await.unwrap();
+    sqlx::raw_sql("VACUUM (ANALYZE)").execute(&pool).await.unwrap();
+    pool.close().await;
+    options
+}
+
 /// A connection to a filled database.
 pub(super) struct Filled {
     connection: PgConnection,
@@ -18,23 +39,12 @@ pub(super) struct Filled {
 }
 
 impl Filled {
-    /// Fills a fresh one, which takes some seconds.
-    pub(super) async fn start() -> Self {
-        let options = database().await;
-        let pool = PgPool::connect_lazy_with(options.clone());
-        // The months of the fill alone: an empty partition is read whole at no cost, which would say nothing.
-        let drop_all = "DO $$ DECLARE name text; BEGIN
-            FOR name IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'usage_event'::regclass
-            LOOP EXECUTE 'DROP TABLE ' || name; END LOOP;
-        END $$";
-        sqlx::raw_sql(drop_all).execute(&pool).await.unwrap();
-        let (first, last) = ("2020-01-01T00:00:00Z".parse().unwrap(), "2020-04-29T00:00:00Z".parse().unwrap());
-        partitions::ensure(&pool, first, last).await.unwrap();
+    /// To the one database, which the first that asks fills: that takes some seconds.
+    pub(super) async fn connect() -> Self {
+        let options = FILLED.get_or_init(fill).await;
         // As the server's connections are set.
         let settings = [("TimeZone", "UTC"), ("jit", "off")];
-        let mut connection = options.options(settings).connect().await.unwrap();
-        sqlx::raw_sql(include_str!("fill.sql")).execute(&mut connection).await.unwrap();
-        sqlx::raw_sql("VACUUM (ANALYZE)").execute(&mut connection).await.unwrap();
+        let mut connection = options.clone().options(settings).connect().await.unwrap();
         let schema = Schema::read(&mut connection).await;
         Self { connection, schema }
     }

@@ -146,16 +146,16 @@ SELECT 1, number, start_of(100000), start_of(0) FROM generate_series(1, 3) AS nu
 
 INSERT INTO budget_backfill_sum (tenant_id, budget_number, scope, window_start, window_end, per_values, amount)
 SELECT 1, budget, digest_of(person), start_of(0), start_of(14400), jsonb_build_object('user_id', 'user-' || person), 1
-FROM generate_series(1, 3) AS budget, generate_series(1, 3000) AS person;
+FROM generate_series(1, 20) AS budget, generate_series(1, 500) AS person;
 
--- One in thirty is open still.
+-- One in three hundred is open still.
 INSERT INTO reservation (
     tenant_id, reservation_id, state, create_time, expire_time, end_time, fingerprint, context, parts
 )
 SELECT
-    1, id_at(start_of(number), number), CASE WHEN number % 30 = 0 THEN 1 ELSE 2 END, start_of(number),
+    1, id_at(start_of(number), number), CASE WHEN number % 300 = 0 THEN 1 ELSE 2 END, start_of(number),
     start_of(number) + interval '10 minutes',
-    CASE WHEN number % 30 = 0 THEN NULL ELSE start_of(number) + interval '5 seconds' END, digest_of(number),
+    CASE WHEN number % 300 = 0 THEN NULL ELSE start_of(number) + interval '5 seconds' END, digest_of(number),
     jsonb_build_object('dimensions', repeat('value ', 30)),
     jsonb_build_array(jsonb_build_object('budget_number', 1 + number % 10, 'scope', digest_of(1 + number % 1500), 'presumed', 0))
 FROM generate_series(0, 59999) AS number;

@@ -6,7 +6,6 @@ pub(super) fn statements() -> Vec<Statement> {
     [lists(), totals(), single_events(), pages()].concat()
 }
 
-const KEY: &str = "usage_event_pkey (tenant_id, event_id)";
 const BY_TIME: &str = "usage_event_by_time (tenant_id, date_bin(start_time))";
 const BY_SESSION: &str = "usage_event_by_session (tenant_id, session_id)";
 const BY_SESSION_AND_TIME: &str = "usage_event_by_session (tenant_id, session_id, date_bin(start_time))";
@@ -48,8 +47,9 @@ fn lists() -> Vec<Statement> {
             "reservation/list.sql",
             [
                 with("the newest", [(2, "'{}'"), (5, "50")], ["reservation_pkey (tenant_id)"]).in_order(),
-                with("a later page", [(2, "ARRAY[1]"), (4, "id_at(start_of(9000))"), (5, "50")], [reservation])
+                with("a later page", [(2, "ARRAY[2]"), (4, "id_at(start_of(9000))"), (5, "50")], [reservation])
                     .in_order(),
+                with("what is open", [(2, "ARRAY[1]"), (5, "50")], ["reservation_expiring (tenant_id)"]),
             ],
         ),
     ]
@@ -83,7 +83,10 @@ fn totals() -> Vec<Statement> {
         asked("summary/snapshot.sql", [with("one", [(1, "'1000'")], [])]),
         asked("summary/shape_ids.sql", [with("all", [], ["shape_pkey (tenant_id)"])]),
         asked("summary/price_sheet_ids.sql", [with("all", [], ["price_sheet_pkey (tenant_id)"])]),
-        asked("summary/count_events.sql", [segments("days and an hour", &[], [by_shape])]),
+        asked(
+            "summary/count_events.sql",
+            [segments("days and an hour", &[], ["usage_rollup_pkey (tenant_id, grain, bucket, adjustment)"])],
+        ),
         asked(
             "summary/sum_by_shape.sql",
             [segments(
@@ -136,7 +139,11 @@ fn totals() -> Vec<Statement> {
         ),
         asked(
             "summary/count_session_events.sql",
-            [with("two sessions", [(2, "ARRAY[7, 8]")], ["session_usage_pkey (tenant_id, session_id)"])],
+            [with(
+                "two sessions",
+                [(2, "ARRAY[7, 8]")],
+                ["session_usage_pkey (tenant_id, session_id, descendants, adjustment)"],
+            )],
         ),
     ]
 }
@@ -146,7 +153,7 @@ fn single_events() -> Vec<Statement> {
         (2, "ARRAY[start_of(9600), start_of(90000)]"),
         (3, "ARRAY[start_of(9680), start_of(90080)]"),
         (7, "false"),
-        (8, "1000"),
+        (8, "2000001"),
     ];
     let legs = |what: &'static str, more: &[(usize, &'static str)], reads: &'static str| {
         let mut case = with(what, spans, [reads]);
@@ -163,7 +170,7 @@ fn single_events() -> Vec<Statement> {
             "summary/events_of_sessions.sql",
             [with(
                 "two sessions",
-                [(2, "ARRAY[7, 8]"), (3, "start_of(0)"), (4, "start_of(90000)"), (8, "false"), (9, "1000")],
+                [(2, "ARRAY[7, 8]"), (3, "start_of(0)"), (4, "start_of(90000)"), (8, "false"), (9, "2000001")],
                 [BY_SESSION_AND_TIME],
             )],
         ),

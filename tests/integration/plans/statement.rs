@@ -23,6 +23,8 @@ pub(super) struct Case {
     pub(super) in_order: bool,
     /// How many partitions of the events are read.
     pub(super) partitions: Option<usize>,
+    /// Whether it may read a large table whole, because it is asked too seldom to deserve an index that every call pays for.
+    pub(super) seldom: bool,
 }
 
 /// A file below `server/sql`.
@@ -52,13 +54,27 @@ pub(super) fn with<const VALUES: usize, const READS: usize>(
 }
 
 fn case(what: &'static str, planned: Planned, values: &[(usize, &'static str)], reads: &[&'static str]) -> Case {
-    Case { what, planned, values: values.to_vec(), reads: reads.to_vec(), in_order: false, partitions: None }
+    Case {
+        what,
+        planned,
+        values: values.to_vec(),
+        reads: reads.to_vec(),
+        in_order: false,
+        partitions: None,
+        seldom: false,
+    }
 }
 
 impl Case {
     /// An index has the rows in the order that is asked for: a page never costs more than its rows.
     pub(super) fn in_order(mut self) -> Self {
         self.in_order = true;
+        self
+    }
+
+    /// It is asked once an hour: no index of a large table is worth its cost to every call for that.
+    pub(super) fn once_an_hour(mut self) -> Self {
+        self.seldom = true;
         self
     }
 

@@ -16,8 +16,8 @@ fn reservations() -> Vec<Statement> {
         asked(
             "reservation/open.sql",
             [
-                with("the first page", [(3, "500")], ["reservation_pkey (tenant_id)"]),
-                with("a later page", [(2, "id_at(start_of(30000))"), (3, "500")], [key]),
+                with("the first page", [(3, "500")], ["reservation_expiring (tenant_id)"]),
+                with("a later page", [(2, "id_at(start_of(30000))"), (3, "500")], ["reservation_expiring (tenant_id)"]),
             ],
         ),
         asked(
@@ -62,11 +62,7 @@ fn events() -> Vec<Statement> {
         ),
         asked(
             "retention/purge_adjustment_requests.sql",
-            [with(
-                "the oldest",
-                [(2, "start_of(9000)"), (3, "500")],
-                ["adjustment_request_pkey (tenant_id, request_id, step)"],
-            )],
+            [with("the oldest", [(2, "start_of(2000)"), (3, "500")], ["all of adjustment_request"]).once_an_hour()],
         ),
     ]
 }
@@ -102,20 +98,44 @@ fn sealed() -> Vec<Statement> {
 }
 
 fn counters() -> Vec<Statement> {
+    let counter = "budget_window_pkey (tenant_id, budget_number, scope, window_start)";
     vec![
-        asked("retention/ended_windows.sql", [with("the oldest", [(2, "start_of(14500)"), (3, "500")], [])]),
+        asked(
+            "retention/ended_windows.sql",
+            [with(
+                "the oldest",
+                [(2, "start_of(14500)"), (3, "500")],
+                ["all of budget_window", "all of sealed_counter", counter],
+            )
+            .once_an_hour()],
+        ),
         asked(
             "retention/delete_windows.sql",
             [with(
                 "two",
                 [(2, "ARRAY[3, 4]"), (3, "ARRAY[digest_of(7), digest_of(8)]"), (4, "ARRAY[start_of(0), start_of(0)]")],
-                [],
+                [counter, "sealed_counter_pkey (tenant_id, budget_number, scope, window_start)"],
             )],
         ),
-        asked("retention/purge_periods.sql", [with("the oldest", [(2, "start_of(14500)"), (3, "500")], [])]),
+        asked(
+            "retention/purge_periods.sql",
+            [with(
+                "the oldest",
+                [(2, "start_of(14500)"), (3, "500")],
+                ["all of budget_period", "budget_window_pkey (tenant_id, budget_number, window_start)"],
+            )],
+        ),
     ]
 }
 
 fn others() -> Vec<Statement> {
-    vec![asked("retention/purge_alerts.sql", [with("the oldest", [(2, "start_of(9000)"), (3, "500")], [])])]
+    vec![asked(
+        "retention/purge_alerts.sql",
+        [with(
+            "the oldest",
+            [(2, "start_of(500)"), (3, "500")],
+            ["alert_pkey (tenant_id, alert_id)", "all of alert", "all of alert_delivery"],
+        )
+        .once_an_hour()],
+    )]
 }
