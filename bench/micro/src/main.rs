@@ -1,5 +1,4 @@
-//! Runs one routine a fixed number of times, for a program that counts instructions: what is made before the first run is
-//! left out of the figure by taking the difference of two counts.
+//! Runs one routine a fixed number of times, for a program that counts the instructions of `Routine::run`.
 
 use std::io::Write as _;
 
@@ -16,6 +15,7 @@ fn main() -> anyhow::Result<()> {
         [name, times] => {
             let times: u64 = times.parse().with_context(|| format!("{times} is not a number of times"))?;
             let routine = tollgate_micro::routine(name)?;
+            routine.warm_up();
             (0..times).for_each(|_| routine.run());
             Ok(())
         }

@@ -1,7 +1,7 @@
 //! Builds the routines and counts them under Valgrind.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
 
@@ -15,7 +15,9 @@ const PROGRAM: &str = "tollgate-instructions";
 /// What is optimised as in a release. Everything else is taken as tests have it, with little optimisation, so that nothing
 /// but these has to be built: counts are for comparing with each other, not with those of a release.
 const OPTIMISED: [&str; 4] = ["tollgate-domain", "tollgate-proto", "tollgate-server", "tollgate-micro"];
-/// How often a routine runs; twice as often is taken off what comes before the first run.
+/// The function that is counted, with all that it calls. Making its input is not.
+const COUNTED: &str = "tollgate_micro::Routine::run";
+/// How often a routine runs.
 const TIMES: u64 = 50;
 
 /// The program, built.
@@ -50,21 +52,15 @@ impl Counter {
         Ok(Table(counts.collect::<anyhow::Result<_>>()?))
     }
 
-    /// Instructions of one run: the difference between many runs and twice as many.
+    /// Instructions of one run.
     fn count(&self, name: &str) -> anyhow::Result<u64> {
-        let (once, twice) = (instructions(&self.program, name, TIMES)?, instructions(&self.program, name, 2 * TIMES)?);
-        let difference = twice.checked_sub(once).filter(|difference| *difference > 0);
-        Ok(difference.with_context(|| format!("{name} does nothing"))? / TIMES)
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        command.arg(format!("--toggle-collect={COUNTED}")).arg(&self.program).args([name, &TIMES.to_string()]);
+        let report = String::from_utf8(run(&mut command)?.stderr).context("read what valgrind says")?;
+        let collected = collected(&report).filter(|count| *count > 0);
+        Ok(collected.with_context(|| format!("nothing was counted in {name}:\n{report}"))? / TIMES)
     }
-}
-
-/// Instructions of the whole program.
-fn instructions(program: &Path, name: &str, times: u64) -> anyhow::Result<u64> {
-    let mut command = Command::new("valgrind");
-    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-    let output = run(command.arg(program).args([name, &times.to_string()]))?;
-    let report = String::from_utf8_lossy(&output.stderr);
-    collected(&report).with_context(|| format!("no count in what valgrind said:\n{report}"))
 }
 
 /// The count in a report of Callgrind.
