@@ -3,6 +3,7 @@
 mod cargo;
 mod codegen;
 mod folder;
+mod instructions;
 mod postgres;
 mod seeded;
 mod sqlx;
@@ -21,6 +22,9 @@ chores:
   sqlx               ask a database about server/sql after migrations/ and write its answers into .sqlx; the database
                      is made on the server of DATABASE_URL, or on a private one that is thrown away
   sqlx --check       change nothing; fail if .sqlx is not what the database answers
+  instructions       count the instructions of the inner loops (bench/micro) under Valgrind and write bench/instructions.json
+  instructions --check
+                     change nothing; fail if a loop needs a tenth more than bench/instructions.json says
   seeded-bugs [NAME..]
                      break a copy of the sources on purpose, one patch of tests/seeded_bugs after the other, and fail if a
                      test that the patch names does not fail; part of a name is enough, all of them take half an hour or more
@@ -46,6 +50,8 @@ fn run() -> anyhow::Result<()> {
         ["codegen", "--check"] => codegen::check(),
         ["sqlx"] => sqlx::write(),
         ["sqlx", "--check"] => sqlx::check(),
+        ["instructions"] => instructions::write(),
+        ["instructions", "--check"] => instructions::check(),
         ["seeded-bugs", "--check"] => seeded::check_patches(),
         ["seeded-bugs", names @ ..] => seeded::check(names),
         ["tidy"] => tidy::check(),

@@ -51,6 +51,11 @@ FROM (
         WHERE tenant_id = $1 AND accounting = 1 AND ($7::timestamptz IS NULL OR adjust_time < $7)
             AND charge_time >= ($2::timestamptz[])[1]
             AND charge_time < ($3::timestamptz[])[cardinality($3::timestamptz[])]
+            -- The hour is what is indexed here.
+            AND date_bin('1 hour', charge_time, '2000-01-01 00:00:00+00')
+                >= date_bin('1 hour', ($2::timestamptz[])[1], '2000-01-01 00:00:00+00')
+            AND date_bin('1 hour', charge_time, '2000-01-01 00:00:00+00')
+                <= date_bin('1 hour', ($3::timestamptz[])[cardinality($3::timestamptz[])], '2000-01-01 00:00:00+00')
     ) AS entry
 ) AS charged
 WHERE charged.place > 0 AND charged.charge_time < ($3::timestamptz[])[charged.place]

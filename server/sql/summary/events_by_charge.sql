@@ -16,28 +16,30 @@ SELECT
     CASE WHEN coalesce(event.reported_currency, 'USD') = 'USD' THEN event.reported_cost END AS reported_usd,
     NULL::smallint AS sign, event.cache_write_ttls, event.units, event.additional,
     event.quality IS NOT NULL AS "used!", CASE WHEN $7::boolean THEN event.labels END AS labels
-FROM (
-    SELECT event.*
-    FROM unnest($2::timestamptz[], $3::timestamptz[]) AS span (since, until)
-    JOIN usage_event AS event ON event.tenant_id = $1
-        AND date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')
+FROM unnest($2::timestamptz[], $3::timestamptz[]) AS span (since, until)
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM usage_event
+    WHERE tenant_id = $1
+        AND date_bin('1 hour', start_time, '2000-01-01 00:00:00+00')
             >= date_bin('1 hour', span.since, '2000-01-01 00:00:00+00')
-        AND date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')
+        AND date_bin('1 hour', start_time, '2000-01-01 00:00:00+00')
             <= date_bin('1 hour', span.until, '2000-01-01 00:00:00+00')
-        AND event.charge_time >= span.since AND event.charge_time < span.until
-        AND date_bin('1 hour', event.charge_time, '2000-01-01 00:00:00+00')
-            = date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')
+        AND charge_time >= span.since AND charge_time < span.until
+        AND date_bin('1 hour', charge_time, '2000-01-01 00:00:00+00')
+            = date_bin('1 hour', start_time, '2000-01-01 00:00:00+00')
     UNION ALL
-    SELECT event.*
-    FROM unnest($2::timestamptz[], $3::timestamptz[]) AS span (since, until)
-    JOIN usage_event AS event ON event.tenant_id = $1
-        AND date_bin('1 hour', event.charge_time, '2000-01-01 00:00:00+00')
+    SELECT *
+    FROM usage_event
+    WHERE tenant_id = $1
+        AND date_bin('1 hour', charge_time, '2000-01-01 00:00:00+00')
             >= date_bin('1 hour', span.since, '2000-01-01 00:00:00+00')
-        AND date_bin('1 hour', event.charge_time, '2000-01-01 00:00:00+00')
+        AND date_bin('1 hour', charge_time, '2000-01-01 00:00:00+00')
             <= date_bin('1 hour', span.until, '2000-01-01 00:00:00+00')
-        AND event.charge_time >= span.since AND event.charge_time < span.until
-        AND date_bin('1 hour', event.charge_time, '2000-01-01 00:00:00+00')
-            <> date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')
+        AND charge_time >= span.since AND charge_time < span.until
+        AND date_bin('1 hour', charge_time, '2000-01-01 00:00:00+00')
+            <> date_bin('1 hour', start_time, '2000-01-01 00:00:00+00')
+    OFFSET 0 -- One range of each index per span: else every event is read once and compared with every span.
 ) AS event
 WHERE true
     AND ($4::bigint[] IS NULL OR event.shape_id = ANY($4))

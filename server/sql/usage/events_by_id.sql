@@ -16,5 +16,6 @@ SELECT
         event.span_id, event.external_source, event.external_key, event.metadata,
         event.additional, event.usage_api
     )::usage_event_v1 AS "event!: EventRow"
-FROM usage_event AS event
-WHERE event.tenant_id = $1 AND event.event_id = ANY($2)
+-- Joined, so that each id is looked for in its own partition, also by a plan for any values.
+FROM (SELECT DISTINCT unnest($2::uuid[]) AS event_id) AS wanted
+JOIN usage_event AS event ON event.tenant_id = $1 AND event.event_id = wanted.event_id

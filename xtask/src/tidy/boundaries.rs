@@ -8,12 +8,13 @@ use super::source::Source;
 use super::unneeded;
 
 /// What each crate that others build on may use of this workspace. Arrows run one way.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("proto/Cargo.toml", &[]),
     ("domain/Cargo.toml", &[]),
     // Itself, with every feature, for its tests.
     ("client/rust/Cargo.toml", &["tollgate-client", "tollgate-proto"]),
     ("bench/Cargo.toml", &["tollgate-domain", "tollgate-proto", "tollgate-stage"]),
+    ("bench/micro/Cargo.toml", &["tollgate-domain", "tollgate-proto", "tollgate-server"]),
     ("server/Cargo.toml", &["tollgate-client", "tollgate-domain", "tollgate-proto"]),
     ("tests/faults/Cargo.toml", &["tollgate-client", "tollgate-server"]),
     ("tests/stage/Cargo.toml", &["tollgate-proto", "tollgate-server"]),
