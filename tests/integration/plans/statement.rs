@@ -41,7 +41,7 @@ pub(super) fn repeated<const READS: usize>(file: &'static str, reads: [&'static 
 
 /// A statement of reads or administration, whose plan depends on what is asked.
 pub(super) fn asked<const CASES: usize>(file: &'static str, cases: [Case; CASES]) -> Statement {
-    Statement { file, cases: cases.to_vec() }
+    Statement { file, cases: Vec::from(cases) }
 }
 
 /// With these values, by the number of the parameter.
