@@ -52,20 +52,17 @@ pub fn pool(options: PgConnectOptions, connections: u32, acquire_timeout: Durati
 }
 
 /// A pool for the ledger's writers. Its connections are not tried before each use, which would cost every batch a round trip: a
-/// batch that meets a broken one is run again on another. Writers look for rows by their whole keys and for nothing else: a plan
-/// that was made while a table was small must not read all of it once it has grown.
+/// batch that meets a broken one is run again on another.
 pub fn writers_pool(options: PgConnectOptions, connections: u32, acquire_timeout: Duration) -> PgPool {
-    let by_key = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
-    let options = settled(options).options(by_key);
-    of(connections, acquire_timeout).test_before_acquire(false).connect_lazy_with(options)
+    of(connections, acquire_timeout).test_before_acquire(false).connect_lazy_with(settled(options))
 }
 
 fn of(connections: u32, acquire_timeout: Duration) -> PgPoolOptions {
     PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout)
 }
 
-/// One plan for each statement, for any values: to plan the statements of a check took three times as long as to run them. That
-/// each of these plans is a good one is tested.
+/// One plan for each statement, for any values: to plan the statements of a check took three times as long as to run them. Tests
+/// look at these plans.
 fn settled(options: PgConnectOptions) -> PgConnectOptions {
     let settings = [("TimeZone", "UTC"), ("jit", "off"), ("plan_cache_mode", "force_generic_plan")];
     options.application_name("tollgate").options(settings)
