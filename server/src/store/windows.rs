@@ -264,12 +264,16 @@ pub async fn update<'a>(
         windows.iter().map(|window| read(&window.counter).decimal()).collect()
     };
     let causes: Vec<_> = windows.iter().map(|window| Json(&window.counter.overrun_causes)).collect();
+    let ends: Vec<_> = windows.iter().map(|window| to_database(window.end)).collect();
+    let values: Vec<_> = windows.iter().map(|window| Json(&window.per_values)).collect();
     sqlx::query_file!(
         "sql/ledger/update_windows.sql",
         tenant.0,
         &numbers,
         &scopes,
         &starts,
+        &ends,
+        &values as _,
         &column(|counter| counter.spent),
         &column(|counter| counter.held),
         &column(|counter| counter.presumed),
