@@ -62,7 +62,7 @@ fn counters() -> Vec<Statement> {
     vec![
         repeated("ledger/add_windows.sql", []),
         repeated("ledger/lock_windows.sql", [key]),
-        repeated("ledger/update_windows.sql", [key]),
+        repeated("ledger/update_windows.sql", ["budget_window_pkey on conflict"]),
         repeated("budget/windows_before.sql", [key]),
         repeated("budget/set_carried.sql", [key]),
         repeated("budget_period/lock.sql", []),
