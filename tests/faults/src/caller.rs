@@ -13,7 +13,8 @@ use tollgate_client::v1::usage_service_client::UsageServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
-use crate::wait::LONGEST;
+use tollgate_stage::Replica;
+use tollgate_stage::wait::LONGEST;
 
 /// How long a caller waits for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,6 +41,11 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// That of a replica.
+    pub(crate) fn of(replica: &Replica) -> anyhow::Result<Self> {
+        Self::new(&replica.url())
+    }
+
     /// Connects with the first call, and again whenever the connection is lost.
     pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
         let channel = tonic::transport::Endpoint::from_shared(url.to_owned())?
@@ -54,16 +60,6 @@ impl Endpoint {
     pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
-    }
-
-    /// Whether it answers a question that needs the database.
-    pub(crate) async fn serves(&self) -> bool {
-        let mut budgets = self.budgets.clone();
-        let request = v1::ListBudgetsRequest { page_size: 1, ..Default::default() };
-        matches!(
-            self.sorted(request, |request| async move { budgets.list_budgets(request).await }).await,
-            Answer::Acked(_)
-        )
     }
 
     /// Records an event.

@@ -10,10 +10,10 @@ use tollgate_server::store::dictionary::Dictionary;
 use tollgate_server::tenant::TenantId;
 use uuid::Uuid;
 
-use crate::cluster::Ground;
 use crate::history::{History, Told};
 use crate::ledger::{self, SWEEPING_SECONDS};
 use crate::reader;
+use tollgate_stage::Ground;
 
 /// How long holds may take to end after the last call: the longest lead of a scenario, and the sweeper.
 const HOLDS_LIMIT: Duration = Duration::from_secs(20);

@@ -3,23 +3,17 @@
 
 mod arguments;
 mod bare_caller;
-mod binary;
-
 mod caller;
 mod checker;
-mod cluster;
 mod history;
 mod ledger;
 mod load;
-mod processes;
 mod proxy;
 mod reader;
-mod replica;
 mod report;
 mod requests;
 mod scenarios;
 mod stage;
-mod wait;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -8,12 +8,10 @@ use futures::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use tollgate_stage::{Cluster, Launch, Replica, binary};
 
 use crate::arguments::Arguments;
-use crate::binary;
-use crate::caller::Service;
-use crate::cluster::Cluster;
-use crate::replica::Replica;
+use crate::caller::{Endpoint, Service};
 
 /// Shared by all scenarios of a run.
 pub(crate) struct Stage {
@@ -32,7 +30,7 @@ impl Stage {
     pub(crate) async fn open(arguments: &Arguments) -> anyhow::Result<Self> {
         let binary = match &arguments.binary {
             Some(binary) => binary.clone(),
-            None => binary::build(arguments.release)?,
+            None => binary::build(env!("CARGO_PKG_NAME"), arguments.release)?,
         };
         let folder = std::env::temp_dir().join(format!("tollgate-faults-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
@@ -70,14 +68,21 @@ impl Stage {
     /// A server over this database URL.
     pub(crate) fn replica(&self, database_url: String) -> anyhow::Result<Replica> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        Replica::start(self.binary.clone(), self.folder.clone(), format!("replica-{number}"), database_url)
+        Replica::start(Launch {
+            binary: self.binary.clone(),
+            folder: self.folder.clone(),
+            name: format!("replica-{number}"),
+            database_url,
+            // Several replicas share the hundred connections of the private Postgres.
+            environment: vec![("TOLLGATE_DATABASE__CONNECTIONS", "8".to_owned())],
+        })
     }
 
     /// Servers over a database URL, all of them serving.
     pub(crate) async fn replicas(&self, url: &str, count: usize) -> anyhow::Result<(Vec<Replica>, Service)> {
         let replicas: Vec<Replica> = (0..count).map(|_| self.replica(url.to_owned())).collect::<anyhow::Result<_>>()?;
         try_join_all(replicas.iter().map(Replica::wait_until_serving)).await?;
-        let endpoints = replicas.iter().map(Replica::endpoint).collect::<anyhow::Result<_>>()?;
+        let endpoints = replicas.iter().map(Endpoint::of).collect::<anyhow::Result<_>>()?;
         Ok((replicas, Service::new(endpoints)?))
     }
 

@@ -123,6 +123,14 @@ impl Replica {
         Ok(status?.success())
     }
 
+    /// Most bytes that it has had in memory since it was started.
+    ///
+    /// # Errors
+    /// Where it does not run, or the system does not say.
+    pub fn highest_resident_bytes(&self) -> anyhow::Result<u64> {
+        processes::highest_resident_bytes(self.pid()?).context("the system does not say how much memory it had")
+    }
+
     /// Bytes that it keeps in memory.
     #[must_use]
     pub fn resident_bytes(&self) -> Option<u64> {

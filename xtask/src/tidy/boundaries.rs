@@ -16,7 +16,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("bench/Cargo.toml", &["tollgate-domain", "tollgate-proto", "tollgate-stage"]),
     ("bench/micro/Cargo.toml", &["tollgate-domain", "tollgate-proto", "tollgate-server"]),
     ("server/Cargo.toml", &["tollgate-client", "tollgate-domain", "tollgate-proto"]),
-    ("tests/faults/Cargo.toml", &["tollgate-client", "tollgate-server"]),
+    ("tests/faults/Cargo.toml", &["tollgate-client", "tollgate-server", "tollgate-stage"]),
     ("tests/stage/Cargo.toml", &["tollgate-proto", "tollgate-server"]),
 ];
 /// Crates of input and output, which the rules of the domain are kept free of.

@@ -12,7 +12,7 @@ use super::trial::Trial;
 use crate::caller::{Answer, Service};
 use crate::history::History;
 use crate::requests::{check, event, id_of, settling};
-use crate::wait::LONGEST;
+use tollgate_stage::wait::LONGEST;
 
 /// Who calls, for whom.
 #[derive(Debug, Clone)]

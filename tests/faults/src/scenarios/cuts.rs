@@ -9,7 +9,7 @@ use crate::load::Load;
 use crate::proxy::{Cut, Proxy};
 use crate::report::Report;
 use crate::stage::Stage;
-use crate::wait::bounded;
+use tollgate_stage::wait::bounded;
 
 const POINTS: [(Cut, &str); 3] = [(Cut::Before, "before"), (Cut::During, "during"), (Cut::After, "after")];
 /// Cuts on one database, after which everything is checked.
@@ -55,7 +55,7 @@ async fn cut(
     }
     let start = Instant::now();
     for replica in &trial.replicas {
-        until_recording(&replica.endpoint()?, &trial.history).await?;
+        until_recording(replica, &trial.history).await?;
     }
     report.returned(start.elapsed(), super::RETURN_LIMIT);
     load.stop().await;

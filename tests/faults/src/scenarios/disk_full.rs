@@ -11,11 +11,11 @@ use rand::Rng as _;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::trial::{Trial, until_recording};
-use crate::cluster::{Cluster, Ground};
 use crate::load::Load;
 use crate::report::Report;
 use crate::stage::Stage;
-use crate::wait::until;
+use tollgate_stage::wait::until;
+use tollgate_stage::{Cluster, Ground};
 
 const SIZE: &str = "320m";
 const REPLICAS: usize = 2;
@@ -43,7 +43,7 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
         until_back(&cluster, &trial.ground).await?;
         let start = Instant::now();
         for replica in &trial.replicas {
-            until_recording(&replica.endpoint()?, &trial.history).await?;
+            until_recording(replica, &trial.history).await?;
         }
         report.returned(start.elapsed(), super::RETURN_LIMIT);
         report.faults += 1;

@@ -141,7 +141,7 @@ async fn kill_server(trial: &mut Trial<'_>) -> anyhow::Result<Duration> {
     replica.kill()?;
     let start = Instant::now();
     replica.restart().await?;
-    until_recording(&replica.endpoint()?, &trial.history).await?;
+    until_recording(replica, &trial.history).await?;
     Ok(start.elapsed())
 }
 
@@ -151,7 +151,7 @@ async fn kill_postgres(trial: &Trial<'_>) -> anyhow::Result<Duration> {
     trial.stage.cluster.restart().await?;
     let start = Instant::now();
     for replica in &trial.replicas {
-        until_recording(&replica.endpoint()?, &trial.history).await?;
+        until_recording(replica, &trial.history).await?;
     }
     Ok(start.elapsed())
 }

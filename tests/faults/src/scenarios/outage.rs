@@ -14,7 +14,7 @@ use crate::history::History;
 use crate::report::Report;
 use crate::requests::event;
 use crate::stage::Stage;
-use crate::wait::LONGEST;
+use tollgate_stage::wait::LONGEST;
 
 const REPLICAS: usize = 2;
 const PROGRAMS: usize = 4;

@@ -69,7 +69,7 @@ async fn pause(trial: &mut Trial<'_>, number: usize, report: &mut Report) -> any
     let replica = trial.replicas.first().context("there is no replica")?;
     replica.resume()?;
     let resumed = Instant::now();
-    until_recording(&replica.endpoint()?, &trial.history).await?;
+    until_recording(replica, &trial.history).await?;
     report.returned(resumed.elapsed(), super::RETURN_LIMIT);
     match drained {
         Ok(drained) => drained?,

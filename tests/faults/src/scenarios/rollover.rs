@@ -11,7 +11,7 @@ use crate::load::Load;
 use crate::report::Report;
 use crate::requests::budget;
 use crate::stage::Stage;
-use crate::wait::until;
+use tollgate_stage::wait::until;
 
 const REPLICAS: usize = 2;
 const LIMIT: u64 = 1_000_000;

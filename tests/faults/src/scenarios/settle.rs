@@ -16,7 +16,7 @@ use crate::ledger;
 use crate::report::Report;
 use crate::requests::{budget_of, event, id_of, settling};
 use crate::stage::Stage;
-use crate::wait::until;
+use tollgate_stage::wait::until;
 
 const REPLICAS: usize = 2;
 const TRIES: usize = 100;

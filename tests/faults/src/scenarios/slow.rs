@@ -52,7 +52,7 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
     proxy.stall(false);
     let start = Instant::now();
     for replica in &trial.replicas {
-        until_recording(&replica.endpoint()?, &trial.history).await?;
+        until_recording(replica, &trial.history).await?;
     }
     report.returned(start.elapsed(), super::RETURN_LIMIT);
     let Answers { recorded, refused, missing, slowest } = answers;
@@ -63,7 +63,7 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
         report.violations.push(format!("{missing} calls had no answer {GRACE:?} after their deadline"));
     }
     for replica in &trial.replicas {
-        let peak = replica.peak_resident_bytes()?;
+        let peak = replica.highest_resident_bytes()?;
         if peak > MEMORY_LIMIT {
             report.violations.push(format!("a server had {} MiB in memory", peak >> 20));
         }

@@ -7,14 +7,14 @@ use rand::rngs::StdRng;
 
 use crate::caller::{Answer, Endpoint, Service};
 use crate::checker;
-use crate::cluster::Ground;
 use crate::history::History;
 use crate::reader::Reader;
-use crate::replica::Replica;
 use crate::report::Report;
 use crate::requests::{event, id_of};
 use crate::stage::Stage;
-use crate::wait::until;
+use tollgate_stage::Ground;
+use tollgate_stage::Replica;
+use tollgate_stage::wait::until;
 
 /// A part of a scenario.
 pub(super) struct Trial<'a> {
@@ -79,7 +79,8 @@ impl<'a> Trial<'a> {
 }
 
 /// Waits until this replica has recorded an event.
-pub(super) async fn until_recording(endpoint: &Endpoint, history: &History) -> anyhow::Result<()> {
+pub(super) async fn until_recording(replica: &Replica, history: &History) -> anyhow::Result<()> {
+    let endpoint = Endpoint::of(replica)?;
     let event = event(None, "probe", 1);
     history.intend(&event);
     until("an event is recorded", || async {
