@@ -19,9 +19,10 @@ use crate::store::budgets::{self, ActiveBudget};
 use crate::store::connect::begin;
 use crate::store::counters::{Needed, charged_groups, dimensions_of};
 use crate::store::dictionary::Dictionary;
+use crate::store::ledger::{self, Conclusion};
 use crate::store::reservations::{self, Reservation};
 use crate::store::windows::{self, NewWindow, StoredWindow, WindowKey};
-use crate::store::{StoreError, ledger, periods};
+use crate::store::{StoreError, periods};
 use crate::tenant::TenantId;
 
 /// Most counters of one budget that a creation counts back.
@@ -179,7 +180,7 @@ async fn adopt_holds(
             }
         }
         if !changed.is_empty() {
-            reservations::update(connection, tenant, &changed).await?;
+            ledger::conclude(connection, tenant, &Conclusion { changed, ..Conclusion::default() }).await?;
         }
     }
 }
@@ -251,7 +252,9 @@ async fn write_counted(
     if !heirs.is_empty() {
         windows::set_carried(connection, tenant, &heirs).await?;
     }
-    Ok(windows::update(connection, tenant, counters.iter()).await?)
+    let conclusion = Conclusion { counters: counters.iter().collect(), ..Conclusion::default() };
+    ledger::conclude(connection, tenant, &conclusion).await?;
+    Ok(())
 }
 
 /// The windows from the one that holds `from` to the one that holds `last`, in rising order.

@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::PgConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
 use thiserror::Error;
 use tollgate_domain::amount::AmountError;
 use tollgate_domain::budget::AdmissionError;
@@ -20,20 +21,22 @@ use super::counters::Counters;
 use super::drafts::Drafts;
 use super::holds;
 use super::periods::{self, Calendar};
+use super::queue::Turn;
 use super::settle::{self, Reservations};
 use super::totals::Totals;
 use crate::app::AppError;
 use crate::live::Touch;
 use crate::store::budgets::BudgetSet;
+use crate::store::ledger::{self, Conclusion};
 use crate::store::periods::{PeriodsByBudget, WantedPeriods};
-use crate::store::{StoreError, budgets, ledger};
+use crate::store::{StoreError, budgets};
 use crate::tenant::TenantId;
 
 /// Longest time of one batch: well above any wait for a lock, a new budget's counting included.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Most times that a batch starts over for windows: the clock may go on into the next one in between.
-const ROUNDS: usize = 5;
+/// Most times that a batch starts over for windows: the clock may go on into the next one in between. And once for what it repeats.
+const ROUNDS: usize = 6;
 
 /// What a committed batch leaves to do.
 pub(super) struct Done {
@@ -52,8 +55,10 @@ pub(super) enum BatchError {
     Store(#[from] StoreError),
     #[error("an amount cannot be held: {0}")]
     Amount(#[from] AmountError),
-    #[error("another writer made the same reservation meanwhile")]
+    #[error("another writer recorded or reserved the same meanwhile")]
     Raced,
+    #[error("something of it was recorded or reserved before")]
+    Repeated,
     #[error("a command cannot be applied: {0}")]
     Command(&'static str),
     #[error("{} window(s) are not stored yet", .0.len())]
@@ -69,6 +74,24 @@ impl From<AdmissionError> for BatchError {
     }
 }
 
+/// Whether a batch looks first for what was recorded and reserved before. Hardly any call is told twice: a batch takes all that it
+/// tells for new, and starts over, looking, where that was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    TakesAllForNew,
+    LooksFirst,
+}
+
+impl Care {
+    /// What it means that something was there already.
+    fn found(self) -> BatchError {
+        match self {
+            Self::TakesAllForNew => BatchError::Repeated,
+            Self::LooksFirst => BatchError::Raced,
+        }
+    }
+}
+
 /// What every step of a batch looks at.
 pub(super) struct Scene<'a> {
     pub(super) tenant: TenantId,
@@ -79,37 +102,67 @@ pub(super) struct Scene<'a> {
 }
 
 /// Runs the batch, within a bounded time: a database whose host is gone without a word must not hold a writer. A
-/// connection on which anything failed is not used again.
-pub(super) async fn run(shared: &Shared, tenant: TenantId, commands: &[Command]) -> Result<Done, BatchError> {
-    let mut connection = tokio::select! {
+/// connection on which anything failed is not used again, and its transaction ends with it. The `turn` ends with the last lock.
+pub(super) async fn run(
+    shared: &Shared,
+    tenant: TenantId,
+    commands: &[Command],
+    turn: &mut Option<Turn>,
+) -> Result<Done, BatchError> {
+    let mut lent = tokio::select! {
         biased;
-        acquired = shared.pool.acquire() => acquired.map_err(StoreError::from),
-        () = shared.presence.went_away() => Err(StoreError::unanswered()),
-    }?;
+        acquired = shared.pool.acquire() => Lent::of(acquired.map_err(StoreError::from)?),
+        () = shared.presence.went_away() => return Err(StoreError::unanswered().into()),
+    };
     let ran = tokio::select! {
         biased;
-        ran = tokio::time::timeout(LONGEST, settled(shared, &mut connection, tenant, commands)) => ran.ok(),
+        ran = tokio::time::timeout(LONGEST, settled(shared, &mut lent.connection, tenant, commands, turn)) => ran.ok(),
         // A silent database would hold the writer until its connection breaks.
         () = shared.presence.went_away() => None,
     };
     let done = ran.unwrap_or_else(|| Err(StoreError::unanswered().into()));
-    if done.is_err() {
-        connection.close_on_drop();
-    }
+    lent.is_whole = done.is_ok();
     done
 }
 
-/// Runs the transaction, once more where the windows that it needs have to be stored first.
+/// A connection that goes back to its pool only where no transaction is left open on it.
+struct Lent {
+    connection: PoolConnection<Postgres>,
+    is_whole: bool,
+}
+
+impl Lent {
+    fn of(connection: PoolConnection<Postgres>) -> Self {
+        Self { connection, is_whole: false }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// Runs the transaction, once more where it repeats what was told before, or where the windows that it needs have to be stored first.
 async fn settled(
     shared: &Shared,
     connection: &mut PgConnection,
     tenant: TenantId,
     commands: &[Command],
+    turn: &mut Option<Turn>,
 ) -> Result<Done, BatchError> {
     let mut settled = PeriodsByBudget::new();
+    let mut care = Care::TakesAllForNew;
     for _ in 0..ROUNDS {
-        match transact(shared, connection, tenant, commands, &settled).await {
+        match transact(shared, connection, tenant, commands, &settled, care, turn).await {
+            Err(BatchError::Repeated) => {
+                ledger::roll_back(connection).await?;
+                care = Care::LooksFirst;
+            }
             Err(BatchError::Unsettled(wanted)) => {
+                ledger::roll_back(connection).await?;
                 for (number, found) in periods::settle(connection, tenant, &shared.periods, &wanted).await? {
                     settled.entry(number).or_default().merge(&found, usize::MAX);
                 }
@@ -127,17 +180,18 @@ async fn transact(
     tenant: TenantId,
     commands: &[Command],
     settled: &PeriodsByBudget,
+    care: Care,
+    turn: &mut Option<Turn>,
 ) -> Result<Done, BatchError> {
-    let mut transaction = ledger::begin_batch(connection, tenant).await?;
-    let connection: &mut PgConnection = &mut transaction;
-    let clock = ledger::clock(connection, tenant).await?;
+    let clock = ledger::begin_batch(connection, tenant).await?;
     // What was priced by older prices stands: it was told while they were in force here.
     shared.prices.noticed(tenant, clock.prices_version);
     let budgets = budgets_at(shared, connection, tenant, clock.budgets_version).await?;
     let calendar = Calendar::new(tenant, shared.periods.clone()).with(settled.clone());
     let scene = Scene { tenant, now: clock.now, budgets, calendar, commands };
 
-    let ids: Vec<Uuid> = commands.iter().filter_map(Command::reservation_id).collect();
+    let named = commands.iter().filter(|command| care == Care::LooksFirst || !matches!(command, Command::Reserve(..)));
+    let ids: Vec<Uuid> = named.filter_map(Command::reservation_id).collect();
     let mut reservations = Reservations::lock(connection, tenant, ids).await?;
     let mut counters = Counters::new(scene.now);
     let mut drafts = Drafts::prepare(&scene, &reservations, &shared.settings, &shared.dictionary)?;
@@ -148,15 +202,23 @@ async fn transact(
         // Before anything is written: the first call in a window starts its batch over.
         return Err(BatchError::Unsettled(unsettled));
     }
-    let numbers = drafts.insert(shared, connection, &scene).await?;
+    let numbers = drafts.resolve(shared, connection, &scene).await?;
+    if care == Care::LooksFirst {
+        drafts.find_stored(shared, connection, tenant).await?;
+    }
     let mut totals = Totals::default();
     drafts.add_totals(&numbers, &mut totals)?;
     adjustments.insert(connection, &scene, &numbers, &mut totals).await?;
-    totals.write_many(connection, tenant).await?;
+    let rows = drafts.rows(&scene, &numbers)?;
+    if ledger::record(connection, tenant, &rows, totals.sessions(), totals.users()).await? < rows.len() {
+        return Err(care.found());
+    }
+    drop(rows);
 
     drafts.need_counters(&reservations, &mut counters);
     adjustments.need_counters(&mut counters);
     counters.lock(connection, tenant, &shared.known_windows).await?;
+    drop(turn.take());
 
     let mut raised = shared.alerts.raising(tenant, scene.now);
     alerts::of_events(drafts.new_drafts(), &mut raised);
@@ -187,20 +249,28 @@ async fn transact(
         Command::Reserve(reserve, _) => Some(reserve.id),
         _ => None,
     });
-    reservations.check_refused(connection, tenant, checks).await?;
-    reservations.write(connection, tenant).await?;
-    counters.write(connection, tenant).await?;
+    if reservations.refused_are_known(connection, tenant, checks).await? {
+        return Err(care.found());
+    }
     drafts.write_late_notices(connection, tenant).await?;
     adjustments.write_requests(connection, &scene).await?;
     let alerts = shared.alerts.write(connection, raised).await?;
-    totals.write_shared(connection, tenant).await?;
+    let conclusion = Conclusion {
+        added: reservations.added(),
+        changed: reservations.changed(),
+        counters: counters.changed(),
+        rollups: totals.shapes().collect(),
+    };
+    if ledger::conclude(connection, tenant, &conclusion).await? < conclusion.added.len() {
+        return Err(care.found());
+    }
     let mut answer = |index| answers.remove(&index).unwrap_or(Err(AppError::Internal));
     let answers = (0..commands.len()).map(&mut answer).collect();
     if commands.iter().any(Command::is_rehearsal) {
-        transaction.rollback().await.map_err(StoreError::from)?;
+        ledger::roll_back(connection).await?;
         return Ok(Done { answers, touches: Vec::new(), now: scene.now });
     }
-    transaction.commit().await.map_err(StoreError::from)?;
+    ledger::commit(connection).await?;
 
     shared.dictionary.remember(tenant, drafts.wanted(), &numbers);
     counters.remember(tenant, &shared.known_windows, &shared.figures);

@@ -242,10 +242,9 @@ impl Counters {
         Ok(state)
     }
 
-    /// Writes what moved.
-    pub(super) async fn write(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
-        let changed = self.slots.values().filter(|slot| slot.changed).map(|slot| &slot.stored);
-        Ok(windows::update(connection, tenant, changed).await?)
+    /// Those that moved.
+    pub(super) fn changed(&self) -> Vec<&StoredWindow> {
+        self.slots.values().filter(|slot| slot.changed).map(|slot| &slot.stored).collect()
     }
 
     /// Remembers, after the commit, which counters are there and what they stand at.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan as _};
@@ -27,10 +27,12 @@ use super::{LedgerSettings, Shared};
 use crate::app::AppError;
 use crate::live::Touch;
 use crate::store::dictionary::{Dictionary, Numbers, Wanted};
+use crate::store::event_row::EventRow;
 use crate::store::ledger;
 use crate::store::reservations::{Context, Reservation};
 use crate::store::shape::Shape;
 use crate::store::usage::{self, NewEvent, StoredEvent};
+use crate::tenant::TenantId;
 
 /// One event on its way into the ledger.
 pub(super) struct Draft<'a> {
@@ -102,8 +104,8 @@ impl<'a> Drafts<'a> {
         Ok(())
     }
 
-    /// Inserts what is new and finds what is not.
-    pub(super) async fn insert(
+    /// Finds the numbers of what the events name, and which of them are told twice in this batch.
+    pub(super) async fn resolve(
         &mut self,
         shared: &Shared,
         connection: &mut PgConnection,
@@ -113,9 +115,6 @@ impl<'a> Drafts<'a> {
             return Ok(Numbers::default());
         }
         let numbers = shared.dictionary.resolve(connection, scene.tenant, &self.wanted).await?;
-        if self.drafts.is_empty() {
-            return Ok(numbers);
-        }
         self.resolve_external_keys(connection, scene).await?;
         let mut first_of: HashMap<Uuid, usize> = HashMap::new();
         for (index, draft) in &mut self.drafts {
@@ -126,11 +125,14 @@ impl<'a> Drafts<'a> {
                 }
             }
         }
-        // Sorted by id: two writers with the same events wait for each other in one order.
+        Ok(numbers)
+    }
+
+    /// The rows of new events. Sorted by id: two writers with the same events wait for each other in one order.
+    pub(super) fn rows(&self, scene: &Scene<'_>, numbers: &Numbers) -> Result<Vec<EventRow>, BatchError> {
         let mut leaders: Vec<&Draft<'_>> = self.new_drafts().collect();
         leaders.sort_unstable_by_key(|draft| draft.event_id);
-        let mut rows = Vec::with_capacity(leaders.len());
-        for draft in leaders {
+        let row = |draft: &Draft<'_>| {
             let new = NewEvent {
                 event_id: draft.event_id,
                 event: &draft.event,
@@ -142,11 +144,9 @@ impl<'a> Drafts<'a> {
                 notices: draft.notices,
                 fingerprint: draft.record.fingerprint,
             };
-            rows.push(usage::encode(&new, &numbers)?);
-        }
-        let inserted = ledger::insert_events(connection, scene.tenant, &rows).await?;
-        self.find_stored(shared, connection, scene, &inserted).await?;
-        Ok(numbers)
+            Ok(usage::encode(&new, numbers)?)
+        };
+        leaders.into_iter().map(row).collect()
     }
 
     async fn resolve_external_keys(
@@ -178,29 +178,22 @@ impl<'a> Drafts<'a> {
         Ok(())
     }
 
-    async fn find_stored(
+    /// Finds those that were recorded before this batch.
+    pub(super) async fn find_stored(
         &mut self,
         shared: &Shared,
         connection: &mut PgConnection,
-        scene: &Scene<'_>,
-        inserted: &HashSet<Uuid>,
+        tenant: TenantId,
     ) -> Result<(), BatchError> {
-        let known: BTreeSet<Uuid> = self
-            .drafts
-            .values()
-            .filter(|draft| matches!(draft.fate, Fate::New) && !inserted.contains(&draft.event_id))
-            .map(|draft| draft.event_id)
-            .collect();
-        if known.is_empty() {
+        let ids: Vec<Uuid> = self.new_drafts().map(|draft| draft.event_id).collect();
+        if ids.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = known.into_iter().collect();
-        let rows = usage::rows(connection, scene.tenant, &ids).await?;
-        let stored = usage::decode(connection, &shared.dictionary, scene.tenant, rows).await?;
+        let rows = usage::rows(connection, tenant, &ids).await?;
+        let stored = usage::decode(connection, &shared.dictionary, tenant, rows).await?;
         let mut stored: HashMap<Uuid, StoredEvent> = stored.into_iter().map(|event| (event.event_id, event)).collect();
-        for draft in self.drafts.values_mut() {
-            if matches!(draft.fate, Fate::New) && !inserted.contains(&draft.event_id) {
-                let found = stored.remove(&draft.event_id).ok_or(BatchError::Raced)?;
+        for draft in self.drafts.values_mut().filter(|draft| matches!(draft.fate, Fate::New)) {
+            if let Some(found) = stored.remove(&draft.event_id) {
                 draft.fate = Fate::Stored(Box::new(found));
             }
         }
@@ -293,7 +286,7 @@ impl<'a> Drafts<'a> {
     pub(super) async fn write_late_notices(
         &self,
         connection: &mut PgConnection,
-        tenant: crate::tenant::TenantId,
+        tenant: TenantId,
     ) -> Result<(), BatchError> {
         let late: Vec<&Draft<'_>> = self.new_drafts().filter(|draft| draft.late_notices).collect();
         if late.is_empty() {

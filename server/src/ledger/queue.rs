@@ -1,10 +1,10 @@
-//! The bounded queue in front of the writers.
+//! The bounded queue in front of the writers: a lane for each tenant, served in turns.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::Notify;
 use tollgate_domain::tokens::UsageQuality;
 use uuid::Uuid;
 
@@ -19,93 +19,167 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Most events and requests of the corrections of one batch.
 const CORRECTED_LIMIT: usize = 500;
 
-/// A command that waits, with the room that it takes.
-#[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) tenant: TenantId,
-    pub(super) command: Command,
-    _room: OwnedSemaphorePermit,
-}
-
 /// The callers' side.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
-    sender: Arc<Mutex<Option<mpsc::Sender<Queued>>>>,
-    bytes: Arc<Semaphore>,
+    shared: Arc<Shared>,
 }
 
 /// The writers' side.
 #[derive(Debug, Clone)]
 pub(super) struct Intake {
-    waiting: Arc<tokio::sync::Mutex<Waiting>>,
+    shared: Arc<Shared>,
+}
+
+/// Some commands of one tenant, for one transaction.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) tenant: TenantId,
+    pub(super) commands: Vec<Command>,
+    pub(super) turn: Turn,
+}
+
+/// A tenant's turn: until it is dropped, what waits in its lane goes on waiting. A batch keeps it until it has the rows that
+/// the next one would wait for, which so takes all that arrived in between, not just what came first.
+#[derive(Debug)]
+pub(super) struct Turn {
+    tenant: TenantId,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// One permit may wait for a writer that comes: none is lost.
+    arrived: Notify,
+    items_limit: usize,
+    bytes_limit: usize,
+}
+
+#[derive(Debug, Default)]
 struct Waiting {
-    receiver: mpsc::Receiver<Queued>,
-    /// What an earlier batch had to leave, in order of arrival.
-    left: VecDeque<Queued>,
+    /// Lanes in which something waits, or whose turn is taken.
+    lanes: HashMap<TenantId, Lane>,
+    /// Tenants whose lanes can be served, longest waiting first.
+    ready: VecDeque<TenantId>,
+    items: usize,
+    bytes: usize,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    commands: VecDeque<Command>,
+    turn_taken: bool,
 }
 
 /// A queue of at most `items` commands that together weigh at most `bytes`.
 pub(super) fn bounded(items: usize, bytes: usize) -> (Queue, Intake) {
-    let (sender, receiver) = mpsc::channel(items.max(1));
-    let queue = Queue { sender: Arc::new(Mutex::new(Some(sender))), bytes: Arc::new(Semaphore::new(bytes.max(1))) };
-    let waiting = Waiting { receiver, left: VecDeque::new() };
-    (queue, Intake { waiting: Arc::new(tokio::sync::Mutex::new(waiting)) })
+    let shared = Arc::new(Shared {
+        waiting: Mutex::default(),
+        arrived: Notify::new(),
+        items_limit: items.max(1),
+        bytes_limit: bytes.max(1),
+    });
+    (Queue { shared: shared.clone() }, Intake { shared })
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Queue {
     /// Enqueues, or says at once that there is no room.
     pub(super) fn push(&self, tenant: TenantId, command: Command) -> Result<(), AppError> {
-        let full = || AppError::Full { what: "the ledger's queue", retry_after: RETRY_AFTER };
-        let weight = u32::try_from(command.weight()).unwrap_or(u32::MAX);
-        let room = self.bytes.clone().try_acquire_many_owned(weight).map_err(|_| full())?;
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = sender.as_ref().ok_or(AppError::ShuttingDown)?;
-        sender.try_send(Queued { tenant, command, _room: room }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => full(),
-            mpsc::error::TrySendError::Closed(_) => AppError::ShuttingDown,
-        })
+        let weight = command.weight();
+        let mut waiting = self.shared.waiting();
+        if waiting.closed {
+            return Err(AppError::ShuttingDown);
+        }
+        if waiting.items >= self.shared.items_limit || waiting.bytes.saturating_add(weight) > self.shared.bytes_limit {
+            return Err(AppError::Full { what: "the ledger's queue", retry_after: RETRY_AFTER });
+        }
+        waiting.items += 1;
+        waiting.bytes += weight;
+        let lane = waiting.lanes.entry(tenant).or_default();
+        lane.commands.push_back(command);
+        if lane.commands.len() == 1 && !lane.turn_taken {
+            waiting.ready.push_back(tenant);
+            drop(waiting);
+            self.shared.arrived.notify_one();
+        }
+        Ok(())
     }
 
     /// Takes nothing more. What waits is still served.
     pub(super) fn close(&self) {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.waiting().closed = true;
+        self.shared.arrived.notify_one();
     }
 }
 
 impl Intake {
-    /// The next batch: everything that waits, up to `limit` commands of one tenant. `None` when the queue is closed and
-    /// empty.
-    pub(super) async fn next_batch(&self, limit: usize) -> Option<(TenantId, Vec<Command>)> {
-        let mut waiting = self.waiting.lock().await;
-        let first = match waiting.left.pop_front() {
-            Some(first) => first,
-            None => waiting.receiver.recv().await?,
-        };
-        let mut batch = Forming::new(first);
-        let mut passed_over = VecDeque::new();
-        while batch.commands.len() < limit {
-            let next = match waiting.left.pop_front() {
-                Some(next) => next,
-                None => match waiting.receiver.try_recv() {
-                    Ok(next) => next,
-                    Err(_) => break,
-                },
-            };
-            if let Some(refused) = batch.offer(next) {
-                passed_over.push_back(refused);
-                if passed_over.len() >= limit {
-                    break;
+    /// The next batch: everything that waits of the tenant whose turn it is, up to `limit` commands. `None` when the queue is
+    /// closed and nothing is left.
+    pub(super) async fn next_batch(&self, limit: usize) -> Option<Batch> {
+        loop {
+            let found = self.shared.waiting().take(limit);
+            match found {
+                Found::Commands(tenant, commands, more) => {
+                    if more {
+                        self.shared.arrived.notify_one();
+                    }
+                    return Some(Batch { tenant, commands, turn: Turn { tenant, shared: self.shared.clone() } });
+                }
+                Found::Nothing => self.shared.arrived.notified().await,
+                Found::End => {
+                    // The other writers, one after the other.
+                    self.shared.arrived.notify_one();
+                    return None;
                 }
             }
         }
-        // What was passed over arrived before what was never looked at.
-        while let Some(queued) = passed_over.pop_back() {
-            waiting.left.push_front(queued);
+    }
+}
+
+enum Found {
+    /// Whose, which, and whether another tenant's are ready.
+    Commands(TenantId, Vec<Command>, bool),
+    Nothing,
+    End,
+}
+
+impl Waiting {
+    fn take(&mut self, limit: usize) -> Found {
+        let Some(tenant) = self.ready.pop_front() else {
+            return if self.closed && self.lanes.is_empty() { Found::End } else { Found::Nothing };
+        };
+        let lane = self.lanes.entry(tenant).or_default();
+        lane.turn_taken = true;
+        let commands = Forming::of(&mut lane.commands, limit);
+        self.items = self.items.saturating_sub(commands.len());
+        self.bytes = self.bytes.saturating_sub(commands.iter().map(Command::weight).sum());
+        Found::Commands(tenant, commands, !self.ready.is_empty())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut waiting = self.shared.waiting();
+        let Some(lane) = waiting.lanes.get_mut(&self.tenant) else { return };
+        lane.turn_taken = false;
+        if lane.commands.is_empty() {
+            waiting.lanes.remove(&self.tenant);
+            if !waiting.closed {
+                return;
+            }
+        } else {
+            waiting.ready.push_back(self.tenant);
         }
-        Some((batch.tenant, batch.commands))
+        drop(waiting);
+        self.shared.arrived.notify_one();
     }
 }
 
@@ -117,8 +191,8 @@ enum Access {
     Alone,
 }
 
+#[derive(Default)]
 struct Forming {
-    tenant: TenantId,
     commands: Vec<Command>,
     reservations: HashMap<Uuid, Access>,
     /// Reservations of commands that were passed over: later ones wait behind them.
@@ -128,57 +202,50 @@ struct Forming {
 }
 
 impl Forming {
-    fn new(first: Queued) -> Self {
-        let mut forming = Self {
-            tenant: first.tenant,
-            commands: Vec::new(),
-            reservations: HashMap::new(),
-            blocked: HashSet::new(),
-            corrected: HashSet::new(),
-        };
-        forming.take(first.command);
-        forming
+    /// Takes what can share a batch, up to `limit` commands; what cannot stays in its place.
+    fn of(lane: &mut VecDeque<Command>, limit: usize) -> Vec<Command> {
+        let mut forming = Self::default();
+        let mut passed_over = VecDeque::new();
+        while forming.commands.len() < limit && passed_over.len() < limit {
+            let Some(next) = lane.pop_front() else { break };
+            passed_over.extend(forming.offer(next));
+        }
+        // What was passed over arrived before what was never looked at.
+        while let Some(command) = passed_over.pop_back() {
+            lane.push_front(command);
+        }
+        forming.commands
     }
 
     /// Takes the command, or gives it back where it must wait for the next batch.
-    fn offer(&mut self, queued: Queued) -> Option<Queued> {
-        if queued.tenant != self.tenant {
-            return Some(queued);
-        }
-        if let Some(id) = queued.command.reservation_id() {
+    fn offer(&mut self, command: Command) -> Option<Command> {
+        if let Some(id) = command.reservation_id() {
             let together = match self.reservations.get(&id) {
                 None => true,
-                Some(access) => *access == Access::Shared && access_of(&queued.command) == Access::Shared,
+                Some(access) => *access == Access::Shared && access_of(&command) == Access::Shared,
             };
             if !together || self.blocked.contains(&id) {
                 self.blocked.insert(id);
-                return Some(queued);
+                return Some(command);
             }
         }
-        if let Some(adjust) = queued.command.adjust() {
+        if let Some(adjust) = command.adjust() {
             let ids: Vec<Uuid> = corrected_ids(adjust).collect();
-            let room = self.corrected.len() + ids.len() <= CORRECTED_LIMIT;
+            let room = self.corrected.is_empty() || self.corrected.len() + ids.len() <= CORRECTED_LIMIT;
             if !room || ids.iter().any(|id| self.corrected.contains(id)) {
                 // Later ones of the same events wait behind it.
                 self.corrected.extend(ids);
-                return Some(queued);
+                return Some(command);
             }
+            self.corrected.extend(ids);
         }
-        self.take(queued.command);
-        None
-    }
-
-    fn take(&mut self, command: Command) {
         if let Some(id) = command.reservation_id() {
             self.reservations.insert(id, access_of(&command));
         }
-        if let Some(adjust) = command.adjust() {
-            self.corrected.extend(corrected_ids(adjust));
-        }
         self.commands.push(command);
+        None
     }
 }
-
 /// The events that it corrects, and its request.
 fn corrected_ids(adjust: &Adjust) -> impl Iterator<Item = Uuid> {
     adjust.corrections.iter().map(|correction| correction.event_id).chain([adjust.key.request_id])
@@ -197,11 +264,17 @@ fn access_of(command: &Command) -> Access {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     fn release(id: u128) -> (Command, tokio::sync::oneshot::Receiver<Result<super::super::ReleaseAnswer, AppError>>) {
         let (reply, answer) = tokio::sync::oneshot::channel();
         (Command::Release { id: Uuid::from_u128(id), reason: String::new(), reply }, answer)
+    }
+
+    fn ids(commands: &[Command]) -> Vec<u128> {
+        commands.iter().filter_map(|command| Some(command.reservation_id()?.as_u128())).collect()
     }
 
     #[tokio::test]
@@ -221,11 +294,58 @@ mod tests {
             queue.push(TenantId::LOCAL, release(id).0).unwrap();
         }
         queue.close();
-        let ids = |commands: Vec<Command>| -> Vec<u128> {
-            commands.iter().filter_map(|command| Some(command.reservation_id()?.as_u128())).collect()
-        };
-        assert_eq!(ids(intake.next_batch(10).await.unwrap().1), [1, 2]);
-        assert_eq!(ids(intake.next_batch(10).await.unwrap().1), [1]);
-        assert!(intake.next_batch(10).await.is_none());
+        let next = async || intake.next_batch(10).await.map(|batch| ids(&batch.commands));
+        assert_eq!(next().await.unwrap(), [1, 2]);
+        assert_eq!(next().await.unwrap(), [1]);
+        assert!(next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_arrives_during_a_turn_shares_the_next_batch() {
+        let (queue, intake) = bounded(10, 1 << 20);
+        queue.push(TenantId::LOCAL, release(1).0).unwrap();
+        let first = intake.next_batch(10).await.unwrap();
+        for id in [2, 3] {
+            queue.push(TenantId::LOCAL, release(id).0).unwrap();
+        }
+        let mut second = std::pin::pin!(intake.next_batch(10));
+        assert!(second.as_mut().now_or_never().is_none(), "its tenant's turn is taken");
+        drop(first.turn);
+        assert_eq!(ids(&second.await.unwrap().commands), [2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_tenant_whose_turn_lasts_holds_up_no_other() {
+        let (queue, intake) = bounded(10, 1 << 20);
+        let other = TenantId(2);
+        for (tenant, id) in [(TenantId::LOCAL, 1), (TenantId::LOCAL, 2), (other, 3)] {
+            queue.push(tenant, release(id).0).unwrap();
+        }
+        let one = intake.next_batch(1).await.unwrap();
+        let two = intake.next_batch(1).await.unwrap();
+        assert_eq!((one.tenant, two.tenant), (TenantId::LOCAL, other));
+        queue.push(other, release(4).0).unwrap();
+        drop(two.turn);
+        drop(one.turn);
+        assert_eq!(intake.next_batch(1).await.unwrap().tenant, other, "they take turns");
+    }
+
+    #[tokio::test]
+    async fn all_writers_end_when_a_closed_queue_is_empty() {
+        let (queue, intake) = bounded(10, 1 << 20);
+        queue.push(TenantId::LOCAL, release(1).0).unwrap();
+        let last = intake.next_batch(10).await.unwrap();
+        let writers: Vec<_> = (0..3)
+            .map(|_| {
+                let intake = intake.clone();
+                tokio::spawn(async move { intake.next_batch(10).await.is_none() })
+            })
+            .collect();
+        queue.close();
+        assert!(matches!(queue.push(TenantId::LOCAL, release(2).0), Err(AppError::ShuttingDown)));
+        drop(last.turn);
+        for writer in writers {
+            assert!(writer.await.unwrap());
+        }
     }
 }

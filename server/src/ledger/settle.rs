@@ -71,20 +71,17 @@ impl Reservations {
         self.held.insert(reservation.id, (reservation, Change::Added));
     }
 
-    /// Refused checks whose id was taken meanwhile start the batch over: what other writers hold is on the counters, which are
-    /// locked, but their reservations were not there to be locked. A check that is sent twice at once is admitted or refused
-    /// as one.
-    pub(super) async fn check_refused(
+    /// Whether checks were refused whose id was taken meanwhile: what other writers hold is on the counters, which are locked, but
+    /// their reservations were not there to be locked. The batch then starts over: a check that is sent twice at once is admitted or
+    /// refused as one.
+    pub(super) async fn refused_are_known(
         &self,
         connection: &mut PgConnection,
         tenant: TenantId,
         checks: impl Iterator<Item = Uuid>,
-    ) -> Result<(), BatchError> {
+    ) -> Result<bool, BatchError> {
         let refused: Vec<Uuid> = checks.filter(|id| self.get(*id).is_none()).collect();
-        if !refused.is_empty() && !reservations::known(connection, tenant, &refused).await?.is_empty() {
-            return Err(BatchError::Raced);
-        }
-        Ok(())
+        Ok(!refused.is_empty() && !reservations::known(connection, tenant, &refused).await?.is_empty())
     }
 
     pub(super) fn change(&mut self, id: Uuid) -> Option<&mut Reservation> {
@@ -96,18 +93,16 @@ impl Reservations {
         })
     }
 
-    /// Writes what was added and changed. A reservation that another writer added meanwhile starts the batch over.
-    pub(super) async fn write(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
-        let mut added: Vec<&Reservation> = self.with(Change::Added);
+    /// Those that the batch adds, ids sorted.
+    pub(super) fn added(&self) -> Vec<&Reservation> {
+        let mut added = self.with(Change::Added);
         added.sort_unstable_by_key(|reservation| reservation.id);
-        if !added.is_empty() && reservations::add(connection, tenant, &added).await? < added.len() {
-            return Err(BatchError::Raced);
-        }
-        let changed = self.with(Change::Changed);
-        if !changed.is_empty() {
-            reservations::update(connection, tenant, &changed).await?;
-        }
-        Ok(())
+        added
+    }
+
+    /// Those that it changes.
+    pub(super) fn changed(&self) -> Vec<&Reservation> {
+        self.with(Change::Changed)
     }
 
     fn with(&self, wanted: Change) -> Vec<&Reservation> {

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sqlx::PgConnection;
 use tollgate_domain::amount::AmountError;
 use tollgate_domain::measures::Measures;
 
-use super::batch::BatchError;
 use crate::store::event_row::EventRow;
-use crate::store::ledger::{self, GRAIN_DAY, GRAIN_QUARTER, RollupKey, SessionKey};
-use crate::tenant::TenantId;
+use crate::store::ledger::{GRAIN_DAY, GRAIN_QUARTER, RollupKey, SessionKey};
 
 /// Where an event counts, by number.
 #[derive(Debug, Clone, Copy)]
@@ -99,18 +96,6 @@ impl Totals {
     /// Sums by bucket, user and shape.
     pub(crate) fn users(&self) -> impl Iterator<Item = (&RollupKey, &Measures)> {
         plain(&self.users)
-    }
-
-    /// Writes what was added to sessions and users: many rows, on which few batches meet.
-    pub(super) async fn write_many(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
-        ledger::add_session_usage(connection, tenant, self.sessions()).await?;
-        ledger::add_user_rollup(connection, tenant, self.users()).await?;
-        Ok(())
-    }
-
-    /// Writes what was added to shapes: the rows that almost every batch of a tenant adds to, so they are locked last.
-    pub(super) async fn write_shared(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), BatchError> {
-        Ok(ledger::add_usage_rollup(connection, tenant, self.shapes()).await?)
     }
 }
 

@@ -10,7 +10,7 @@ use rand::Rng as _;
 use super::Shared;
 use super::batch::{self, BatchError};
 use super::command::Command;
-use super::queue::Intake;
+use super::queue::{Batch, Intake, Turn};
 use super::withdrawals::Withdrawal;
 use crate::app::AppError;
 use crate::store::StoreError;
@@ -21,22 +21,25 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until the queue is closed and empty.
 pub(super) async fn run(shared: Arc<Shared>, intake: Intake) {
-    while let Some((tenant, commands)) = intake.next_batch(shared.settings.batch_items).await {
-        let commands: Vec<Command> = commands.into_iter().filter(|command| !command.is_abandoned()).collect();
-        flush(&shared, tenant, commands).await;
+    while let Some(batch) = intake.next_batch(shared.settings.batch_items).await {
+        flush(&shared, batch).await;
     }
 }
 
-/// Commits the commands; those that are only tried out have a transaction of their own, after the others. A batch that fails on its data is halved until the bad command fails alone.
-async fn flush(shared: &Shared, tenant: TenantId, commands: Vec<Command>) {
-    let (rehearsals, commands): (Vec<Command>, Vec<Command>) = commands.into_iter().partition(Command::is_rehearsal);
+/// Commits the commands; those that are only tried out have a transaction of their own, after the others. A batch that fails on
+/// its data is halved until the bad command fails alone.
+async fn flush(shared: &Shared, batch: Batch) {
+    let Batch { tenant, commands, turn } = batch;
+    let mut turn = Some(turn);
+    let commands = commands.into_iter().filter(|command| !command.is_abandoned());
+    let (rehearsals, commands): (Vec<Command>, Vec<Command>) = commands.partition(Command::is_rehearsal);
     let mut work: Vec<Vec<Command>> = rehearsals.into_iter().map(|rehearsal| vec![rehearsal]).collect();
     work.push(commands);
     while let Some(mut commands) = work.pop() {
         if commands.is_empty() {
             continue;
         }
-        match commit(shared, tenant, &mut commands).await {
+        match commit(shared, tenant, &mut commands, &mut turn).await {
             Ok(done) => {
                 shared.hub.touch(&done.touches);
                 let told_before = done.now.checked_add(SignedDuration::from_micros(1)).unwrap_or(done.now);
@@ -62,7 +65,12 @@ async fn flush(shared: &Shared, tenant: TenantId, commands: Vec<Command>) {
 
 /// Tries the transaction until its outcome is known or `retry_for` is over. An unknown outcome repeats the whole batch:
 /// its keys make that harmless. Checks that were answered without the database meanwhile are left out.
-async fn commit(shared: &Shared, tenant: TenantId, commands: &mut Vec<Command>) -> Result<batch::Done, BatchError> {
+async fn commit(
+    shared: &Shared,
+    tenant: TenantId,
+    commands: &mut Vec<Command>,
+    turn: &mut Option<Turn>,
+) -> Result<batch::Done, BatchError> {
     let deadline = Instant::now() + shared.settings.retry_for;
     let mut pause = Duration::from_millis(5);
     loop {
@@ -77,7 +85,7 @@ async fn commit(shared: &Shared, tenant: TenantId, commands: &mut Vec<Command>) 
             shared.outages_seen.store(outages, Ordering::Release);
         }
         commands.retain(|command| !command.is_given_up());
-        let error = match batch::run(shared, tenant, commands).await {
+        let error = match batch::run(shared, tenant, commands, turn).await {
             Ok(done) => {
                 shared.presence.committed();
                 return Ok(done);
@@ -102,7 +110,7 @@ impl BatchError {
     /// Whether the same batch may succeed later.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Raced => true,
+            Self::Raced | Self::Repeated => true,
             Self::Store(error) => {
                 matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_) | StoreError::TimedOut(_))
             }
@@ -117,7 +125,7 @@ impl BatchError {
 
     fn to_app(&self) -> AppError {
         match self {
-            Self::Raced | Self::Unsettled(_) => AppError::Unavailable,
+            Self::Raced | Self::Repeated | Self::Unsettled(_) => AppError::Unavailable,
             Self::Amount(_) => AppError::invalid("event", "its cost would lift a sum above what can be held"),
             Self::Command(what) => {
                 tracing::error!(what, "a command cannot be applied");

@@ -1,9 +1,10 @@
 //! The statements of the ledger's transaction, in the order in which it runs them.
 
-use std::collections::HashSet;
-
 use jiff::Timestamp;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _, Transaction};
+use tollgate_domain::amount::Amount;
+use tollgate_domain::budget::Counter;
 use tollgate_domain::measures::Measures;
 use uuid::Uuid;
 
@@ -11,7 +12,9 @@ use super::connect::begin;
 use super::error::StoreError;
 use super::event_row::EventRow;
 use super::measures_row::MeasuresRow;
+use super::reservations::Reservation;
 use super::time::{from_database, to_database};
+use super::windows::StoredWindow;
 use crate::tenant::TenantId;
 
 /// First key of the advisory locks that order budget changes against batches; the second is the tenant.
@@ -29,20 +32,49 @@ pub const GRAIN_QUARTER: i16 = 1;
 /// Rollup grain of UTC days.
 pub const GRAIN_DAY: i16 = 2;
 
-/// Starts a batch: from here to its end, the tenant's budgets do not change. Any number of batches run at once.
+/// Starts a batch: from here to its end, the tenant's budgets do not change. Any number of batches run at once. Reads the clock
+/// and the versions, too, all in one round trip.
 ///
-/// The lock is taken in a statement of its own, so that the snapshots of all later ones come after it, and in the round
-/// trip of BEGIN. Where this fails, the connection must be closed: the transaction may be open behind it.
+/// The lock is taken in a statement of its own, so that the snapshots of all later ones come after it. Where anything fails from here
+/// on, the connection must be closed: the transaction is open behind it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn begin_batch(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-) -> Result<Transaction<'_, Postgres>, StoreError> {
-    let begin = format!("{BEGIN}; SELECT pg_advisory_xact_lock_shared({BUDGETS_LOCK}, {})", tenant.0);
-    // Nothing but the tenant's number is put into the text.
-    Ok(connection.begin_with(AssertSqlSafe(begin)).await?)
+pub async fn begin_batch(connection: &mut PgConnection, tenant: TenantId) -> Result<Clock, StoreError> {
+    // Nothing but the tenant's number is put into the text. The clock is read as a number: such answers come as texts, and there are
+    // several ways to write an instant.
+    let begin = format!(
+        "{BEGIN}; SELECT pg_advisory_xact_lock_shared({BUDGETS_LOCK}, {tenant}); \
+         SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS microsecond, budgets_version, prices_version \
+         FROM tenant WHERE tenant_id = {tenant}",
+        tenant = tenant.0
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(connection).await?;
+    let clock = rows.last().ok_or(StoreError::Unreadable { what: "clock" })?;
+    let now = Timestamp::from_microsecond(clock.try_get("microsecond")?);
+    Ok(Clock {
+        now: now.map_err(|_| StoreError::Unreadable { what: "clock" })?,
+        budgets_version: clock.try_get("budgets_version")?,
+        prices_version: clock.try_get("prices_version")?,
+    })
+}
+
+/// Commits what [`begin_batch`] began.
+///
+/// # Errors
+/// [`StoreError`]: the outcome is unknown.
+pub async fn commit(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::raw_sql("COMMIT").execute(connection).await?;
+    Ok(())
+}
+
+/// Undoes what was done since [`begin_batch`].
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn roll_back(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+    Ok(())
 }
 
 /// Starts a change of the tenant's budgets: it waits for the batches under way and holds off new ones.
@@ -115,19 +147,6 @@ pub async fn find_external_keys(
     Ok(rows.into_iter().map(|row| (row.source, row.key, row.event_id)).collect())
 }
 
-/// Inserts events; says which of them are new.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn insert_events(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    rows: &[EventRow],
-) -> Result<HashSet<Uuid>, StoreError> {
-    let inserted = sqlx::query_file!("sql/ledger/insert_events.sql", tenant.0, rows as _).fetch_all(connection).await?;
-    Ok(inserted.into_iter().map(|row| row.event_id).collect())
-}
-
 /// Adds notices to events of this batch.
 ///
 /// # Errors
@@ -170,100 +189,123 @@ pub struct RollupKey {
     pub adjustment: bool,
 }
 
-/// Adds to session totals, keys sorted.
+/// Records events and adds to the totals of sessions and users, keys sorted; says how many events were not there yet. Where that is
+/// not all of them, the transaction has to be undone: what is added belongs to all.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn add_session_usage<'a>(
+pub async fn record<'a>(
     connection: &mut PgConnection,
     tenant: TenantId,
-    deltas: impl Iterator<Item = (&'a SessionKey, &'a Measures)>,
-) -> Result<(), StoreError> {
-    let (keys, measures): (Vec<&SessionKey>, Vec<MeasuresRow>) =
-        deltas.map(|(key, measures)| (key, MeasuresRow::from(measures))).unzip();
-    if keys.is_empty() {
-        return Ok(());
+    events: &[EventRow],
+    sessions: impl Iterator<Item = (&'a SessionKey, &'a Measures)>,
+    users: impl Iterator<Item = (&'a RollupKey, &'a Measures)>,
+) -> Result<usize, StoreError> {
+    let (sessions, session_sums): (Vec<&SessionKey>, Vec<MeasuresRow>) = columns(sessions);
+    let (users, user_sums): (Vec<&RollupKey>, Vec<MeasuresRow>) = columns(users);
+    if events.is_empty() && sessions.is_empty() && users.is_empty() {
+        return Ok(0);
     }
-    let sessions: Vec<i64> = keys.iter().map(|key| key.session).collect();
-    let descendants: Vec<bool> = keys.iter().map(|key| key.descendants).collect();
-    let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
-    let adjustments: Vec<bool> = keys.iter().map(|key| key.adjustment).collect();
-    sqlx::query_file!(
-        "sql/ledger/add_session_usage.sql",
+    let recorded = sqlx::query_file_scalar!(
+        "sql/ledger/record.sql",
         tenant.0,
-        &sessions,
-        &descendants,
-        &shapes,
-        &adjustments,
-        &measures as _
+        events as _,
+        &sessions.iter().map(|key| key.session).collect::<Vec<_>>(),
+        &sessions.iter().map(|key| key.descendants).collect::<Vec<_>>(),
+        &sessions.iter().map(|key| key.shape).collect::<Vec<_>>(),
+        &sessions.iter().map(|key| key.adjustment).collect::<Vec<_>>(),
+        &session_sums as _,
+        &users.iter().map(|key| key.grain).collect::<Vec<_>>(),
+        &users.iter().map(|key| to_database(key.bucket)).collect::<Vec<_>>(),
+        &users.iter().map(|key| key.user).collect::<Vec<_>>(),
+        &users.iter().map(|key| key.shape).collect::<Vec<_>>(),
+        &users.iter().map(|key| key.adjustment).collect::<Vec<_>>(),
+        &user_sums as _
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(())
+    Ok(usize::try_from(recorded).unwrap_or_default())
 }
 
-/// Adds to rollups by shape, keys sorted.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn add_usage_rollup<'a>(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    deltas: impl Iterator<Item = (&'a RollupKey, &'a Measures)>,
-) -> Result<(), StoreError> {
-    let (keys, measures): (Vec<&RollupKey>, Vec<MeasuresRow>) =
-        deltas.map(|(key, measures)| (key, MeasuresRow::from(measures))).unzip();
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let grains: Vec<i16> = keys.iter().map(|key| key.grain).collect();
-    let buckets: Vec<_> = keys.iter().map(|key| to_database(key.bucket)).collect();
-    let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
-    let adjustments: Vec<bool> = keys.iter().map(|key| key.adjustment).collect();
-    sqlx::query_file!(
-        "sql/ledger/add_usage_rollup.sql",
-        tenant.0,
-        &grains,
-        &buckets,
-        &shapes,
-        &adjustments,
-        &measures as _
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+fn columns<'a, Key>(sums: impl Iterator<Item = (&'a Key, &'a Measures)>) -> (Vec<&'a Key>, Vec<MeasuresRow>) {
+    sums.map(|(key, measures)| (key, MeasuresRow::from(measures))).unzip()
 }
 
-/// Adds to rollups by user and shape, keys sorted.
+/// What ends a batch.
+#[derive(Debug, Default)]
+pub struct Conclusion<'a> {
+    /// Reservations to add, ids sorted.
+    pub added: Vec<&'a Reservation>,
+    /// Reservations to write back.
+    pub changed: Vec<&'a Reservation>,
+    /// Counters to write back, keys sorted.
+    pub counters: Vec<&'a StoredWindow>,
+    /// What to add to the rollups by shape, keys sorted.
+    pub rollups: Vec<(&'a RollupKey, &'a Measures)>,
+}
+
+impl Conclusion<'_> {
+    fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.counters.is_empty() && self.rollups.is_empty()
+    }
+}
+
+/// Writes what ends a batch; says how many of the added reservations were not there yet.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn add_user_rollup<'a>(
+pub async fn conclude(
     connection: &mut PgConnection,
     tenant: TenantId,
-    deltas: impl Iterator<Item = (&'a RollupKey, &'a Measures)>,
-) -> Result<(), StoreError> {
-    let (keys, measures): (Vec<&RollupKey>, Vec<MeasuresRow>) =
-        deltas.map(|(key, measures)| (key, MeasuresRow::from(measures))).unzip();
-    if keys.is_empty() {
-        return Ok(());
+    conclusion: &Conclusion<'_>,
+) -> Result<usize, StoreError> {
+    if conclusion.is_empty() {
+        return Ok(0);
     }
-    let grains: Vec<i16> = keys.iter().map(|key| key.grain).collect();
-    let buckets: Vec<_> = keys.iter().map(|key| to_database(key.bucket)).collect();
-    let users: Vec<i64> = keys.iter().map(|key| key.user).collect();
-    let shapes: Vec<i64> = keys.iter().map(|key| key.shape).collect();
-    let adjustments: Vec<bool> = keys.iter().map(|key| key.adjustment).collect();
-    sqlx::query_file!(
-        "sql/ledger/add_user_rollup.sql",
+    let Conclusion { added, changed, counters, rollups } = conclusion;
+    let (rollups, sums) = columns(rollups.iter().copied());
+    let counts = |read: fn(&Counter) -> Amount| -> Vec<rust_decimal::Decimal> {
+        counters.iter().map(|window| read(&window.counter).decimal()).collect()
+    };
+    let concluded = sqlx::query_file_scalar!(
+        "sql/ledger/conclude.sql",
         tenant.0,
-        &grains,
-        &buckets,
-        &users,
-        &shapes,
-        &adjustments,
-        &measures as _
+        &added.iter().map(|one| one.id).collect::<Vec<_>>(),
+        &added.iter().map(|one| one.state.code()).collect::<Vec<_>>(),
+        &added.iter().map(|one| to_database(one.create_time)).collect::<Vec<_>>(),
+        &added.iter().map(|one| to_database(one.expire_time)).collect::<Vec<_>>(),
+        &added.iter().map(|one| one.end_time.map(to_database)).collect::<Vec<_>>() as _,
+        &added.iter().map(|one| one.sequence).collect::<Vec<_>>(),
+        &added.iter().map(|one| one.fingerprint).collect::<Vec<_>>() as _,
+        &added.iter().map(|one| one.context.as_ref().map(Json)).collect::<Vec<_>>() as _,
+        &added.iter().map(|one| Json(&one.parts)).collect::<Vec<_>>() as _,
+        &added.iter().map(|one| Json(&one.progress)).collect::<Vec<_>>() as _,
+        &changed.iter().map(|one| one.id).collect::<Vec<_>>(),
+        &changed.iter().map(|one| one.state.code()).collect::<Vec<_>>(),
+        &changed.iter().map(|one| to_database(one.expire_time)).collect::<Vec<_>>(),
+        &changed.iter().map(|one| one.end_time.map(to_database)).collect::<Vec<_>>() as _,
+        &changed.iter().map(|one| one.sequence).collect::<Vec<_>>(),
+        &changed.iter().map(|one| one.context.as_ref().map(Json)).collect::<Vec<_>>() as _,
+        &changed.iter().map(|one| Json(&one.parts)).collect::<Vec<_>>() as _,
+        &changed.iter().map(|one| Json(&one.progress)).collect::<Vec<_>>() as _,
+        &counters.iter().map(|window| window.key.budget).collect::<Vec<_>>(),
+        &counters.iter().map(|window| window.key.scope).collect::<Vec<_>>(),
+        &counters.iter().map(|window| to_database(window.key.start)).collect::<Vec<_>>(),
+        &counters.iter().map(|window| to_database(window.end)).collect::<Vec<_>>(),
+        &counters.iter().map(|window| Json(&window.per_values)).collect::<Vec<_>>() as _,
+        &counts(|counter| counter.spent),
+        &counts(|counter| counter.held),
+        &counts(|counter| counter.presumed),
+        &counts(|counter| counter.overrun),
+        &counts(|counter| counter.highest_limit),
+        &counters.iter().map(|window| Json(&window.counter.overrun_causes)).collect::<Vec<_>>() as _,
+        &rollups.iter().map(|key| key.grain).collect::<Vec<_>>(),
+        &rollups.iter().map(|key| to_database(key.bucket)).collect::<Vec<_>>(),
+        &rollups.iter().map(|key| key.shape).collect::<Vec<_>>(),
+        &rollups.iter().map(|key| key.adjustment).collect::<Vec<_>>(),
+        &sums as _
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(())
+    Ok(usize::try_from(concluded).unwrap_or_default())
 }

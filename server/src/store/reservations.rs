@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
-use sqlx::types::Json;
 use time::OffsetDateTime;
 use tollgate_domain::amount::Usd;
 use tollgate_domain::budget::Quantities;
@@ -16,7 +15,7 @@ use tollgate_domain::tokens::TokenUsage;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::time::{from_database, to_database};
+use super::time::from_database;
 use crate::tenant::TenantId;
 
 /// What was checked and decided.
@@ -158,74 +157,6 @@ pub async fn lock(
     let rows =
         sqlx::query_file_as!(Row, "sql/ledger/lock_reservations.sql", tenant.0, ids).fetch_all(connection).await?;
     rows.into_iter().map(Reservation::try_from).collect()
-}
-
-/// Adds reservations; says how many of them were not there yet.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn add(connection: &mut PgConnection, tenant: TenantId, added: &[&Reservation]) -> Result<usize, StoreError> {
-    let ids: Vec<Uuid> = added.iter().map(|one| one.id).collect();
-    let states: Vec<i16> = added.iter().map(|one| one.state.code()).collect();
-    let create_times: Vec<_> = added.iter().map(|one| to_database(one.create_time)).collect();
-    let expire_times: Vec<_> = added.iter().map(|one| to_database(one.expire_time)).collect();
-    let end_times: Vec<_> = added.iter().map(|one| one.end_time.map(to_database)).collect();
-    let sequences: Vec<i64> = added.iter().map(|one| one.sequence).collect();
-    let fingerprints: Vec<_> = added.iter().map(|one| one.fingerprint).collect();
-    let contexts: Vec<_> = added.iter().map(|one| one.context.as_ref().map(Json)).collect();
-    let parts: Vec<_> = added.iter().map(|one| Json(&one.parts)).collect();
-    let progress: Vec<_> = added.iter().map(|one| Json(&one.progress)).collect();
-    let rows = sqlx::query_file!(
-        "sql/ledger/add_reservations.sql",
-        tenant.0,
-        &ids,
-        &states,
-        &create_times,
-        &expire_times,
-        &end_times as _,
-        &sequences,
-        &fingerprints as _,
-        &contexts as _,
-        &parts as _,
-        &progress as _
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.len())
-}
-
-/// Writes changed reservations back.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn update(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    changed: &[&Reservation],
-) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = changed.iter().map(|one| one.id).collect();
-    let states: Vec<i16> = changed.iter().map(|one| one.state.code()).collect();
-    let expire_times: Vec<_> = changed.iter().map(|one| to_database(one.expire_time)).collect();
-    let end_times: Vec<_> = changed.iter().map(|one| one.end_time.map(to_database)).collect();
-    let sequences: Vec<i64> = changed.iter().map(|one| one.sequence).collect();
-    let contexts: Vec<_> = changed.iter().map(|one| one.context.as_ref().map(Json)).collect();
-    let parts: Vec<_> = changed.iter().map(|one| Json(&one.parts)).collect();
-    let progress: Vec<_> = changed.iter().map(|one| Json(&one.progress)).collect();
-    sqlx::query_file!(
-        "sql/ledger/update_reservations.sql",
-        tenant.0,
-        &ids,
-        &states,
-        &expire_times,
-        &end_times as _,
-        &sequences,
-        &contexts as _,
-        &parts as _,
-        &progress as _
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Locks up to `limit` open ones whose ids follow `after`.

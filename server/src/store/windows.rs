@@ -246,46 +246,6 @@ fn columns(keys: impl Iterator<Item = WindowKey>) -> (Vec<i64>, Vec<Uuid>, Vec<t
     columns
 }
 
-/// Writes changed counters back.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn update<'a>(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    windows: impl Iterator<Item = &'a StoredWindow>,
-) -> Result<(), StoreError> {
-    let windows: Vec<&StoredWindow> = windows.collect();
-    if windows.is_empty() {
-        return Ok(());
-    }
-    let (numbers, scopes, starts) = columns(windows.iter().map(|window| window.key));
-    let column = |read: fn(&Counter) -> Amount| -> Vec<rust_decimal::Decimal> {
-        windows.iter().map(|window| read(&window.counter).decimal()).collect()
-    };
-    let causes: Vec<_> = windows.iter().map(|window| Json(&window.counter.overrun_causes)).collect();
-    let ends: Vec<_> = windows.iter().map(|window| to_database(window.end)).collect();
-    let values: Vec<_> = windows.iter().map(|window| Json(&window.per_values)).collect();
-    sqlx::query_file!(
-        "sql/ledger/update_windows.sql",
-        tenant.0,
-        &numbers,
-        &scopes,
-        &starts,
-        &ends,
-        &values as _,
-        &column(|counter| counter.spent),
-        &column(|counter| counter.held),
-        &column(|counter| counter.presumed),
-        &column(|counter| counter.overrun),
-        &column(|counter| counter.highest_limit),
-        &causes as _
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// What a list of counters is narrowed to.
 #[derive(Debug, Clone)]
 pub struct WindowFilter {

@@ -16,12 +16,9 @@ fn events() -> Vec<Statement> {
         repeated("ledger/lock_budgets.sql", []),
         repeated("ledger/add_external_keys.sql", []),
         repeated("ledger/find_external_keys.sql", ["external_key_pkey (tenant_id, source, key)"]),
-        repeated("ledger/insert_events.sql", []),
+        repeated("ledger/record.sql", ["session_usage_pkey on conflict", "user_rollup_pkey on conflict"]),
         repeated("ledger/add_notices.sql", ["usage_event_pkey (tenant_id, event_id)"])
             .of_partitions([(2, EVENTS), (3, "ARRAY[1, 1]")], 2),
-        repeated("ledger/add_session_usage.sql", ["session_usage_pkey on conflict"]),
-        repeated("ledger/add_usage_rollup.sql", ["usage_rollup_pkey on conflict"]),
-        repeated("ledger/add_user_rollup.sql", ["user_rollup_pkey on conflict"]),
         repeated("usage/events_by_id.sql", ["usage_event_pkey (tenant_id, event_id)"]).of_partitions([(2, EVENTS)], 2),
         repeated("ledger/lock_events.sql", ["usage_event_pkey (tenant_id, event_id)"]).of_partitions([(2, EVENTS)], 2),
         repeated("usage/newest_adjustments.sql", ["usage_adjustment_pkey (tenant_id, event_id)"]),
@@ -48,9 +45,7 @@ fn dictionary() -> Vec<Statement> {
 fn reservations() -> Vec<Statement> {
     let key = "reservation_pkey (tenant_id, reservation_id)";
     vec![
-        repeated("ledger/add_reservations.sql", []),
         repeated("ledger/lock_reservations.sql", [key]),
-        repeated("ledger/update_reservations.sql", [key]),
         repeated("reservation/known.sql", [key]),
         repeated("reservation/pending_among.sql", [key]),
     ]
@@ -62,7 +57,14 @@ fn counters() -> Vec<Statement> {
     vec![
         repeated("ledger/add_windows.sql", []),
         repeated("ledger/lock_windows.sql", [key]),
-        repeated("ledger/update_windows.sql", ["budget_window_pkey on conflict"]),
+        repeated(
+            "ledger/conclude.sql",
+            [
+                "budget_window_pkey on conflict",
+                "reservation_pkey (tenant_id, reservation_id)",
+                "usage_rollup_pkey on conflict",
+            ],
+        ),
         repeated("budget/windows_before.sql", [key]),
         repeated("budget/set_carried.sql", [key]),
         repeated("budget_period/lock.sql", []),

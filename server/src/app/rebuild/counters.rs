@@ -20,8 +20,9 @@ use crate::store::audit::Difference;
 use crate::store::backfill::Counted;
 use crate::store::budgets::{self, ActiveBudget};
 use crate::store::dictionary::Dictionary;
+use crate::store::ledger::{self, Conclusion};
 use crate::store::windows::{self, NewWindow, StoredWindow, WindowKey};
-use crate::store::{ledger, periods, rebuild as store, retention};
+use crate::store::{periods, rebuild as store, retention};
 use crate::tenant::TenantId;
 
 pub(super) async fn rebuild(
@@ -62,7 +63,9 @@ impl Changes {
         if !self.heirs.is_empty() {
             windows::set_carried(connection, tenant, &self.heirs).await?;
         }
-        Ok(windows::update(connection, tenant, self.written.iter()).await?)
+        let conclusion = Conclusion { counters: self.written.iter().collect(), ..Conclusion::default() };
+        ledger::conclude(connection, tenant, &conclusion).await?;
+        Ok(())
     }
 }
 

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::store::adjustments::{self, AdjustmentKind, Leg, Sign};
 use crate::store::dictionary::{Dictionary, Numbers, Wanted, sheet_digest};
 use crate::store::event_row::EventRow;
-use crate::store::ledger::{self, GRAIN_DAY, GRAIN_QUARTER, RollupKey, SessionKey};
+use crate::store::ledger::{self, Conclusion, GRAIN_DAY, GRAIN_QUARTER, RollupKey, SessionKey};
 use crate::store::shape::Shape;
 use crate::store::usage::{NewEvent, encode};
 use crate::tenant::TenantId;
@@ -275,10 +275,10 @@ impl Deltas {
         }
     }
 
-    async fn write(&self, connection: &mut PgConnection, tenant: TenantId) {
-        ledger::add_usage_rollup(connection, tenant, self.usage.iter()).await.unwrap();
-        ledger::add_user_rollup(connection, tenant, self.users.iter()).await.unwrap();
-        ledger::add_session_usage(connection, tenant, self.sessions.iter()).await.unwrap();
+    async fn write(&self, connection: &mut PgConnection, tenant: TenantId, events: &[EventRow]) {
+        ledger::record(connection, tenant, events, self.sessions.iter(), self.users.iter()).await.unwrap();
+        let conclusion = Conclusion { rollups: self.usage.iter().collect(), ..Conclusion::default() };
+        ledger::conclude(connection, tenant, &conclusion).await.unwrap();
     }
 }
 
@@ -291,8 +291,7 @@ pub(crate) async fn record(pool: &PgPool, dictionary: &Dictionary, tenant: Tenan
     for known in events {
         deltas.add(known, &numbers, &known.measures(), false);
     }
-    ledger::insert_events(&mut transaction, tenant, &rows).await.unwrap();
-    deltas.write(&mut transaction, tenant).await;
+    deltas.write(&mut transaction, tenant, &rows).await;
     transaction.commit().await.unwrap();
 }
 
@@ -325,6 +324,6 @@ pub(crate) async fn correct(
         }
     }
     adjustments::insert(&mut transaction, tenant, &legs, Timestamp::UNIX_EPOCH).await.unwrap();
-    deltas.write(&mut transaction, tenant).await;
+    deltas.write(&mut transaction, tenant, &[]).await;
     transaction.commit().await.unwrap();
 }
