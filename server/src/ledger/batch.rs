@@ -6,8 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres};
+use sqlx::PgConnection;
 use thiserror::Error;
 use tollgate_domain::amount::AmountError;
 use tollgate_domain::budget::AdmissionError;
@@ -28,6 +27,7 @@ use crate::app::AppError;
 use crate::live::Touch;
 use crate::store::budgets::BudgetSet;
 use crate::store::ledger::{self, Conclusion};
+use crate::store::lent::Lent;
 use crate::store::periods::{PeriodsByBudget, WantedPeriods};
 use crate::store::{StoreError, budgets};
 use crate::tenant::TenantId;
@@ -111,38 +111,20 @@ pub(super) async fn run(
 ) -> Result<Done, BatchError> {
     let mut lent = tokio::select! {
         biased;
-        acquired = shared.pool.acquire() => Lent::of(acquired.map_err(StoreError::from)?),
+        lent = Lent::from(&shared.pool) => lent?,
         () = shared.presence.went_away() => return Err(StoreError::unanswered().into()),
     };
     let ran = tokio::select! {
         biased;
-        ran = tokio::time::timeout(LONGEST, settled(shared, &mut lent.connection, tenant, commands, turn)) => ran.ok(),
+        ran = tokio::time::timeout(LONGEST, settled(shared, lent.connection(), tenant, commands, turn)) => ran.ok(),
         // A silent database would hold the writer until its connection breaks.
         () = shared.presence.went_away() => None,
     };
     let done = ran.unwrap_or_else(|| Err(StoreError::unanswered().into()));
-    lent.is_whole = done.is_ok();
+    if done.is_ok() {
+        lent.give_back();
+    }
     done
-}
-
-/// A connection that goes back to its pool only where no transaction is left open on it.
-struct Lent {
-    connection: PoolConnection<Postgres>,
-    is_whole: bool,
-}
-
-impl Lent {
-    fn of(connection: PoolConnection<Postgres>) -> Self {
-        Self { connection, is_whole: false }
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if !self.is_whole {
-            self.connection.close_on_drop();
-        }
-    }
 }
 
 /// Runs the transaction, once more where it repeats what was told before, or where the windows that it needs have to be stored first.

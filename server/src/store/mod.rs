@@ -13,6 +13,7 @@ pub mod error;
 pub mod event_row;
 pub mod heartbeat;
 pub mod ledger;
+pub mod lent;
 pub mod measures_row;
 pub mod notify;
 pub mod overrides;
