@@ -37,8 +37,9 @@ pub(super) async fn of_update(
     raised: &mut Raised,
 ) -> Result<(), AppError> {
     for stored in fullest(connection, tenant, changed, None, raised).await? {
-        let has_own = changed.limit(stored.key.scope, stored.end, raised.now()) != changed.budget.limit;
-        let limit = if has_own { changed.limit(stored.key.scope, stored.end, raised.now()) } else { before.limit };
+        let limit = changed.limit(stored.key.scope, stored.end, raised.now());
+        // A limit of its own is the same as before.
+        let limit = if limit == changed.budget.limit { before.limit } else { limit };
         of_counter(Some((before, limit)), changed, &stored, raised).map_err(|_| AppError::Internal)?;
     }
     Ok(())

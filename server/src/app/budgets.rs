@@ -16,7 +16,7 @@ use super::totals::Scope;
 use super::{App, AppError, budget_alerts};
 use crate::ledger::budget_state;
 use crate::store::budgets::{self, ActiveBudget, StoredBudget};
-use crate::store::connect::begin;
+use crate::store::connect::{SNAPSHOT, begin};
 use crate::store::windows::{self, StoredWindow, WindowFilter, WindowKey};
 use crate::store::{StoreError, backfill, ledger, periods};
 use crate::tenant::TenantId;
@@ -297,7 +297,7 @@ pub async fn states_for_scopes(
     scopes: &[Scope],
     now: Timestamp,
 ) -> Result<Vec<Vec<BudgetState>>, AppError> {
-    let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let mut transaction = begin(pool, SNAPSHOT).await?;
     let clock = ledger::clock(&mut transaction, tenant).await?;
     let set = budgets::active(&mut transaction, tenant, clock.budgets_version).await?;
     let keys: Vec<_> = scopes.iter().map(key_of).collect();

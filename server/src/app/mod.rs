@@ -34,7 +34,7 @@ use crate::ledger::Ledger;
 use crate::live::Hub;
 use crate::prices::Prices;
 use crate::store::StoreError;
-use crate::store::connect::{self, begin};
+use crate::store::connect::{SNAPSHOT, begin};
 use crate::store::dictionary::Dictionary;
 use crate::tenant::TenantId;
 
@@ -88,6 +88,6 @@ impl App {
         if self.ledger.presence().is_away() {
             return Err(StoreError::unanswered());
         }
-        begin(&self.pool, connect::SNAPSHOT).await
+        begin(&self.pool, SNAPSHOT).await
     }
 }

@@ -52,20 +52,19 @@ pub fn pool(options: PgConnectOptions, connections: u32, acquire_timeout: Durati
 }
 
 /// A pool for the ledger's writers. Its connections are not tried before each use, which would cost every batch a round trip: a
-/// batch that meets a broken one is run again on another.
+/// batch that meets a broken one is run again on another. Each statement has one plan, for any values: writers look for rows by
+/// their whole keys, and to plan such a statement takes longer than to run it.
 pub fn writers_pool(options: PgConnectOptions, connections: u32, acquire_timeout: Duration) -> PgPool {
-    of(connections, acquire_timeout).test_before_acquire(false).connect_lazy_with(settled(options))
+    let options = settled(options).options([("plan_cache_mode", "force_generic_plan")]);
+    of(connections, acquire_timeout).test_before_acquire(false).connect_lazy_with(options)
 }
 
 fn of(connections: u32, acquire_timeout: Duration) -> PgPoolOptions {
     PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout)
 }
 
-/// One plan for each statement, for any values: to plan the statements of a check took three times as long as to run them. Tests
-/// look at these plans.
 fn settled(options: PgConnectOptions) -> PgConnectOptions {
-    let settings = [("TimeZone", "UTC"), ("jit", "off"), ("plan_cache_mode", "force_generic_plan")];
-    options.application_name("tollgate").options(settings)
+    options.application_name("tollgate").options([("TimeZone", "UTC"), ("jit", "off")])
 }
 
 /// Checks version and durability.
