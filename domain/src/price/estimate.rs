@@ -157,8 +157,19 @@ pub fn affordable_output_tokens(estimate: &Estimate, sheet: Option<&PriceSheet>,
     let left = available.minus(fixed).ok()?;
     let answers = estimate.answers().ok()?;
     let fits = |tokens: u64| output_usd(tokens, answers, rate).is_ok_and(|usd| usd <= left);
-    // The rounding of the line rules out a plain division: its result could be off by one.
     let (mut affordable, mut beyond) = (0, TOKENS_LIMIT + 1);
+    // The quotient nearly always is the answer. The rounding of the line is what decides, whatever the quotient is.
+    if let Some(all) = rate.price.affords(left) {
+        let likely = (all / answers).min(TOKENS_LIMIT);
+        if fits(likely) {
+            affordable = likely
+        } else {
+            beyond = likely
+        }
+        if likely + 1 < beyond && !fits(likely + 1) {
+            beyond = likely + 1;
+        }
+    }
     while beyond - affordable > 1 {
         let middle = affordable + (beyond - affordable) / 2;
         if fits(middle) { affordable = middle } else { beyond = middle }
@@ -185,8 +196,12 @@ fn without_output<'a>(estimate: &Estimate, sheet: &'a PriceSheet) -> Result<Tall
 /// The dearer of text and reasoning.
 fn output_line(sheet: &PriceSheet, input_tokens: u64) -> LineKind {
     let reasoning = LineKind::class(TokenClass::Reasoning);
-    let usd = |line| sheet.rate(line, input_tokens).map(|rate| rate.price.per_unit());
-    if usd(&reasoning) > usd(&LineKind::OutputText) { reasoning } else { LineKind::OutputText }
+    let rates = [&reasoning, &LineKind::OutputText].map(|line| sheet.rate(line, input_tokens));
+    let [for_reasoning, for_text] = rates.map(|rate| rate.map(|rate| rate.price));
+    // Most models have one rate for both: no quotient is needed to see it.
+    let dearer = for_reasoning != for_text
+        && for_reasoning.map(|price| price.per_unit()) > for_text.map(|price| price.per_unit());
+    if dearer { reasoning } else { LineKind::OutputText }
 }
 
 fn output_usd(tokens: u64, answers: u64, rate: &Rate) -> Result<Usd, PriceError> {
