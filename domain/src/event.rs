@@ -296,6 +296,7 @@ impl UsageEvent {
 mod tests {
     use super::*;
     use crate::dimensions::Dimension;
+    use crate::tokens::{TokenClass, TokenPart, UsageQuality};
 
     fn event() -> UsageEvent {
         UsageEvent {
@@ -346,6 +347,49 @@ mod tests {
     fn decision_7_the_fingerprint_of_version_1_never_changes() {
         assert_eq!(FINGERPRINT_VERSION, 1);
         assert_eq!(event().fingerprint().to_string(), "a0af5cf6-fba2-7f70-739c-a372ed2abc25");
+        assert_eq!(full_event().fingerprint().to_string(), "892537fb-22da-ebf6-9928-051bc4317560");
+    }
+
+    /// An event with all that a fingerprint is made of.
+    fn full_event() -> UsageEvent {
+        let part = |class, tokens, cache_ttl_seconds| TokenPart { class, tokens, cache_ttl_seconds };
+        let units = vec![UnitCount { unit: "web_search".to_owned(), quantity: "2.50".parse().unwrap() }];
+        let usage = TokenUsage {
+            reported_total: Some(4_608),
+            parts: vec![
+                part(TokenClass::CacheRead, 2_048, None),
+                part(TokenClass::CacheWrite, 7, Some(300)),
+                part(TokenClass::Reasoning, 128, None),
+            ],
+            quality: UsageQuality::Estimated,
+            ..TokenUsage::reported(4_096, 512)
+        };
+        UsageEvent {
+            key: EventKey::External { source: "a \"quoted\" source".to_owned(), key: "tab\there".to_owned() },
+            call_id: Some("call-\u{e9}\u{200b}\u{1f600}".to_owned()),
+            attempt: 3,
+            start_time: Timestamp::from_microsecond(1_780_315_200_123_456).unwrap(),
+            dimensions: event().dimensions.with(Dimension::AgentName, "R\u{e9}sumeur \\ 'one'").with(Dimension::WorkflowStep, "3"),
+            response_model: Some(ModelRef {
+                provider_tier: "flex".to_owned(),
+                region: "eu\n".to_owned(),
+                ..ModelRef::new("openai", "gpt-4o-2024-08-06")
+            }),
+            response_id: Some(String::new()),
+            batch_id: Some("batch".to_owned()),
+            additional: vec![ModelUsage { model: "other".to_owned(), usage: usage.clone(), units: units.clone() }],
+            usage: Some(usage),
+            units,
+            response_cache_hit: true,
+            outcome: CallOutcome::Absorbed,
+            error_type: Some("timeout".to_owned()),
+            reservation: Some(ReservationUse { reservation_id: Uuid::from_u128(u128::MAX), keep_open: true }),
+            reported_cost: Some("0.012300".parse().unwrap()),
+            reported_currency: Some("USD".to_owned()),
+            accounting: Accounting::Memo,
+            origin: Origin::Otlp,
+            ..event()
+        }
     }
 
     #[test]
