@@ -1,5 +1,7 @@
 //! The most that a planned call may cost.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 use super::catalog::DEFAULT_MAX_OUTPUT_TOKENS;
@@ -39,7 +41,7 @@ impl Estimate {
     ///
     /// # Errors
     /// Every violation, with field paths below `path`.
-    pub fn validated(self, path: &str) -> Result<Self, Vec<Violation>> {
+    pub fn validated(self, path: impl Display) -> Result<Self, Vec<Violation>> {
         let mut violations = Violations::new();
         for (name, tokens) in [
             ("input_tokens", self.input_tokens),
@@ -47,23 +49,23 @@ impl Estimate {
             ("max_output_tokens", self.max_output_tokens),
         ] {
             let too_many = tokens.is_some_and(|tokens| tokens > TOKENS_LIMIT);
-            violations.add_if(too_many, format!("{path}.{name}"), format!("must be at most {TOKENS_LIMIT}"));
+            violations.add_if(too_many, format_args!("{path}.{name}"), format_args!("must be at most {TOKENS_LIMIT}"));
         }
         for (name, count) in [("choices", self.choices), ("calls", self.calls)] {
-            let rule = format!("must be at most {REPETITIONS_LIMIT}");
-            violations.add_if(count > REPETITIONS_LIMIT, format!("{path}.{name}"), rule);
+            let rule = format_args!("must be at most {REPETITIONS_LIMIT}");
+            violations.add_if(count > REPETITIONS_LIMIT, format_args!("{path}.{name}"), rule);
         }
         violations.add_if(
             self.cache_read_tokens > Some(self.input_tokens.unwrap_or(0)),
-            format!("{path}.cache_read_tokens"),
+            format_args!("{path}.cache_read_tokens"),
             "must be at most input_tokens: those include it",
         );
         for (position, count) in self.units.iter().enumerate() {
-            let field = format!("{path}.units[{position}].quantity");
+            let field = format_args!("{path}.units[{position}].quantity");
             violations.add_if(count.quantity.is_negative(), field, "must be zero or more");
         }
         let negative = self.amount_usd.is_some_and(Usd::is_negative);
-        violations.add_if(negative, format!("{path}.amount_usd"), "must be zero or more");
+        violations.add_if(negative, format_args!("{path}.amount_usd"), "must be zero or more");
         violations.into_result(self)
     }
 
