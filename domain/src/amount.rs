@@ -94,12 +94,15 @@ macro_rules! decimal_quantity {
             }
 
             /// The exact value in 10^-12.
-            pub(crate) fn picos(self) -> i128 {
+            pub fn picos(self) -> i128 {
                 self.0.value()
             }
 
             /// So many 10^-12.
-            pub(crate) fn from_picos(picos: i128) -> Result<Self, AmountError> {
+            ///
+            /// # Errors
+            /// [`AmountError::TooLarge`].
+            pub fn from_picos(picos: i128) -> Result<Self, AmountError> {
                 Picos::new(picos).map(Self)
             }
 

@@ -1,11 +1,11 @@
 //! Measures as the database carries them: one composite value, for writing deltas and for reading sums.
 
-use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use tollgate_domain::amount::Usd;
 use tollgate_domain::measures::Measures;
 
 use super::error::StoreError;
+use super::money::Money;
 use super::time::{from_database, to_database};
 
 /// The composite type `measures`. Field for field the columns of the totals and rollups.
@@ -34,36 +34,36 @@ pub struct MeasuresRow {
     image_out_tokens: Option<i64>,
     video_out_tokens: Option<i64>,
     citation_tokens: Option<i64>,
-    usd: Decimal,
-    memo_usd: Decimal,
-    saved_usd: Option<Decimal>,
-    reported_usd: Option<Decimal>,
-    reported_own_usd: Option<Decimal>,
-    text_in_usd: Option<Decimal>,
-    text_out_usd: Option<Decimal>,
-    cache_read_usd: Option<Decimal>,
-    cache_write_usd: Option<Decimal>,
-    audio_in_usd: Option<Decimal>,
-    image_in_usd: Option<Decimal>,
-    video_in_usd: Option<Decimal>,
-    cache_read_audio_usd: Option<Decimal>,
-    cache_read_image_usd: Option<Decimal>,
-    cache_read_video_usd: Option<Decimal>,
-    tool_in_usd: Option<Decimal>,
-    reasoning_usd: Option<Decimal>,
-    audio_out_usd: Option<Decimal>,
-    image_out_usd: Option<Decimal>,
-    video_out_usd: Option<Decimal>,
-    citation_usd: Option<Decimal>,
-    units_usd: Option<Decimal>,
+    usd: Money,
+    memo_usd: Money,
+    saved_usd: Option<Money>,
+    reported_usd: Option<Money>,
+    reported_own_usd: Option<Money>,
+    text_in_usd: Option<Money>,
+    text_out_usd: Option<Money>,
+    cache_read_usd: Option<Money>,
+    cache_write_usd: Option<Money>,
+    audio_in_usd: Option<Money>,
+    image_in_usd: Option<Money>,
+    video_in_usd: Option<Money>,
+    cache_read_audio_usd: Option<Money>,
+    cache_read_image_usd: Option<Money>,
+    cache_read_video_usd: Option<Money>,
+    tool_in_usd: Option<Money>,
+    reasoning_usd: Option<Money>,
+    audio_out_usd: Option<Money>,
+    image_out_usd: Option<Money>,
+    video_out_usd: Option<Money>,
+    citation_usd: Option<Money>,
+    units_usd: Option<Money>,
     first_time: Option<OffsetDateTime>,
     last_time: Option<OffsetDateTime>,
     partial: i64,
     free: i64,
 }
 
-fn money(value: Option<Decimal>) -> Result<Option<Usd>, StoreError> {
-    value.map(Usd::new).transpose().map_err(|_| StoreError::Unreadable { what: "amount" })
+fn money(Money(usd): Money) -> Usd {
+    usd
 }
 
 impl From<&Measures> for MeasuresRow {
@@ -123,7 +123,7 @@ impl From<&Measures> for MeasuresRow {
             video_out_usd,
             citation_usd,
             units_usd,
-        ] = class_usd.map(|amount| amount.map(Usd::decimal));
+        ] = class_usd.map(|amount| amount.map(Money));
         Self {
             calls: *calls,
             attempts: *attempts,
@@ -149,11 +149,11 @@ impl From<&Measures> for MeasuresRow {
             image_out_tokens,
             video_out_tokens,
             citation_tokens,
-            usd: usd.decimal(),
-            memo_usd: memo_usd.decimal(),
-            saved_usd: saved_usd.map(Usd::decimal),
-            reported_usd: reported_usd.map(Usd::decimal),
-            reported_own_usd: reported_own_usd.map(Usd::decimal),
+            usd: Money(*usd),
+            memo_usd: Money(*memo_usd),
+            saved_usd: saved_usd.map(Money),
+            reported_usd: reported_usd.map(Money),
+            reported_own_usd: reported_own_usd.map(Money),
             text_in_usd,
             text_out_usd,
             cache_read_usd,
@@ -258,29 +258,29 @@ impl TryFrom<MeasuresRow> for Measures {
                 video_out_tokens,
                 citation_tokens,
             ],
-            usd: money(Some(usd))?.unwrap_or_default(),
-            memo_usd: money(Some(memo_usd))?.unwrap_or_default(),
-            saved_usd: money(saved_usd)?,
-            reported_usd: money(reported_usd)?,
-            reported_own_usd: money(reported_own_usd)?,
+            usd: usd.0,
+            memo_usd: memo_usd.0,
+            saved_usd: saved_usd.map(money),
+            reported_usd: reported_usd.map(money),
+            reported_own_usd: reported_own_usd.map(money),
             class_usd: [
-                money(text_in_usd)?,
-                money(text_out_usd)?,
-                money(cache_read_usd)?,
-                money(cache_write_usd)?,
-                money(audio_in_usd)?,
-                money(image_in_usd)?,
-                money(video_in_usd)?,
-                money(cache_read_audio_usd)?,
-                money(cache_read_image_usd)?,
-                money(cache_read_video_usd)?,
-                money(tool_in_usd)?,
-                money(reasoning_usd)?,
-                money(audio_out_usd)?,
-                money(image_out_usd)?,
-                money(video_out_usd)?,
-                money(citation_usd)?,
-                money(units_usd)?,
+                text_in_usd.map(money),
+                text_out_usd.map(money),
+                cache_read_usd.map(money),
+                cache_write_usd.map(money),
+                audio_in_usd.map(money),
+                image_in_usd.map(money),
+                video_in_usd.map(money),
+                cache_read_audio_usd.map(money),
+                cache_read_image_usd.map(money),
+                cache_read_video_usd.map(money),
+                tool_in_usd.map(money),
+                reasoning_usd.map(money),
+                audio_out_usd.map(money),
+                image_out_usd.map(money),
+                video_out_usd.map(money),
+                citation_usd.map(money),
+                units_usd.map(money),
             ],
             first_time: first_time.map(from_database).transpose()?,
             last_time: last_time.map(from_database).transpose()?,
