@@ -114,7 +114,7 @@ fn without_zeros(magnitude: u128) -> (u128, u32) {
     // Nearly all quantities fit a word, which is divided many times faster than two.
     if let Ok(mut digits) = u64::try_from(magnitude) {
         for (zeros, power) in ZEROS {
-            if scale >= zeros && digits % power == 0 {
+            if scale >= zeros && digits.is_multiple_of(power) {
                 digits /= power;
                 scale -= zeros;
             }
@@ -123,7 +123,7 @@ fn without_zeros(magnitude: u128) -> (u128, u32) {
     }
     let mut digits = magnitude;
     for (zeros, power) in ZEROS {
-        if scale >= zeros && digits % u128::from(power) == 0 {
+        if scale >= zeros && digits.is_multiple_of(power.into()) {
             digits /= u128::from(power);
             scale -= zeros;
         }

@@ -164,9 +164,9 @@ pub fn affordable_output_tokens(estimate: &Estimate, sheet: Option<&PriceSheet>,
     if let Some(all) = rate.price.affords(left) {
         let likely = (all / answers).min(TOKENS_LIMIT);
         if fits(likely) {
-            affordable = likely
+            affordable = likely;
         } else {
-            beyond = likely
+            beyond = likely;
         }
         if likely + 1 < beyond && !fits(likely + 1) {
             beyond = likely + 1;

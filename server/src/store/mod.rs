@@ -21,6 +21,7 @@ pub mod partitions;
 pub mod periods;
 pub mod prices;
 pub mod rebuild;
+mod record;
 pub mod reservations;
 pub mod retention;
 pub mod sessions;

@@ -17,6 +17,8 @@ const BASE: u64 = 10_000;
 const BEHIND: usize = 3;
 /// Digits of a NUMERIC in all: 16 before the point of the usual kind, and 12 behind it.
 const DIGITS: usize = 7;
+/// Words in front of the digits: their number, the place of the first, the sign and the decimals that are shown.
+const HEAD: usize = 4;
 /// 10^-12 in one.
 const ONE: u128 = 1_000_000_000_000;
 /// How a NUMERIC says that it is above or below zero.
@@ -40,13 +42,15 @@ impl Encode<'_, Postgres> for Money {
         let weight = if count == 0 { 0 } else { i16::try_from(DIGITS - BEHIND)? - 1 - i16::try_from(leading)? };
         let sign = if self.0.is_negative() { NEGATIVE } else { POSITIVE };
         let scale = u16::try_from(self.0.decimal().scale())?;
-        buffer.extend_from_slice(&u16::try_from(count)?.to_be_bytes());
-        buffer.extend_from_slice(&weight.to_be_bytes());
-        buffer.extend_from_slice(&sign.to_be_bytes());
-        buffer.extend_from_slice(&scale.to_be_bytes());
-        for digit in digits.iter().skip(leading).take(count) {
-            buffer.extend_from_slice(&digit.to_be_bytes());
+        let head = [u16::try_from(count)?.to_be_bytes(), weight.to_be_bytes(), sign.to_be_bytes(), scale.to_be_bytes()];
+        let digits = digits.iter().skip(leading).take(count).map(|digit| digit.to_be_bytes());
+        // Appended at once: a piece at a time costs more than all that is in it.
+        let mut bytes = [[0; 2]; HEAD + DIGITS];
+        for (place, word) in bytes.iter_mut().zip(head.into_iter().chain(digits)) {
+            *place = word;
         }
+        let written = bytes.get(..HEAD + count).unwrap_or_default();
+        buffer.extend_from_slice(written.as_flattened());
         Ok(IsNull::No)
     }
 }
