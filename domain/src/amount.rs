@@ -3,18 +3,21 @@
 //! Both carry at most 16 integer and 12 fractional digits, the shape of `NUMERIC(28,12)`, so that every value that the
 //! database holds fits `rust_decimal` without loss. The smallest step of money is one picodollar.
 
+mod picos;
+
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::{Decimal, RoundingStrategy};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+
+use self::picos::Picos;
+pub(crate) use self::picos::{ONE, divided_half_even, power_of_ten};
 
 /// Fractional digits kept.
 pub const SCALE: u32 = 12;
-
-/// Largest magnitude that fits 16 integer digits.
-const LIMIT: Decimal = Decimal::from_parts(1_874_919_424, 2_328_306, 0, false, 0);
 
 /// Why a decimal is refused or a sum cannot be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -52,33 +55,29 @@ fn parse(text: &str) -> Result<Decimal, AmountError> {
     Decimal::from_str_exact(&canonical).map(|value| value.normalize()).map_err(|_| AmountError::Malformed)
 }
 
+fn rounded(value: Decimal) -> Result<Picos, AmountError> {
+    Picos::of(value.round_dp_with_strategy(SCALE, RoundingStrategy::MidpointNearestEven))
+}
+
 macro_rules! decimal_quantity {
     ($(#[$documentation:meta])* $name:ident) => {
         $(#[$documentation])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(Decimal);
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+        pub struct $name(Picos);
 
         impl $name {
             /// Nothing.
-            pub const ZERO: Self = Self(Decimal::ZERO);
+            pub const ZERO: Self = Self(Picos::known(0));
 
             /// The greatest that can be held.
-            pub const MAX: Self = Self(Decimal::from_parts(268_435_455, 1_042_612_833, 542_101_086, false, SCALE));
+            pub const MAX: Self = Self(Picos::known(picos::GREATEST));
 
             /// Takes a decimal that already fits the scale and the size.
             ///
             /// # Errors
             /// [`AmountError::TooFine`] and [`AmountError::TooLarge`].
             pub fn new(value: Decimal) -> Result<Self, AmountError> {
-                let value = value.normalize();
-                if value.scale() > SCALE {
-                    return Err(AmountError::TooFine);
-                }
-                if value.abs() >= LIMIT {
-                    return Err(AmountError::TooLarge);
-                }
-                Ok(Self(value))
+                Picos::of(value).map(Self)
             }
 
             /// Rounds half-even to the scale: the one rounding that a cost line gets (contract, decision 12).
@@ -86,22 +85,35 @@ macro_rules! decimal_quantity {
             /// # Errors
             /// [`AmountError::TooLarge`].
             pub fn rounded(value: Decimal) -> Result<Self, AmountError> {
-                Self::new(value.round_dp_with_strategy(SCALE, RoundingStrategy::MidpointNearestEven))
+                rounded(value).map(Self)
             }
 
-            /// The exact value.
+            /// The exact value, without trailing zeros.
             pub fn decimal(self) -> Decimal {
-                self.0
+                self.0.decimal()
+            }
+
+            /// The exact value in 10^-12.
+            pub fn picos(self) -> i128 {
+                self.0.value()
+            }
+
+            /// So many 10^-12.
+            ///
+            /// # Errors
+            /// [`AmountError::TooLarge`].
+            pub fn from_picos(picos: i128) -> Result<Self, AmountError> {
+                Picos::new(picos).map(Self)
             }
 
             /// Whether it is nothing.
             pub fn is_zero(self) -> bool {
-                self.0.is_zero()
+                self == Self::ZERO
             }
 
             /// Whether it is below zero.
             pub fn is_negative(self) -> bool {
-                self.0.is_sign_negative() && !self.0.is_zero()
+                self.picos() < 0
             }
 
             /// Exact sum.
@@ -109,7 +121,7 @@ macro_rules! decimal_quantity {
             /// # Errors
             /// [`AmountError::TooLarge`].
             pub fn plus(self, other: Self) -> Result<Self, AmountError> {
-                self.0.checked_add(other.0).ok_or(AmountError::TooLarge).and_then(Self::new)
+                Self::from_picos(self.picos() + other.picos())
             }
 
             /// Exact difference.
@@ -117,7 +129,31 @@ macro_rules! decimal_quantity {
             /// # Errors
             /// [`AmountError::TooLarge`].
             pub fn minus(self, other: Self) -> Result<Self, AmountError> {
-                self.0.checked_sub(other.0).ok_or(AmountError::TooLarge).and_then(Self::new)
+                Self::from_picos(self.picos() - other.picos())
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.picos().cmp(&other.picos())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                Serialize::serialize(&self.decimal(), serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::new(<Decimal as Deserialize>::deserialize(deserializer)?).map_err(serde::de::Error::custom)
             }
         }
 
@@ -131,13 +167,13 @@ macro_rules! decimal_quantity {
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.0.normalize(), formatter)
+                fmt::Display::fmt(&self.decimal(), formatter)
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(formatter, concat!(stringify!($name), "({})"), self.0.normalize())
+                write!(formatter, concat!(stringify!($name), "({})"), self.decimal())
             }
         }
     };
@@ -161,7 +197,7 @@ impl From<Usd> for Amount {
 
 impl From<u32> for Amount {
     fn from(count: u32) -> Self {
-        Self(Decimal::from(count))
+        Self(Picos::known(i128::from(count) * ONE))
     }
 }
 
@@ -171,7 +207,25 @@ impl Amount {
     /// # Errors
     /// [`AmountError::TooLarge`] from 10^16 on.
     pub fn from_count(count: u64) -> Result<Self, AmountError> {
-        Self::new(Decimal::from(count))
+        Self::from_picos(i128::from(count) * ONE)
+    }
+
+    /// The same as money, where the unit is US dollars.
+    pub(crate) fn dollars(self) -> Usd {
+        Usd(self.0)
+    }
+
+    /// The whole part of what is not below zero; else 0.
+    pub fn whole(self) -> u64 {
+        u64::try_from(self.picos() / ONE).unwrap_or(0)
+    }
+
+    /// So many times as much, rounded half-even to the scale.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`].
+    pub fn times(self, factor: Self) -> Result<Self, AmountError> {
+        picos::product(self.0, factor.0).map(Self)
     }
 }
 
@@ -182,11 +236,6 @@ mod tests {
     #[test]
     fn the_greatest_is_what_the_database_holds() {
         assert_eq!(Amount::MAX.to_string(), "9999999999999999.999999999999");
-    }
-
-    #[test]
-    fn limit_is_ten_to_the_sixteenth() {
-        assert_eq!(LIMIT, Decimal::from(10_000_000_000_000_000_u64));
     }
 
     #[test]

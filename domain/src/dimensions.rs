@@ -1,6 +1,7 @@
 //! Who made a call and where: the named dimensions, free labels, and matches on them.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
@@ -215,26 +216,26 @@ impl Dimensions {
     ///
     /// # Errors
     /// Every violation, with field paths below `path`.
-    pub fn validate(&self, path: &str) -> Result<(), Vec<Violation>> {
+    pub fn validate(&self, path: impl Display) -> Result<(), Vec<Violation>> {
         let mut violations = Violations::new();
         for (dimension, value) in &self.values {
-            let field = format!("{path}.{}", dimension.name());
-            check_text(&mut violations, field, value, VALUE_BYTES_LIMIT);
+            check_text(&mut violations, format_args!("{path}.{}", dimension.name()), value, VALUE_BYTES_LIMIT);
         }
         if self.labels.len() > LABELS_LIMIT {
-            violations.add(format!("{path}.labels"), format!("must have at most {LABELS_LIMIT} entries"));
+            violations.add(format_args!("{path}.labels"), format_args!("must have at most {LABELS_LIMIT} entries"));
             return violations.into_result(());
         }
         for (key, value) in &self.labels {
-            violations.add_if(key.is_empty(), format!("{path}.labels"), "must not have an empty key");
-            let shown: String = key.chars().take(LABEL_KEY_BYTES_LIMIT).collect();
-            check_text(&mut violations, format!("{path}.labels key `{shown}`"), key, LABEL_KEY_BYTES_LIMIT);
-            check_text(&mut violations, format!("{path}.labels[{shown}]"), value, LABEL_VALUE_BYTES_LIMIT);
+            let shown =
+                key.char_indices().nth(LABEL_KEY_BYTES_LIMIT).and_then(|(end, _)| key.get(..end)).unwrap_or(key);
+            violations.add_if(key.is_empty(), format_args!("{path}.labels"), "must not have an empty key");
+            check_text(&mut violations, format_args!("{path}.labels key `{shown}`"), key, LABEL_KEY_BYTES_LIMIT);
+            check_text(&mut violations, format_args!("{path}.labels[{shown}]"), value, LABEL_VALUE_BYTES_LIMIT);
         }
         let orphan = self.get(Dimension::SessionId).is_none() && self.get(Dimension::RootSessionId).is_some();
         violations.add_if(
             orphan,
-            format!("{path}.root_session_id"),
+            format_args!("{path}.root_session_id"),
             "needs session_id as well: the tree's totals are the sum of its sessions",
         );
         violations.into_result(())
@@ -242,10 +243,10 @@ impl Dimensions {
 }
 
 /// Checks one text: its length in bytes, and that it can be stored (Postgres text holds no NUL).
-pub fn check_text(violations: &mut Violations, field: String, value: &str, bytes_limit: usize) {
+pub fn check_text(violations: &mut Violations, field: impl Display, value: &str, bytes_limit: usize) {
     if value.len() > bytes_limit {
-        violations.add(field, format!("must be at most {bytes_limit} bytes"));
-    } else if value.contains('\0') {
+        violations.add(field, format_args!("must be at most {bytes_limit} bytes"));
+    } else if value.as_bytes().contains(&0) {
         violations.add(field, "must not contain a NUL character");
     }
 }
@@ -311,19 +312,19 @@ impl DimensionMatch {
     }
 
     /// Checks that it says something and stays within bounds.
-    pub fn check(&self, violations: &mut Violations, path: &str) {
+    pub fn check(&self, violations: &mut Violations, path: impl Display) {
         violations.add_if(
             self.values.is_empty() && !self.absent,
-            format!("{path}.values"),
+            format_args!("{path}.values"),
             "must have a value, or absent must be set",
         );
         violations.add_if(
             self.values.len() > MATCH_VALUES_LIMIT,
-            format!("{path}.values"),
-            format!("must have at most {MATCH_VALUES_LIMIT} entries"),
+            format_args!("{path}.values"),
+            format_args!("must have at most {MATCH_VALUES_LIMIT} entries"),
         );
         for (position, value) in self.values.iter().take(MATCH_VALUES_LIMIT).enumerate() {
-            check_text(violations, format!("{path}.values[{position}]"), value, VALUE_BYTES_LIMIT);
+            check_text(violations, format_args!("{path}.values[{position}]"), value, VALUE_BYTES_LIMIT);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! One attempt of one LLM call, as its caller tells it: validated, and comparable with an earlier telling.
 
-use std::fmt::{self, Write as _};
+mod canonical;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use self::canonical::{Canonical, Plain};
 use crate::amount::Usd;
 use crate::digest::Digester;
 use crate::dimensions::Dimensions;
@@ -193,7 +194,7 @@ impl UsageEvent {
 
     /// Visits the fields by which two tellings are the same event (contract, decision 7), with canonical values: labels,
     /// metadata, latency and trace stay out.
-    fn visit_identity(&self, visit: &mut dyn FnMut(&'static str, fmt::Arguments<'_>)) {
+    fn visit_identity(&self, visit: &mut dyn FnMut(&'static str, &dyn Canonical)) {
         let Self {
             key,
             call_id,
@@ -224,36 +225,40 @@ impl UsageEvent {
             span_id: _,
             metadata_json: _,
         } = self;
-        visit("key", format_args!("{key:?}"));
-        visit("call_id", format_args!("{call_id:?}"));
-        visit("attempt", format_args!("{attempt}"));
-        visit("start_time", format_args!("{}", start_time.as_microsecond()));
-        visit("operation_name", format_args!("{operation_name:?}"));
-        visit("request_model", format_args!("{request_model:?}"));
-        visit("response_model", format_args!("{response_model:?}"));
-        visit("response_id", format_args!("{response_id:?}"));
-        visit("batch_id", format_args!("{batch_id:?}"));
-        visit("usage", format_args!("{usage:?}"));
-        visit("units", format_args!("{units:?}"));
-        visit("response_cache_hit", format_args!("{response_cache_hit}"));
-        visit("outcome", format_args!("{}", outcome.code()));
-        visit("error_type", format_args!("{error_type:?}"));
-        visit("reservation", format_args!("{reservation:?}"));
-        visit("reported_cost", format_args!("{reported_cost:?}"));
-        visit("reported_currency", format_args!("{reported_currency:?}"));
-        visit("accounting", format_args!("{}", accounting.code()));
-        visit("origin", format_args!("{}", origin.code()));
+        visit("key", key);
+        visit("call_id", call_id);
+        visit("attempt", attempt);
+        visit("start_time", &start_time.as_microsecond());
+        visit("operation_name", operation_name);
+        visit("request_model", request_model);
+        visit("response_model", response_model);
+        visit("response_id", response_id);
+        visit("batch_id", batch_id);
+        visit("usage", usage);
+        visit("units", units);
+        visit("response_cache_hit", response_cache_hit);
+        visit("outcome", &outcome.code());
+        visit("error_type", error_type);
+        visit("reservation", reservation);
+        visit("reported_cost", reported_cost);
+        visit("reported_currency", reported_currency);
+        visit("accounting", &accounting.code());
+        visit("origin", &origin.code());
         if !additional.is_empty() {
-            visit("additional", format_args!("{additional:?}"));
+            visit("additional", additional);
         }
         for (dimension, value) in &dimensions.values {
-            visit(dimension.name(), format_args!("{value}"));
+            visit(dimension.name(), &Plain(value));
         }
     }
 
-    fn identity(&self) -> Vec<(&'static str, String)> {
+    fn identity(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut fields = Vec::new();
-        self.visit_identity(&mut |name, value| fields.push((name, value.to_string())));
+        self.visit_identity(&mut |name, value| {
+            let mut words = Vec::new();
+            value.write(&mut words);
+            fields.push((name, words));
+        });
         fields
     }
 
@@ -263,12 +268,8 @@ impl UsageEvent {
             return told;
         }
         let mut digester = Digester::new();
-        let mut text = String::new();
         self.visit_identity(&mut |name, value| {
-            text.clear();
-            // Writing to a string never fails.
-            let _written = text.write_fmt(value);
-            digester.field(name).field(&text);
+            digester.field(name).written(|words| value.write(words));
         });
         digester.finish()
     }
@@ -296,6 +297,7 @@ impl UsageEvent {
 mod tests {
     use super::*;
     use crate::dimensions::Dimension;
+    use crate::tokens::{TokenClass, TokenPart, UsageQuality};
 
     fn event() -> UsageEvent {
         UsageEvent {
@@ -346,6 +348,52 @@ mod tests {
     fn decision_7_the_fingerprint_of_version_1_never_changes() {
         assert_eq!(FINGERPRINT_VERSION, 1);
         assert_eq!(event().fingerprint().to_string(), "a0af5cf6-fba2-7f70-739c-a372ed2abc25");
+        assert_eq!(full_event().fingerprint().to_string(), "892537fb-22da-ebf6-9928-051bc4317560");
+    }
+
+    /// An event with all that a fingerprint is made of.
+    fn full_event() -> UsageEvent {
+        let part = |class, tokens, cache_ttl_seconds| TokenPart { class, tokens, cache_ttl_seconds };
+        let units = vec![UnitCount { unit: "web_search".to_owned(), quantity: "2.50".parse().unwrap() }];
+        let usage = TokenUsage {
+            reported_total: Some(4_608),
+            parts: vec![
+                part(TokenClass::CacheRead, 2_048, None),
+                part(TokenClass::CacheWrite, 7, Some(300)),
+                part(TokenClass::Reasoning, 128, None),
+            ],
+            quality: UsageQuality::Estimated,
+            ..TokenUsage::reported(4_096, 512)
+        };
+        UsageEvent {
+            key: EventKey::External { source: "a \"quoted\" source".to_owned(), key: "tab\there".to_owned() },
+            call_id: Some("call-\u{e9}\u{200b}\u{1f600}".to_owned()),
+            attempt: 3,
+            start_time: Timestamp::from_microsecond(1_780_315_200_123_456).unwrap(),
+            dimensions: event()
+                .dimensions
+                .with(Dimension::AgentName, "R\u{e9}sumeur \\ 'one'")
+                .with(Dimension::WorkflowStep, "3"),
+            response_model: Some(ModelRef {
+                provider_tier: "flex".to_owned(),
+                region: "eu\n".to_owned(),
+                ..ModelRef::new("openai", "gpt-4o-2024-08-06")
+            }),
+            response_id: Some(String::new()),
+            batch_id: Some("batch".to_owned()),
+            additional: vec![ModelUsage { model: "other".to_owned(), usage: usage.clone(), units: units.clone() }],
+            usage: Some(usage),
+            units,
+            response_cache_hit: true,
+            outcome: CallOutcome::Absorbed,
+            error_type: Some("timeout".to_owned()),
+            reservation: Some(ReservationUse { reservation_id: Uuid::from_u128(u128::MAX), keep_open: true }),
+            reported_cost: Some("0.012300".parse().unwrap()),
+            reported_currency: Some("USD".to_owned()),
+            accounting: Accounting::Memo,
+            origin: Origin::Otlp,
+            ..event()
+        }
     }
 
     #[test]

@@ -125,15 +125,20 @@ pub struct Measures {
     pub last_time: Option<Timestamp>,
 }
 
-fn plus<T: Copy>(
-    left: Option<T>,
-    right: Option<T>,
-    add: impl FnOnce(T, T) -> Result<T, AmountError>,
-) -> Result<Option<T>, AmountError> {
-    match (left, right) {
-        (Some(left), Some(right)) => add(left, right).map(Some),
-        (only, None) | (None, only) => Ok(only),
+/// Adds what was reported; what was not changes nothing.
+#[inline]
+fn add_reported<T: Copy>(
+    sum: &mut Option<T>,
+    addend: Option<T>,
+    plus: impl FnOnce(T, T) -> Result<T, AmountError>,
+) -> Result<(), AmountError> {
+    if let Some(addend) = addend {
+        *sum = Some(match *sum {
+            Some(sum) => plus(sum, addend)?,
+            None => addend,
+        });
     }
+    Ok(())
 }
 
 fn count(left: i64, right: i64) -> Result<i64, AmountError> {
@@ -162,7 +167,7 @@ impl Measures {
         if !memo && !event.response_cache_hit {
             for line in &charge.cost.lines {
                 if let Some(sum) = class_usd.get_mut(CostClass::of(&line.line).index()) {
-                    *sum = plus(*sum, Some(line.usd), Usd::plus)?;
+                    add_reported(sum, Some(line.usd), Usd::plus)?;
                 }
             }
         }
@@ -204,16 +209,17 @@ impl Measures {
         self.response_cache_hits = count(self.response_cache_hits, other.response_cache_hits)?;
         self.input_tokens = count(self.input_tokens, other.input_tokens)?;
         self.output_tokens = count(self.output_tokens, other.output_tokens)?;
-        for (sum, addend) in self.class_tokens.iter_mut().zip(other.class_tokens) {
-            *sum = plus(*sum, addend, count)?;
+        // Most classes were reported by neither: what is absent is stepped over without being moved.
+        for (sum, addend) in self.class_tokens.iter_mut().zip(&other.class_tokens) {
+            add_reported(sum, *addend, count)?;
         }
         self.usd = self.usd.plus(other.usd)?;
         self.memo_usd = self.memo_usd.plus(other.memo_usd)?;
-        self.saved_usd = plus(self.saved_usd, other.saved_usd, Usd::plus)?;
-        self.reported_usd = plus(self.reported_usd, other.reported_usd, Usd::plus)?;
-        self.reported_own_usd = plus(self.reported_own_usd, other.reported_own_usd, Usd::plus)?;
-        for (sum, addend) in self.class_usd.iter_mut().zip(other.class_usd) {
-            *sum = plus(*sum, addend, Usd::plus)?;
+        add_reported(&mut self.saved_usd, other.saved_usd, Usd::plus)?;
+        add_reported(&mut self.reported_usd, other.reported_usd, Usd::plus)?;
+        add_reported(&mut self.reported_own_usd, other.reported_own_usd, Usd::plus)?;
+        for (sum, addend) in self.class_usd.iter_mut().zip(&other.class_usd) {
+            add_reported(sum, *addend, Usd::plus)?;
         }
         self.first_time = self.first_time.into_iter().chain(other.first_time).min();
         self.last_time = self.last_time.max(other.last_time);

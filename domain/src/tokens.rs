@@ -1,5 +1,7 @@
 //! Token counts of one call: inclusive totals and disjoint parts (contract, decision 13).
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 use crate::violation::{Violation, Violations};
@@ -187,27 +189,27 @@ impl TokenUsage {
     ///
     /// # Errors
     /// Every violation, with field paths below `path`.
-    pub fn validated(mut self, path: &str) -> Result<Self, Vec<Violation>> {
+    pub fn validated(mut self, path: impl Display) -> Result<Self, Vec<Violation>> {
         let mut violations = Violations::new();
-        let too_many = format!("must be at most {TOKENS_LIMIT}");
+        let too_many = format_args!("must be at most {TOKENS_LIMIT}");
         let totals = [
             ("total_input_tokens", self.total_input),
             ("total_output_tokens", self.total_output),
             ("reported_total", self.reported_total),
         ];
         for (name, total) in totals {
-            violations.add_if(total.is_some_and(|count| count > TOKENS_LIMIT), format!("{path}.{name}"), &too_many);
+            violations.add_if(total.is_some_and(|count| count > TOKENS_LIMIT), format_args!("{path}.{name}"), too_many);
         }
         if self.parts.len() > PARTS_LIMIT {
-            violations.add(format!("{path}.parts"), format!("must have at most {PARTS_LIMIT} entries"));
+            violations.add(format_args!("{path}.parts"), format_args!("must have at most {PARTS_LIMIT} entries"));
             return violations.into_result(self);
         }
         for (position, part) in self.parts.iter().enumerate() {
-            let field = format!("{path}.parts[{position}]");
-            violations.add_if(part.tokens > TOKENS_LIMIT, format!("{field}.tokens"), &too_many);
+            let field = format_args!("{path}.parts[{position}]");
+            violations.add_if(part.tokens > TOKENS_LIMIT, format_args!("{field}.tokens"), too_many);
             violations.add_if(
                 part.cache_ttl_seconds.is_some() && part.class != TokenClass::CacheWrite,
-                format!("{field}.cache_ttl"),
+                format_args!("{field}.cache_ttl"),
                 "may be set for TOKEN_CLASS_CACHE_WRITE only",
             );
             let repeated = self
@@ -226,13 +228,13 @@ impl TokenUsage {
                 continue;
             }
             let sum = parts.fold(0_u64, |sum, part| sum.saturating_add(part.tokens));
-            let field = format!("{path}.{name}");
+            let field = format_args!("{path}.{name}");
             match total {
                 None => violations.add(field, "must be set when parts of its side are given"),
                 Some(total) => violations.add_if(
                     sum > total,
                     field,
-                    format!("must be at least the sum of its parts, {sum}: it includes them"),
+                    format_args!("must be at least the sum of its parts, {sum}: it includes them"),
                 ),
             }
         }

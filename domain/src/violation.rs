@@ -24,6 +24,21 @@ impl fmt::Display for Violation {
     }
 }
 
+/// The path of a field of a message, written out only where a violation names it.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldOf<'a> {
+    /// Path of the message.
+    pub path: &'a str,
+    /// Name of the field in it.
+    pub name: &'a str,
+}
+
+impl fmt::Display for FieldOf<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.path, self.name)
+    }
+}
+
 /// Collects every violation of one input, so that a caller can mend them all at once.
 #[derive(Debug, Default)]
 pub struct Violations {
@@ -37,12 +52,13 @@ impl Violations {
     }
 
     /// Adds one.
-    pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.found.push(Violation::new(field, description));
+    pub fn add(&mut self, field: impl fmt::Display, description: impl fmt::Display) {
+        self.found.push(Violation::new(field.to_string(), description.to_string()));
     }
 
-    /// Adds one where `broken` holds.
-    pub fn add_if(&mut self, broken: bool, field: impl Into<String>, description: impl Into<String>) {
+    /// Adds one where `broken` holds. Only then are its words written out: what nearly every input keeps to should cost nothing, so
+    /// pass them as `format_args!` rather than as a string.
+    pub fn add_if(&mut self, broken: bool, field: impl fmt::Display, description: impl fmt::Display) {
         if broken {
             self.add(field, description);
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
+use sqlx::Encode;
+use sqlx::postgres::PgArgumentBuffer;
 use tollgate_domain::measures::Measures;
 use tollgate_server::store::ledger::SessionKey;
 use tollgate_server::store::measures_row::MeasuresRow;
@@ -37,5 +39,18 @@ pub(crate) fn of_batch() -> anyhow::Result<Routine> {
             black_box(sums.entry(key).or_default().add(black_box(&measures))).ok();
         }
         black_box(sums.values().map(MeasuresRow::from).collect::<Vec<_>>());
+    }))
+}
+
+/// The rows of a batch as the bytes that are sent to the database.
+pub(crate) fn of_rows() -> anyhow::Result<Routine> {
+    let event = sample::event()?;
+    let measures = Measures::of(&event, &sample::charge(&event)?)?;
+    let rows = vec![MeasuresRow::from(&measures); usize::try_from(ROWS)?];
+    Ok(Routine::new(move || {
+        let mut buffer = PgArgumentBuffer::default();
+        // Rows of fixed columns always encode.
+        black_box(Encode::<sqlx::Postgres>::encode_by_ref(black_box(&rows), &mut buffer)).ok();
+        drop(black_box(buffer));
     }))
 }

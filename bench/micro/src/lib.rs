@@ -37,11 +37,12 @@ impl std::fmt::Debug for Routine {
 /// Makes the input of a routine. Only that of the one that is measured is made.
 type Make = fn() -> anyhow::Result<Routine>;
 
-const ROUTINES: [(&str, Make); 9] = [
+const ROUTINES: [(&str, Make); 10] = [
     ("find_10_prices", pricing::lookups),
     ("price_call", pricing::call),
     ("measures_of_event", aggregation::of_event),
     ("aggregate_500_events", aggregation::of_batch),
+    ("encode_40_sums", aggregation::of_rows),
     ("decode_event", wire::decode),
     ("decode_and_convert_event", wire::decode_and_convert),
     ("fingerprint", wire::fingerprint),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::counter::Counter;
 use super::definition::{Action, Basis, Budget, Choice, Mode, Rule, Unit};
 use super::demand::Demand;
-use crate::amount::{Amount, AmountError, Usd};
+use crate::amount::{Amount, AmountError};
 use crate::dimensions::DimensionKey;
 use crate::model::ModelRef;
 use crate::price::PriceError;
@@ -287,8 +287,7 @@ pub(super) fn fired_by<'a>(
 
 /// The amount at which a rule fires; one that cannot be held can never be reached.
 pub(super) fn threshold(rule: &Rule, limit: Amount) -> Amount {
-    let product = rule.at_fraction.decimal().checked_mul(limit.decimal());
-    product.and_then(|product| Amount::rounded(product).ok()).unwrap_or(Amount::MAX)
+    limit.times(rule.at_fraction).unwrap_or(Amount::MAX)
 }
 
 /// What the BLOCK rules of a budget that binds leave for one more call; `None` = no bound.
@@ -327,16 +326,15 @@ fn affordable(demands: &[Demand], applied: &[Applied<'_>]) -> Result<Option<u64>
 
 fn output_within(demand: &Demand, unit: Unit, room: Amount) -> Result<Option<u64>, AdmissionError> {
     let outputs = u64::from(demand.estimate.choices.max(1)) * demand.worst.calls.max(1);
-    let whole = |amount: Amount| u64::try_from(amount.decimal().trunc().mantissa()).unwrap_or(0);
     Ok(match unit {
         Unit::Usd => match &demand.sheet {
             Some(sheet) if !demand.is_unpriced() => {
-                affordable_output_tokens(&demand.estimate, Some(sheet), Usd::new(room.decimal())?)
+                affordable_output_tokens(&demand.estimate, Some(sheet), room.dollars())
             }
             _ => None,
         },
-        Unit::Tokens => Some(whole(room).saturating_sub(demand.worst.input_tokens) / outputs),
-        Unit::OutputTokens => Some(whole(room) / outputs),
+        Unit::Tokens => Some(room.whole().saturating_sub(demand.worst.input_tokens) / outputs),
+        Unit::OutputTokens => Some(room.whole() / outputs),
         Unit::InputTokens | Unit::Calls | Unit::Attempts => None,
     })
 }

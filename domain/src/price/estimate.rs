@@ -1,5 +1,7 @@
 //! The most that a planned call may cost.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 use super::catalog::DEFAULT_MAX_OUTPUT_TOKENS;
@@ -39,7 +41,7 @@ impl Estimate {
     ///
     /// # Errors
     /// Every violation, with field paths below `path`.
-    pub fn validated(self, path: &str) -> Result<Self, Vec<Violation>> {
+    pub fn validated(self, path: impl Display) -> Result<Self, Vec<Violation>> {
         let mut violations = Violations::new();
         for (name, tokens) in [
             ("input_tokens", self.input_tokens),
@@ -47,23 +49,23 @@ impl Estimate {
             ("max_output_tokens", self.max_output_tokens),
         ] {
             let too_many = tokens.is_some_and(|tokens| tokens > TOKENS_LIMIT);
-            violations.add_if(too_many, format!("{path}.{name}"), format!("must be at most {TOKENS_LIMIT}"));
+            violations.add_if(too_many, format_args!("{path}.{name}"), format_args!("must be at most {TOKENS_LIMIT}"));
         }
         for (name, count) in [("choices", self.choices), ("calls", self.calls)] {
-            let rule = format!("must be at most {REPETITIONS_LIMIT}");
-            violations.add_if(count > REPETITIONS_LIMIT, format!("{path}.{name}"), rule);
+            let rule = format_args!("must be at most {REPETITIONS_LIMIT}");
+            violations.add_if(count > REPETITIONS_LIMIT, format_args!("{path}.{name}"), rule);
         }
         violations.add_if(
             self.cache_read_tokens > Some(self.input_tokens.unwrap_or(0)),
-            format!("{path}.cache_read_tokens"),
+            format_args!("{path}.cache_read_tokens"),
             "must be at most input_tokens: those include it",
         );
         for (position, count) in self.units.iter().enumerate() {
-            let field = format!("{path}.units[{position}].quantity");
+            let field = format_args!("{path}.units[{position}].quantity");
             violations.add_if(count.quantity.is_negative(), field, "must be zero or more");
         }
         let negative = self.amount_usd.is_some_and(Usd::is_negative);
-        violations.add_if(negative, format!("{path}.amount_usd"), "must be zero or more");
+        violations.add_if(negative, format_args!("{path}.amount_usd"), "must be zero or more");
         violations.into_result(self)
     }
 
@@ -157,8 +159,19 @@ pub fn affordable_output_tokens(estimate: &Estimate, sheet: Option<&PriceSheet>,
     let left = available.minus(fixed).ok()?;
     let answers = estimate.answers().ok()?;
     let fits = |tokens: u64| output_usd(tokens, answers, rate).is_ok_and(|usd| usd <= left);
-    // The rounding of the line rules out a plain division: its result could be off by one.
     let (mut affordable, mut beyond) = (0, TOKENS_LIMIT + 1);
+    // The quotient nearly always is the answer. The rounding of the line is what decides, whatever the quotient is.
+    if let Some(all) = rate.price.affords(left) {
+        let likely = (all / answers).min(TOKENS_LIMIT);
+        if fits(likely) {
+            affordable = likely;
+        } else {
+            beyond = likely;
+        }
+        if likely + 1 < beyond && !fits(likely + 1) {
+            beyond = likely + 1;
+        }
+    }
     while beyond - affordable > 1 {
         let middle = affordable + (beyond - affordable) / 2;
         if fits(middle) { affordable = middle } else { beyond = middle }
@@ -185,8 +198,12 @@ fn without_output<'a>(estimate: &Estimate, sheet: &'a PriceSheet) -> Result<Tall
 /// The dearer of text and reasoning.
 fn output_line(sheet: &PriceSheet, input_tokens: u64) -> LineKind {
     let reasoning = LineKind::class(TokenClass::Reasoning);
-    let usd = |line| sheet.rate(line, input_tokens).map(|rate| rate.price.per_unit());
-    if usd(&reasoning) > usd(&LineKind::OutputText) { reasoning } else { LineKind::OutputText }
+    let rates = [&reasoning, &LineKind::OutputText].map(|line| sheet.rate(line, input_tokens));
+    let [for_reasoning, for_text] = rates.map(|rate| rate.map(|rate| rate.price));
+    // Most models have one rate for both: no quotient is needed to see it.
+    let dearer = for_reasoning != for_text
+        && for_reasoning.map(|price| price.per_unit()) > for_text.map(|price| price.per_unit());
+    if dearer { reasoning } else { LineKind::OutputText }
 }
 
 fn output_usd(tokens: u64, answers: u64, rate: &Rate) -> Result<Usd, PriceError> {

@@ -1,6 +1,7 @@
 //! The unit prices in force for one model.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ impl Rate {
 /// A recorded call refers to a copy of the sheet that priced it, so that its cost can be recomputed to the last digit
 /// when the catalog has moved on. Copies are interned by their JSON: a sheet from the catalog serialises to the same
 /// bytes every time, its rates sorted and its decimals without trailing zeros.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceSheet {
     /// The version of the catalog.
     pub catalog_version: String,
@@ -66,6 +67,19 @@ pub struct PriceSheet {
     /// The sheets of other models that the call was billed as, by the names that the provider gave them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<String, Self>,
+}
+
+/// By what names it and its first rate: every event looks its sheet up, and to go through all rates each time costs more than the
+/// rare sheets do that differ in nothing else.
+impl Hash for PriceSheet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.catalog_version.hash(state);
+        self.provider_name.hash(state);
+        self.model.hash(state);
+        self.rates.len().hash(state);
+        self.rates.first().map(|rate| &rate.price_id).hash(state);
+        self.others.len().hash(state);
+    }
 }
 
 impl PriceSheet {

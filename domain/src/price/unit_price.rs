@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::cost::PriceError;
-use crate::amount::{Amount, AmountError, SCALE, Usd};
+use crate::amount::{Amount, AmountError, ONE, SCALE, Usd, divided_half_even, power_of_ten};
 
 /// US dollars for a number of tokens or units, kept as it is published: a price per hour has no exact price per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,19 +49,40 @@ impl UnitPrice {
     /// [`PriceError::TooLarge`] where the product has more than 38 digits or the result does not fit [`Usd`],
     /// [`PriceError::Negative`] where a factor is below zero.
     pub fn of(&self, quantity: Amount) -> Result<Usd, PriceError> {
-        let quantity = quantity.decimal().normalize();
-        let usd = self.usd.normalize();
-        if quantity.mantissa() < 0 || usd.mantissa() < 0 {
+        let usd = self.usd.mantissa();
+        if quantity.is_negative() || usd < 0 {
             return Err(PriceError::Negative);
         }
+        let Some(product) = quantity.picos().checked_mul(usd) else { return self.of_large(quantity) };
+        Ok(Usd::from_picos(divided_half_even(product, self.divisor()))?)
+    }
+
+    /// The same where the product has to be kept short for it to fit.
+    fn of_large(&self, quantity: Amount) -> Result<Usd, PriceError> {
+        let quantity = quantity.decimal();
+        let usd = self.usd.normalize();
         let coefficient = quantity.mantissa().checked_mul(usd.mantissa()).ok_or(PriceError::TooLarge)?;
         let (divisor, zeros) = without_zeros(self.per);
         let scale = quantity.scale() + usd.scale() + zeros;
         let numerator = scaled(coefficient, SCALE.saturating_sub(scale))?;
         let denominator = scaled(divisor, scale.saturating_sub(SCALE))?;
         let rounded = divided_half_even(numerator, denominator);
-        let value = Decimal::try_from_i128_with_scale(rounded, SCALE).map_err(|_| PriceError::TooLarge)?;
-        Ok(Usd::new(value)?)
+        Ok(Usd::from_picos(rounded)?)
+    }
+
+    /// By what a quantity times the digits of the price has to be divided; less than 10^38.
+    fn divisor(&self) -> i128 {
+        power_of_ten(self.usd.scale()) * i128::from(self.per.max(1))
+    }
+
+    /// How many whole tokens or units cost at most `usd`, rounding included; `None` where everything is free or the numbers are too
+    /// large to say so at once.
+    pub(super) fn affords(&self, usd: Usd) -> Option<u64> {
+        // A product that lies half a step of money above `usd` is rounded to the even neighbour, which `usd` may be.
+        let steps = usd.picos();
+        let twice = steps.checked_mul(2)?.checked_add(1)?.checked_mul(self.divisor())? - (steps & 1);
+        let each = self.usd.mantissa().checked_mul(2)?.checked_mul(ONE)?;
+        u64::try_from(twice.checked_div(each)?).ok()
     }
 
     /// The price times `factor`, exact.
@@ -89,18 +110,6 @@ fn without_zeros(per: u32) -> (i128, u32) {
 
 fn scaled(value: i128, digits: u32) -> Result<i128, PriceError> {
     10_i128.checked_pow(digits).and_then(|factor| value.checked_mul(factor)).ok_or(PriceError::TooLarge)
-}
-
-/// `numerator` ÷ `denominator`, neither below zero, ties to the even neighbour.
-fn divided_half_even(numerator: i128, denominator: i128) -> i128 {
-    let (quotient, rest) = (numerator / denominator, numerator % denominator);
-    // Compares the rest with what is missing to the next whole, as doubling it might overflow.
-    let up = match rest.cmp(&(denominator - rest)) {
-        std::cmp::Ordering::Less => false,
-        std::cmp::Ordering::Equal => quotient % 2 == 1,
-        std::cmp::Ordering::Greater => true,
-    };
-    quotient + i128::from(up)
 }
 
 #[cfg(test)]
@@ -172,6 +181,27 @@ mod tests {
             let price = UnitPrice::each(Decimal::new(coefficient, scale));
             let expected = Usd::rounded(Decimal::from(quantity) * price.usd);
             prop_assert_eq!(price.of(Amount::from(quantity)).ok(), expected.ok());
+        }
+
+        #[test]
+        fn a_short_product_is_that_of_the_long_way(
+            picos in 0_i64..=i64::MAX, coefficient in 0_i64..=i64::MAX, scale in 0_u32..=18, per in 1_u32..5_000,
+        ) {
+            let price = UnitPrice { usd: Decimal::new(coefficient, scale), per };
+            let quantity = Amount::from_picos(picos.into()).unwrap();
+            prop_assert_eq!(price.of(quantity), price.of_large(quantity));
+        }
+
+        #[test]
+        fn what_is_afforded_is_not_a_step_off(
+            picos in 0_i64..10_000_000_000_000, coefficient in 1_i64..1_000_000_000, scale in 3_u32..=18, per in 1_u32..5_000,
+        ) {
+            let price = UnitPrice { usd: Decimal::new(coefficient, scale), per };
+            let usd = Usd::from_picos(picos.into()).unwrap();
+            let count = price.affords(usd).unwrap();
+            let cost = |count: u64| Amount::from_count(count).map_err(PriceError::from).and_then(|count| price.of(count));
+            prop_assert!(!cost(count).is_ok_and(|cost| cost > usd), "{count}");
+            prop_assert!(!cost(count + 1).is_ok_and(|cost| cost <= usd), "{count}");
         }
 
         #[test]

@@ -79,8 +79,8 @@ impl CheckRequest {
         let Self { dimensions, model, fallbacks, estimate, input_estimated: _, mode } = self;
         let headroom = matches!(mode, CheckMode::Reserve { headroom: true, .. });
         let mut digester = Digester::new();
-        digester.field(format!("{dimensions:?}")).field(format!("{model:?}")).field(format!("{fallbacks:?}"));
-        digester.field(format!("{estimate:?}")).field([u8::from(headroom)]);
+        digester.shown(format_args!("{dimensions:?}")).shown(format_args!("{model:?}"));
+        digester.shown(format_args!("{fallbacks:?}")).shown(format_args!("{estimate:?}")).field([u8::from(headroom)]);
         digester.finish()
     }
 }
@@ -252,4 +252,33 @@ fn plan(request: &CheckRequest, prices: Arc<PriceBook>) -> Result<CheckPlan, App
         prices,
         priced_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_domain::dimensions::Dimension;
+    use tollgate_domain::price::UnitCount;
+
+    use super::*;
+
+    /// It is stored with the hold, and a retry may come across an upgrade.
+    #[test]
+    fn the_fingerprint_of_a_check_never_changes() {
+        let units = vec![UnitCount { unit: "web_search".to_owned(), quantity: "2.50".parse().unwrap() }];
+        let estimate = Estimate {
+            input_tokens: Some(4_096),
+            units,
+            amount_usd: Some("0.0100".parse().unwrap()),
+            ..Estimate::default()
+        };
+        let request = CheckRequest {
+            dimensions: Dimensions::default().with(Dimension::UserId, "u \"1\""),
+            model: ModelRef::new("openai", "gpt-4o"),
+            fallbacks: vec![ModelRef::new("openai", "gpt-4o-mini")],
+            estimate,
+            input_estimated: true,
+            mode: CheckMode::Reserve { id: Uuid::nil(), ttl: Duration::ZERO, headroom: true },
+        };
+        assert_eq!(request.fingerprint().to_string(), "b032e0a7-d0c8-6374-1c55-e5d7c6a7e5f9");
+    }
 }

@@ -1,5 +1,6 @@
 //! Checks and extensions.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -54,12 +55,12 @@ pub fn check(message: v1::CheckBudgetRequest) -> Result<CheckRequest, AppError> 
     found.add_if(
         fallbacks.len() > FALLBACKS_LIMIT,
         "fallbacks",
-        format!("must have at most {FALLBACKS_LIMIT} entries"),
+        format_args!("must have at most {FALLBACKS_LIMIT} entries"),
     );
     let fallbacks = fallbacks
         .into_iter()
         .enumerate()
-        .map(|(position, message)| required_model(&mut found, &format!("fallbacks[{position}]"), Some(message)))
+        .map(|(position, message)| required_model(&mut found, format_args!("fallbacks[{position}]"), Some(message)))
         .collect();
     let ttl = lead(&mut found, ttl).unwrap_or(DEFAULT_TTL);
     let mode = match (mode, id) {
@@ -81,7 +82,7 @@ fn lead(found: &mut Violations, ttl: Option<prost_types::Duration>) -> Option<Du
 }
 
 /// An estimate, and whether its input was estimated from characters.
-pub fn estimate(found: &mut Violations, path: &str, message: Option<v1::Estimate>) -> (Estimate, bool) {
+pub fn estimate(found: &mut Violations, path: impl Display + Copy, message: Option<v1::Estimate>) -> (Estimate, bool) {
     let Some(message) = message else { return Default::default() };
     let v1::Estimate {
         input_tokens,
@@ -93,29 +94,31 @@ pub fn estimate(found: &mut Violations, path: &str, message: Option<v1::Estimate
         amount_usd,
         input_characters,
     } = message;
-    let mut tokens = |name: &str, value: Option<i64>| value.map(|value| count(found, &format!("{path}.{name}"), value));
+    let mut tokens =
+        |name: &str, value: Option<i64>| value.map(|value| count(found, format_args!("{path}.{name}"), value));
     let counted = tokens("input_tokens", input_tokens);
     let characters = tokens("input_characters", input_characters);
     let cache_read_tokens = tokens("cache_read_tokens", cache_read_tokens);
     let max_output_tokens = tokens("max_output_tokens", max_output_tokens);
     let too_long = characters.is_some_and(|characters| characters > CHARACTERS_LIMIT);
-    let rule = format!("must be at most {CHARACTERS_LIMIT}");
-    found.add_if(too_long, format!("{path}.input_characters"), rule);
+    let rule = format_args!("must be at most {CHARACTERS_LIMIT}");
+    found.add_if(too_long, format_args!("{path}.input_characters"), rule);
     let input_estimated = counted.is_none() && characters.is_some();
     let input_tokens = counted.or(characters.map(|length| tokens_of_characters(length.min(CHARACTERS_LIMIT))));
     let mut repeats = |name: &str, value: i32| {
         u32::try_from(value).unwrap_or_else(|_| {
-            found.add(format!("{path}.{name}"), "must not be negative");
+            found.add(format_args!("{path}.{name}"), "must not be negative");
             0
         })
     };
     let choices = repeats("choices", choices);
     let calls = repeats("calls", calls);
-    let units = units(found, &format!("{path}.units"), unit_messages);
-    let amount_usd: Option<tollgate_domain::amount::Usd> = decimal(found, &format!("{path}.amount_usd"), &amount_usd);
+    let units = units(found, format_args!("{path}.units"), unit_messages);
+    let amount_usd: Option<tollgate_domain::amount::Usd> =
+        decimal(found, format_args!("{path}.amount_usd"), &amount_usd);
     found.add_if(
         amount_usd.is_some_and(tollgate_domain::amount::Usd::is_negative),
-        format!("{path}.amount_usd"),
+        format_args!("{path}.amount_usd"),
         "must not be negative",
     );
     let estimate = Estimate { input_tokens, cache_read_tokens, max_output_tokens, choices, calls, units, amount_usd };

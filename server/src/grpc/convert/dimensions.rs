@@ -1,6 +1,7 @@
 //! Dimensions, their keys and matches, and model references.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use tollgate_domain::dimensions::{
     Dimension, DimensionKey, DimensionMatch, Dimensions, LABEL_KEY_BYTES_LIMIT, check_text,
@@ -15,7 +16,11 @@ use super::values::text;
 const MODEL_BYTES_LIMIT: usize = 256;
 
 /// Validated dimensions.
-pub fn dimensions(violations: &mut Violations, path: &str, message: Option<v1::Dimensions>) -> Dimensions {
+pub fn dimensions(
+    violations: &mut Violations,
+    path: impl Display + Copy,
+    message: Option<v1::Dimensions>,
+) -> Dimensions {
     let Some(message) = message else { return Dimensions::default() };
     let v1::Dimensions {
         workspace_id,
@@ -87,8 +92,8 @@ pub fn dimensions(violations: &mut Violations, path: &str, message: Option<v1::D
     for (dimension, value) in positions {
         if let Some(value) = value {
             let least = i32::from(dimension == Dimension::PanelSize);
-            let field = format!("{path}.{}", dimension.name());
-            violations.add_if(value < least, field, format!("must be at least {least}"));
+            let field = format_args!("{path}.{}", dimension.name());
+            violations.add_if(value < least, field, format_args!("must be at least {least}"));
             dimensions.set(dimension, value.to_string());
         }
     }
@@ -137,21 +142,25 @@ pub fn to_dimensions(dimensions: &Dimensions) -> v1::Dimensions {
 }
 
 /// A key of a dimension or label.
-pub fn key(violations: &mut Violations, path: &str, message: Option<v1::DimensionKey>) -> Option<DimensionKey> {
+pub fn key(
+    violations: &mut Violations,
+    path: impl Display + Copy,
+    message: Option<v1::DimensionKey>,
+) -> Option<DimensionKey> {
     let Some(v1::DimensionKey { name, label }) = message else {
         violations.add(path, "must be set");
         return None;
     };
     if name == "label" {
-        violations.add_if(label.is_empty(), format!("{path}.label"), "must be set when name is `label`");
-        check_text(violations, format!("{path}.label"), &label, LABEL_KEY_BYTES_LIMIT);
+        violations.add_if(label.is_empty(), format_args!("{path}.label"), "must be set when name is `label`");
+        check_text(violations, format_args!("{path}.label"), &label, LABEL_KEY_BYTES_LIMIT);
         return Some(DimensionKey::Label(label));
     }
-    violations.add_if(!label.is_empty(), format!("{path}.label"), "may be set only when name is `label`");
+    violations.add_if(!label.is_empty(), format_args!("{path}.label"), "may be set only when name is `label`");
     let found = Dimension::from_name(&name);
     violations.add_if(
         found.is_none(),
-        format!("{path}.name"),
+        format_args!("{path}.name"),
         "must be the name of a dimension such as `agent_name`, or `label`",
     );
     found.map(DimensionKey::Dimension)
@@ -168,14 +177,18 @@ pub fn to_key(key: &DimensionKey) -> v1::DimensionKey {
 }
 
 /// Conditions on dimensions.
-pub fn matches(violations: &mut Violations, path: &str, messages: Vec<v1::DimensionMatch>) -> Vec<DimensionMatch> {
+pub fn matches(
+    violations: &mut Violations,
+    path: impl Display + Copy,
+    messages: Vec<v1::DimensionMatch>,
+) -> Vec<DimensionMatch> {
     let mut found = Vec::with_capacity(messages.len());
     for (position, message) in messages.into_iter().enumerate() {
-        let field = format!("{path}[{position}]");
+        let field = format_args!("{path}[{position}]");
         let v1::DimensionMatch { key: message_key, values, absent, negate } = message;
-        if let Some(key) = key(violations, &format!("{field}.key"), message_key) {
+        if let Some(key) = key(violations, format_args!("{field}.key"), message_key) {
             let condition = DimensionMatch { key, values, absent, negate };
-            condition.check(violations, &field);
+            condition.check(violations, field);
             found.push(condition);
         }
     }
@@ -189,10 +202,10 @@ pub fn to_match(condition: &DimensionMatch) -> v1::DimensionMatch {
 }
 
 /// A model reference.
-pub fn model(violations: &mut Violations, path: &str, message: v1::ModelRef) -> ModelRef {
+pub fn model(violations: &mut Violations, path: impl Display + Copy, message: v1::ModelRef) -> ModelRef {
     let v1::ModelRef { provider_name, model, provider_tier, region } = message;
     let mut field = |name: &str, value: String| {
-        text(violations, &format!("{path}.{name}"), value, MODEL_BYTES_LIMIT).unwrap_or_default()
+        text(violations, format_args!("{path}.{name}"), value, MODEL_BYTES_LIMIT).unwrap_or_default()
     };
     ModelRef {
         provider_name: field("provider_name", provider_name),
@@ -203,9 +216,13 @@ pub fn model(violations: &mut Violations, path: &str, message: v1::ModelRef) -> 
 }
 
 /// A model reference that names a model.
-pub fn required_model(violations: &mut Violations, path: &str, message: Option<v1::ModelRef>) -> ModelRef {
+pub fn required_model(
+    violations: &mut Violations,
+    path: impl Display + Copy,
+    message: Option<v1::ModelRef>,
+) -> ModelRef {
     let found = message.map(|message| model(violations, path, message)).unwrap_or_default();
-    violations.add_if(found.model.is_empty(), format!("{path}.model"), "must be set");
+    violations.add_if(found.model.is_empty(), format_args!("{path}.model"), "must be set");
     found
 }
 

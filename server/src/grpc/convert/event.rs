@@ -1,10 +1,11 @@
 //! Usage events and records.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use tollgate_domain::amount::{Amount, Usd};
 use tollgate_domain::event::{Accounting, CallOutcome, EventKey, Origin, ReservationUse, UsageEvent};
-use tollgate_domain::violation::{Violation, Violations};
+use tollgate_domain::violation::{FieldOf, Violation, Violations};
 use tollgate_proto::v1;
 
 use super::cost::to_charge;
@@ -62,46 +63,46 @@ pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, 
         metadata_json,
     } = message;
     let mut found = Violations::new();
-    let field = |name: &str| format!("{path}.{name}");
+    let field = |name: &'static str| FieldOf { path, name };
     let key = event_key(&mut found, path, key);
-    let start_time = required_timestamp(&mut found, &field("start_time"), start_time);
-    let end_time = timestamp(&mut found, &field("end_time"), end_time);
+    let start_time = required_timestamp(&mut found, field("start_time"), start_time);
+    let end_time = timestamp(&mut found, field("end_time"), end_time);
     if let (Some(start), Some(end)) = (start_time, end_time) {
         let longest = jiff::SignedDuration::try_from(LONGEST_CALL).unwrap_or_default();
         found.add_if(end < start, field("end_time"), "must not lie before start_time");
         found.add_if(end.duration_since(start) > longest, field("end_time"), "must lie within 30 days of start_time");
     }
-    let time_to_first_token = duration(&mut found, &field("time_to_first_token"), time_to_first_token, LONGEST_CALL);
+    let time_to_first_token = duration(&mut found, field("time_to_first_token"), time_to_first_token, LONGEST_CALL);
     let attempt = i16::try_from(attempt.max(1)).ok().filter(|_| attempt >= 0);
     found.add_if(attempt.is_none(), field("attempt"), "must be between 0 and 32767");
     let (usage, reported) = match usage_message {
         None => (None, None),
-        Some(v1::usage_event::Usage::Tokens(tokens)) => (usage(&mut found, &field("tokens"), tokens), None),
+        Some(v1::usage_event::Usage::Tokens(tokens)) => (usage(&mut found, field("tokens"), tokens), None),
         Some(v1::usage_event::Usage::ProviderUsage(message)) => {
-            (None, provider_usage(&mut found, &field("provider_usage"), message))
+            (None, provider_usage(&mut found, field("provider_usage"), message))
         }
     };
-    let metadata = text(&mut found, &field("metadata_json"), metadata_json, METADATA_BYTES_LIMIT);
+    let metadata = text(&mut found, field("metadata_json"), metadata_json, METADATA_BYTES_LIMIT);
     let is_json = |text: &String| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     found.add_if(metadata.as_ref().is_some_and(|text| !is_json(text)), field("metadata_json"), "must be JSON");
     let has_cost = !reported_cost.is_empty();
-    let reported_cost: Option<Usd> = decimal(&mut found, &field("reported_cost"), &reported_cost);
+    let reported_cost: Option<Usd> = decimal(&mut found, field("reported_cost"), &reported_cost);
     found.add_if(reported_cost.is_some_and(Usd::is_negative), field("reported_cost"), "must not be negative");
     found.add_if(
         reported_cost.is_some_and(|cost: Usd| Amount::from(cost) > REPORTED_COST_LIMIT.into()),
         field("reported_cost"),
-        format!("must be at most {REPORTED_COST_LIMIT}"),
+        format_args!("must be at most {REPORTED_COST_LIMIT}"),
     );
-    let reported_currency = currency(&mut found, &field("reported_currency"), reported_currency, has_cost);
-    let dimensions = dimensions(&mut found, &field("dimensions"), dimensions_message);
-    let request_model = required_model(&mut found, &field("request_model"), request_model);
-    let response_model = response_model.map(|message| model(&mut found, &field("response_model"), message));
-    let reservation = reservation.and_then(|message| reservation_use(&mut found, &field("reservation"), &message));
-    let units = units(&mut found, &field("units"), units_messages);
-    let outcome = outcome_to_domain(&mut found, &field("outcome"), outcome);
-    let accounting = known::<v1::Accounting>(&mut found, &field("accounting"), accounting, true);
-    let origin = known::<v1::Origin>(&mut found, &field("origin"), origin, true);
-    let mut optional = |name: &str, value: String, limit: usize| text(&mut found, &field(name), value, limit);
+    let reported_currency = currency(&mut found, field("reported_currency"), reported_currency, has_cost);
+    let dimensions = dimensions(&mut found, field("dimensions"), dimensions_message);
+    let request_model = required_model(&mut found, field("request_model"), request_model);
+    let response_model = response_model.map(|message| model(&mut found, field("response_model"), message));
+    let reservation = reservation.and_then(|message| reservation_use(&mut found, field("reservation"), &message));
+    let units = units(&mut found, field("units"), units_messages);
+    let outcome = outcome_to_domain(&mut found, field("outcome"), outcome);
+    let accounting = known::<v1::Accounting>(&mut found, field("accounting"), accounting, true);
+    let origin = known::<v1::Origin>(&mut found, field("origin"), origin, true);
+    let mut optional = |name: &'static str, value: String, limit: usize| text(&mut found, field(name), value, limit);
     let call_id = optional("call_id", call_id, ID_BYTES_LIMIT);
     let operation_name = optional("operation_name", operation_name, OPERATION_BYTES_LIMIT);
     let response_id = optional("response_id", response_id, ID_BYTES_LIMIT);
@@ -151,42 +152,48 @@ pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, 
         metadata_json: metadata,
     };
     if let Some(reported) = reported {
-        reported.fill(&mut found, &field("provider_usage"), &mut event);
+        reported.fill(&mut found, field("provider_usage"), &mut event);
     }
     found.into_result(event).map_err(AppError::from)
 }
 
-fn event_key(found: &mut Violations, path: &str, key: Option<v1::usage_event::Key>) -> Option<EventKey> {
+fn event_key(found: &mut Violations, path: impl Display + Copy, key: Option<v1::usage_event::Key>) -> Option<EventKey> {
     match key {
         None => {
-            found.add(format!("{path}.event_id"), "must be set, or external_key");
+            found.add(format_args!("{path}.event_id"), "must be set, or external_key");
             None
         }
-        Some(v1::usage_event::Key::EventId(id)) => uuid_v7(found, &format!("{path}.event_id"), &id).map(EventKey::Id),
-        Some(v1::usage_event::Key::ExternalKey(key)) => external_key(found, &format!("{path}.external_key"), key),
+        Some(v1::usage_event::Key::EventId(id)) => {
+            uuid_v7(found, format_args!("{path}.event_id"), &id).map(EventKey::Id)
+        }
+        Some(v1::usage_event::Key::ExternalKey(key)) => external_key(found, format_args!("{path}.external_key"), key),
     }
 }
 
 /// A key of another system.
-pub fn external_key(found: &mut Violations, path: &str, message: v1::ExternalKey) -> Option<EventKey> {
+pub fn external_key(found: &mut Violations, path: impl Display + Copy, message: v1::ExternalKey) -> Option<EventKey> {
     let v1::ExternalKey { source, key } = message;
-    let source = required_text(found, &format!("{path}.source"), source, SOURCE_BYTES_LIMIT);
-    let key = required_text(found, &format!("{path}.key"), key, ID_BYTES_LIMIT);
+    let source = required_text(found, format_args!("{path}.source"), source, SOURCE_BYTES_LIMIT);
+    let key = required_text(found, format_args!("{path}.key"), key, ID_BYTES_LIMIT);
     Some(EventKey::External { source: source?, key: key? })
 }
 
-fn required_text(found: &mut Violations, field: &str, value: String, limit: usize) -> Option<String> {
+fn required_text(found: &mut Violations, field: impl Display + Copy, value: String, limit: usize) -> Option<String> {
     found.add_if(value.is_empty(), field, "must be set");
     text(found, field, value, limit)
 }
 
-fn reservation_use(found: &mut Violations, path: &str, message: &v1::ReservationUse) -> Option<ReservationUse> {
+fn reservation_use(
+    found: &mut Violations,
+    path: impl Display + Copy,
+    message: &v1::ReservationUse,
+) -> Option<ReservationUse> {
     let v1::ReservationUse { reservation_id, keep_open } = message;
-    let reservation_id = uuid_v7(found, &format!("{path}.reservation_id"), reservation_id)?;
+    let reservation_id = uuid_v7(found, format_args!("{path}.reservation_id"), reservation_id)?;
     Some(ReservationUse { reservation_id, keep_open: *keep_open })
 }
 
-fn currency(found: &mut Violations, field: &str, value: String, has_cost: bool) -> Option<String> {
+fn currency(found: &mut Violations, field: impl Display + Copy, value: String, has_cost: bool) -> Option<String> {
     if value.is_empty() {
         found.add_if(has_cost, field, "must be set with reported_cost: the ISO 4217 code, for example USD");
         return None;
@@ -197,7 +204,7 @@ fn currency(found: &mut Violations, field: &str, value: String, has_cost: bool) 
     Some(value)
 }
 
-fn outcome_to_domain(found: &mut Violations, field: &str, value: i32) -> CallOutcome {
+fn outcome_to_domain(found: &mut Violations, field: impl Display + Copy, value: i32) -> CallOutcome {
     match known::<v1::CallOutcome>(found, field, value, true) {
         Some(v1::CallOutcome::Partial) => CallOutcome::Partial,
         Some(v1::CallOutcome::Cancelled) => CallOutcome::Cancelled,

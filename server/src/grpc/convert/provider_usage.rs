@@ -1,5 +1,7 @@
 //! A provider's own usage object.
 
+use std::fmt::Display;
+
 use tollgate_domain::digest::Digester;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::extract::{ExtractError, Extraction, Served, extract};
@@ -28,14 +30,18 @@ pub struct Reported {
 }
 
 /// Reads the provider's object.
-pub fn provider_usage(found: &mut Violations, path: &str, message: v1::ProviderUsage) -> Option<Reported> {
+pub fn provider_usage(
+    found: &mut Violations,
+    path: impl Display + Copy,
+    message: v1::ProviderUsage,
+) -> Option<Reported> {
     let v1::ProviderUsage { api, json } = message;
     let length = api.len();
     let named = (1..=API_BYTES_LIMIT).contains(&length);
-    found.add_if(!named, format!("{path}.api"), format!("must have 1 to {API_BYTES_LIMIT} bytes"));
+    found.add_if(!named, format_args!("{path}.api"), format_args!("must have 1 to {API_BYTES_LIMIT} bytes"));
     let too_long = json.len() > JSON_BYTES_LIMIT;
-    let rule = format!("must have at most {JSON_BYTES_LIMIT} bytes: send the usage object alone");
-    found.add_if(too_long, format!("{path}.json"), rule);
+    let rule = format_args!("must have at most {JSON_BYTES_LIMIT} bytes: send the usage object alone");
+    found.add_if(too_long, format_args!("{path}.json"), rule);
     if !named || too_long {
         return None;
     }
@@ -43,7 +49,7 @@ pub fn provider_usage(found: &mut Violations, path: &str, message: v1::ProviderU
         Ok(extraction) => Some(Reported { api, json, extraction }),
         Err(error) => {
             let field = if matches!(error, ExtractError::UnknownApi { .. }) { "api" } else { "json" };
-            found.add(format!("{path}.{field}"), error.to_string());
+            found.add(format_args!("{path}.{field}"), error);
             None
         }
     }
@@ -72,12 +78,12 @@ impl Reported {
     }
 
     /// Puts into `event` what the provider reported and the caller did not say.
-    pub(super) fn fill(self, found: &mut Violations, path: &str, event: &mut UsageEvent) {
+    pub(super) fn fill(self, found: &mut Violations, path: impl Display + Copy, event: &mut UsageEvent) {
         event.told = Some(self.told(event));
         let (usage, units) = self.counts(std::mem::take(&mut event.units));
         let others = self.extraction.additional.len();
-        found.add_if(others > OTHERS_LIMIT, path, format!("bills more than {OTHERS_LIMIT} other models"));
-        found.add_if(units.len() > UNITS_LIMIT, path, format!("makes more than {UNITS_LIMIT} units"));
+        found.add_if(others > OTHERS_LIMIT, path, format_args!("bills more than {OTHERS_LIMIT} other models"));
+        found.add_if(units.len() > UNITS_LIMIT, path, format_args!("makes more than {UNITS_LIMIT} units"));
         event.usage = Some(usage);
         event.units = units;
         event.response_model =

@@ -1,5 +1,7 @@
 //! Token usage.
 
+use std::fmt::Display;
+
 use tollgate_domain::price::UnitCount;
 use tollgate_domain::tokens::{TokenClass, TokenPart, TokenUsage, UsageQuality};
 use tollgate_domain::violation::Violations;
@@ -15,17 +17,17 @@ const QUANTITY_LIMIT: u32 = 1_000_000_000;
 pub(super) const UNITS_LIMIT: usize = 32;
 
 /// Validated usage.
-pub fn usage(violations: &mut Violations, path: &str, message: v1::TokenUsage) -> Option<TokenUsage> {
+pub fn usage(violations: &mut Violations, path: impl Display + Copy, message: v1::TokenUsage) -> Option<TokenUsage> {
     let v1::TokenUsage { total_input_tokens, total_output_tokens, reported_total, parts, quality } = message;
     let mut total =
-        |name: &str, value: Option<i64>| value.map(|value| count(violations, &format!("{path}.{name}"), value));
+        |name: &str, value: Option<i64>| value.map(|value| count(violations, format_args!("{path}.{name}"), value));
     let total_input = total("total_input_tokens", total_input_tokens);
     let total_output = total("total_output_tokens", total_output_tokens);
     let reported_total = total("reported_total", reported_total);
-    let quality: Option<v1::UsageQuality> = known(violations, &format!("{path}.quality"), quality, false);
+    let quality: Option<v1::UsageQuality> = known(violations, format_args!("{path}.quality"), quality, false);
     let mut found = Vec::with_capacity(parts.len());
     for (position, message) in parts.into_iter().enumerate() {
-        found.extend(part(violations, &format!("{path}.parts[{position}]"), message));
+        found.extend(part(violations, format_args!("{path}.parts[{position}]"), message));
     }
     let usage = TokenUsage { total_input, total_output, reported_total, parts: found, quality: to_domain(quality?)? };
     match usage.validated(path) {
@@ -47,13 +49,13 @@ fn to_domain(quality: v1::UsageQuality) -> Option<UsageQuality> {
     }
 }
 
-fn part(violations: &mut Violations, path: &str, message: v1::TokenPart) -> Option<TokenPart> {
+fn part(violations: &mut Violations, path: impl Display + Copy, message: v1::TokenPart) -> Option<TokenPart> {
     let v1::TokenPart { token_class, tokens, cache_ttl } = message;
-    let class: Option<v1::TokenClass> = known(violations, &format!("{path}.token_class"), token_class, false);
-    let tokens = count(violations, &format!("{path}.tokens"), tokens);
+    let class: Option<v1::TokenClass> = known(violations, format_args!("{path}.token_class"), token_class, false);
+    let tokens = count(violations, format_args!("{path}.tokens"), tokens);
     let cache_ttl_seconds = cache_ttl.map(|prost_types::Duration { seconds, nanos }| {
         u32::try_from(seconds).ok().filter(|seconds| *seconds > 0 && nanos == 0).unwrap_or_else(|| {
-            violations.add(format!("{path}.cache_ttl"), "must be a whole number of seconds above 0");
+            violations.add(format_args!("{path}.cache_ttl"), "must be a whole number of seconds above 0");
             1
         })
     });
@@ -129,25 +131,25 @@ pub fn to_part(class: TokenClass, tokens: i64, cache_ttl_seconds: Option<u32>) -
 }
 
 /// Other billed units.
-pub fn units(violations: &mut Violations, path: &str, messages: Vec<v1::UnitCount>) -> Vec<UnitCount> {
-    violations.add_if(messages.len() > UNITS_LIMIT, path, format!("must have at most {UNITS_LIMIT} entries"));
+pub fn units(violations: &mut Violations, path: impl Display + Copy, messages: Vec<v1::UnitCount>) -> Vec<UnitCount> {
+    violations.add_if(messages.len() > UNITS_LIMIT, path, format_args!("must have at most {UNITS_LIMIT} entries"));
     let mut found: Vec<UnitCount> = Vec::new();
     for (position, message) in messages.into_iter().take(UNITS_LIMIT).enumerate() {
         let v1::UnitCount { unit, quantity } = message;
-        let field = format!("{path}[{position}]");
-        violations.add_if(unit.is_empty(), format!("{field}.unit"), "must be set");
-        tollgate_domain::dimensions::check_text(violations, format!("{field}.unit"), &unit, UNIT_BYTES_LIMIT);
+        let field = format_args!("{path}[{position}]");
+        violations.add_if(unit.is_empty(), format_args!("{field}.unit"), "must be set");
+        tollgate_domain::dimensions::check_text(violations, format_args!("{field}.unit"), &unit, UNIT_BYTES_LIMIT);
         violations.add_if(
             found.iter().any(|earlier| earlier.unit == unit),
-            format!("{field}.unit"),
+            format_args!("{field}.unit"),
             "repeats a unit: add its quantities into one entry",
         );
-        violations.add_if(quantity.is_empty(), format!("{field}.quantity"), "must be set");
+        violations.add_if(quantity.is_empty(), format_args!("{field}.quantity"), "must be set");
         let quantity: tollgate_domain::amount::Amount =
-            decimal(violations, &format!("{field}.quantity"), &quantity).unwrap_or_default();
+            decimal(violations, format_args!("{field}.quantity"), &quantity).unwrap_or_default();
         let too_many = quantity > QUANTITY_LIMIT.into();
-        violations.add_if(quantity.is_negative(), format!("{field}.quantity"), "must not be negative");
-        violations.add_if(too_many, format!("{field}.quantity"), format!("must be at most {QUANTITY_LIMIT}"));
+        violations.add_if(quantity.is_negative(), format_args!("{field}.quantity"), "must not be negative");
+        violations.add_if(too_many, format_args!("{field}.quantity"), format_args!("must be at most {QUANTITY_LIMIT}"));
         found.push(UnitCount { unit, quantity });
     }
     found

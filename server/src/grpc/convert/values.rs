@@ -1,5 +1,6 @@
 //! Instants, durations, decimals, ids and counts.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +14,11 @@ const EARLIEST_SECOND: i64 = 0;
 const LATEST_SECOND: i64 = 253_370_764_799;
 
 /// Cuts an instant to microseconds and checks its range.
-pub fn timestamp(violations: &mut Violations, field: &str, at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+pub fn timestamp(
+    violations: &mut Violations,
+    field: impl Display + Copy,
+    at: Option<prost_types::Timestamp>,
+) -> Option<Timestamp> {
     let prost_types::Timestamp { seconds, nanos } = at?;
     let in_range = (EARLIEST_SECOND..=LATEST_SECOND).contains(&seconds) && (0..1_000_000_000).contains(&nanos);
     let parsed = in_range.then(|| Timestamp::new(seconds, nanos / 1_000 * 1_000).ok()).flatten();
@@ -24,7 +29,7 @@ pub fn timestamp(violations: &mut Violations, field: &str, at: Option<prost_type
 /// The same for a field that must be set.
 pub fn required_timestamp(
     violations: &mut Violations,
-    field: &str,
+    field: impl Display + Copy,
     at: Option<prost_types::Timestamp>,
 ) -> Option<Timestamp> {
     violations.add_if(at.is_none(), field, "must be set");
@@ -43,14 +48,14 @@ pub fn to_timestamp(at: Timestamp) -> prost_types::Timestamp {
 /// A duration of zero or more, at most `longest`.
 pub fn duration(
     violations: &mut Violations,
-    field: &str,
+    field: impl Display + Copy,
     duration: Option<prost_types::Duration>,
     longest: Duration,
 ) -> Option<Duration> {
     let prost_types::Duration { seconds, nanos } = duration?;
     let parsed = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000));
     let parsed = parsed.map(|(seconds, nanos)| Duration::new(seconds, nanos)).filter(|parsed| *parsed <= longest);
-    violations.add_if(parsed.is_none(), field, format!("must be between 0 and {} s", longest.as_secs()));
+    violations.add_if(parsed.is_none(), field, format_args!("must be between 0 and {} s", longest.as_secs()));
     parsed
 }
 
@@ -67,7 +72,7 @@ pub fn remaining(now: Timestamp, then: Timestamp) -> prost_types::Duration {
 /// A decimal string; empty = absent.
 pub fn decimal<T: std::str::FromStr<Err = AmountError>>(
     violations: &mut Violations,
-    field: &str,
+    field: impl Display + Copy,
     text: &str,
 ) -> Option<T> {
     if text.is_empty() {
@@ -76,28 +81,28 @@ pub fn decimal<T: std::str::FromStr<Err = AmountError>>(
     match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
-            violations.add(field, error.to_string());
+            violations.add(field, error);
             None
         }
     }
 }
 
 /// A UUIDv7.
-pub fn uuid_v7(violations: &mut Violations, field: &str, text: &str) -> Option<Uuid> {
+pub fn uuid_v7(violations: &mut Violations, field: impl Display + Copy, text: &str) -> Option<Uuid> {
     let parsed = Uuid::try_parse(text).ok().filter(|id| id.get_version_num() == 7);
     violations.add_if(parsed.is_none(), field, "must be a UUIDv7, minted before the first send");
     parsed
 }
 
 /// Any UUID, for look-ups.
-pub fn uuid(violations: &mut Violations, field: &str, text: &str) -> Option<Uuid> {
+pub fn uuid(violations: &mut Violations, field: impl Display + Copy, text: &str) -> Option<Uuid> {
     let parsed = Uuid::try_parse(text).ok();
     violations.add_if(parsed.is_none(), field, "must be a UUID");
     parsed
 }
 
 /// A count of zero or more.
-pub fn count(violations: &mut Violations, field: &str, value: i64) -> u64 {
+pub fn count(violations: &mut Violations, field: impl Display + Copy, value: i64) -> u64 {
     u64::try_from(value).unwrap_or_else(|_| {
         violations.add(field, "must not be negative");
         0
@@ -105,20 +110,30 @@ pub fn count(violations: &mut Violations, field: &str, value: i64) -> u64 {
 }
 
 /// A text that may be empty = absent.
-pub fn text(violations: &mut Violations, field: &str, value: String, bytes_limit: usize) -> Option<String> {
-    tollgate_domain::dimensions::check_text(violations, field.to_owned(), &value, bytes_limit);
+pub fn text(
+    violations: &mut Violations,
+    field: impl Display + Copy,
+    value: String,
+    bytes_limit: usize,
+) -> Option<String> {
+    tollgate_domain::dimensions::check_text(violations, field, &value, bytes_limit);
     (!value.is_empty()).then_some(value)
 }
 
 /// A page size: 0 = `default`, at most `limit`.
 pub fn page_size(violations: &mut Violations, value: i32, default: u32, limit: u32) -> u32 {
     let parsed = u32::try_from(value).ok().filter(|size| *size <= limit);
-    violations.add_if(parsed.is_none(), "page_size", format!("must be between 0 and {limit}"));
+    violations.add_if(parsed.is_none(), "page_size", format_args!("must be between 0 and {limit}"));
     parsed.filter(|size| *size > 0).unwrap_or(default)
 }
 
 /// A known value of an enum; the unspecified one only where it is `optional`.
-pub fn known<E: TryFrom<i32>>(violations: &mut Violations, field: &str, value: i32, optional: bool) -> Option<E> {
+pub fn known<E: TryFrom<i32>>(
+    violations: &mut Violations,
+    field: impl Display + Copy,
+    value: i32,
+    optional: bool,
+) -> Option<E> {
     if value == 0 && optional {
         return None;
     }
