@@ -155,6 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_afforded_counts_with_the_even_neighbour() {
+        let half_a_step = price("0.0000000000005", 1);
+        let affords = |text: &str| half_a_step.affords(text.parse().unwrap());
+        assert_eq!(affords("0.000000000001"), Some(2), "three cost two steps");
+        assert_eq!(affords("0.000000000002"), Some(5), "five cost two steps");
+        assert_eq!(price("0", 1).affords(Usd::ZERO), None);
+    }
+
+    #[test]
     fn what_does_not_fit_is_an_error() {
         assert_eq!(multiplied("9999999999999999", "2", 1), Err(PriceError::TooLarge));
         let digits = multiplied("7000000000000000.123456789012", "0.1234567890123456789012345678", 1);
