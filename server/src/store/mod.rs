@@ -14,6 +14,7 @@ pub mod event_row;
 pub mod heartbeat;
 pub mod ledger;
 pub mod measures_row;
+mod narrow_event;
 pub mod notify;
 pub mod overrides;
 pub mod partitions;

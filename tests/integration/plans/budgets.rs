@@ -1,6 +1,6 @@
 //! Budgets, their counters and alerts, as they are administered and shown.
 
-use super::statement::{Statement, asked, with};
+use super::statement::{Statement, asked, repeated, with};
 
 pub(super) fn statements() -> Vec<Statement> {
     [definitions(), counters(), overrides(), backfills(), alerts()].concat()
@@ -107,8 +107,8 @@ fn counters() -> Vec<Statement> {
                     (6, "1000"),
                 ],
                 [
-                    "usage_event_by_charge (charge_time)",
-                    "usage_adjustment_by_charge (tenant_id, date_bin(charge_time))",
+                    "usage_event_by_charge (COALESCE(other_charge_time))",
+                    "usage_adjustment_by_charge (tenant_id, date_bin(other_charge_time))",
                 ],
             )],
         ),
