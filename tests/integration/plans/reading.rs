@@ -76,7 +76,7 @@ fn segments<const READS: usize>(
 
 fn totals() -> Vec<Statement> {
     let by_shape = "usage_rollup_pkey (tenant_id, grain, bucket)";
-    let by_user = "user_rollup_by_user (tenant_id, user_id, grain, bucket)";
+    let by_user = "user_rollup_by_user (tenant_id, grain, user_id, bucket)";
     let outputs = (5, "ARRAY[1, 2, 3]");
     let shapes = (6, "numbers_to(300)");
     vec![
