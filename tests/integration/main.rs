@@ -18,6 +18,7 @@ mod harness;
 mod listing;
 mod metrics;
 mod model;
+mod narrowing;
 mod plans;
 mod prices;
 mod provider_usage;

@@ -83,7 +83,7 @@ async fn invariant_3_a_rebuild_puts_every_broken_row_right() {
     assert_eq!(dry.kinds.iter().map(|kind| kind.kind).collect::<Vec<_>>(), Kind::ALL);
     assert_eq!(derived(&server).await, broken, "a dry run changes nothing");
 
-    let versions = "SELECT max(version) FROM session_usage WHERE descendants AND NOT adjustment";
+    let versions = "SELECT max(version)::bigint FROM session_usage WHERE descendants AND NOT adjustment";
     let version = async || sqlx::query_scalar::<_, i64>(versions).fetch_one(&server.pool()).await.unwrap();
     let version_before = version().await;
     assert_eq!(rebuilt(&server, false).await.unwrap(), dry);

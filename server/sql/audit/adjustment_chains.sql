@@ -3,7 +3,7 @@
 -- they are given; names at most $4 rows.
 WITH chosen AS (
     SELECT DISTINCT event_id
-    FROM usage_adjustment
+    FROM usage_adjustment_wide
     WHERE tenant_id = $1
         AND ($2::timestamptz IS NULL OR (
             date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')
@@ -29,7 +29,7 @@ WITH chosen AS (
             event.labels, event.call_id, event.response_id, event.batch_id, event.error_type, event.trace_id,
             event.span_id, event.external_source, event.external_key, event.metadata, event.additional, event.usage_api
         )::usage_event_v1 AS facts
-    FROM usage_event AS event
+    FROM usage_event_wide AS event
     WHERE event.tenant_id = $1
         AND event.event_id IN (SELECT event_id FROM chosen)
     UNION ALL
@@ -51,7 +51,7 @@ WITH chosen AS (
             event.labels, event.call_id, event.response_id, event.batch_id, event.error_type, event.trace_id,
             event.span_id, event.external_source, event.external_key, event.metadata, event.additional, event.usage_api
         )::usage_event_v1 AS facts
-    FROM usage_adjustment AS event
+    FROM usage_adjustment_wide AS event
     WHERE event.tenant_id = $1
         AND event.event_id IN (SELECT event_id FROM chosen)
 ), revision AS (

@@ -2,7 +2,7 @@
 SELECT count(*) AS "entries!"
 FROM (
     SELECT 1
-    FROM usage_event
+    FROM usage_event_wide
     WHERE tenant_id = $1
         AND ($2::timestamptz IS NULL OR (
             date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')
@@ -11,7 +11,7 @@ FROM (
         ))
     UNION ALL
     SELECT 1
-    FROM usage_adjustment
+    FROM usage_adjustment_wide
     WHERE tenant_id = $1
         AND ($2::timestamptz IS NULL OR (
             date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')

@@ -7,7 +7,7 @@ SELECT
     coalesce(sum(output_tokens) FILTER (WHERE NOT response_cache_hit), 0)::bigint AS "output_tokens!",
     coalesce(sum(usd) FILTER (WHERE accounting <> 2), 0) AS "usd!",
     coalesce(sum(usd) FILTER (WHERE accounting = 2), 0) AS "memo_usd!"
-FROM usage_event
+FROM usage_event_wide
 WHERE tenant_id = $1
     AND ($2::timestamptz IS NULL OR (
         date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')

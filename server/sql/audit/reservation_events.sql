@@ -7,7 +7,7 @@ WITH compared AS (
             WHEN reservation.reservation_id IS NULL THEN event.reservation_id >= tenant.reservations_kept_from
             ELSE reservation.state = 1 AND NOT event.keep_open
         END AS drifts
-    FROM usage_event AS event
+    FROM usage_event_wide AS event
     LEFT JOIN reservation
         ON reservation.tenant_id = $1 AND reservation.reservation_id = event.reservation_id
     JOIN tenant ON tenant.tenant_id = $1

@@ -18,7 +18,7 @@ WITH compared AS (
     WHERE reservation.tenant_id = $1
         AND ($2::timestamptz IS NULL OR reservation.reservation_id IN (
             SELECT event.reservation_id
-            FROM usage_event AS event
+            FROM usage_event_wide AS event
             WHERE event.tenant_id = $1 AND event.reservation_id IS NOT NULL
                 AND ($2::timestamptz IS NULL OR (
                     date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')

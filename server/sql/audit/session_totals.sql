@@ -49,7 +49,7 @@ WITH kept AS (
             image_in_tokens, video_in_tokens, cache_read_audio_tokens, cache_read_image_tokens,
             cache_read_video_tokens, tool_in_tokens, reasoning_tokens, audio_out_tokens, image_out_tokens,
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
-        FROM usage_event
+        FROM usage_event_wide
         WHERE tenant_id = $1
             AND ($2::bigint[] IS NULL OR session_id = ANY($2))
         UNION ALL
@@ -60,7 +60,7 @@ WITH kept AS (
             image_in_tokens, video_in_tokens, cache_read_audio_tokens, cache_read_image_tokens,
             cache_read_video_tokens, tool_in_tokens, reasoning_tokens, audio_out_tokens, image_out_tokens,
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
-        FROM usage_adjustment
+        FROM usage_adjustment_wide
         WHERE tenant_id = $1
             AND ($2::bigint[] IS NULL OR session_id = ANY($2))
     ) AS event

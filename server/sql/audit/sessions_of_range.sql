@@ -2,7 +2,7 @@
 SELECT touched.session_id AS "session_id!"
 FROM (
     SELECT session_id
-    FROM usage_event
+    FROM usage_event_wide
     WHERE tenant_id = $1 AND session_id IS NOT NULL
         AND ($2::timestamptz IS NULL OR (
             date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')
@@ -11,7 +11,7 @@ FROM (
         ))
     UNION ALL
     SELECT session_id
-    FROM usage_adjustment
+    FROM usage_adjustment_wide
     WHERE tenant_id = $1 AND session_id IS NOT NULL
         AND ($2::timestamptz IS NULL OR (
             date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $2, '2000-01-01 00:00:00+00')

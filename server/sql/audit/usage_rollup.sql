@@ -53,7 +53,7 @@ WITH kept AS (
             image_in_tokens, video_in_tokens, cache_read_audio_tokens, cache_read_image_tokens,
             cache_read_video_tokens, tool_in_tokens, reasoning_tokens, audio_out_tokens, image_out_tokens,
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
-        FROM usage_event
+        FROM usage_event_wide
         WHERE tenant_id = $1
             AND ($3::timestamptz IS NULL OR (
                 date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $3, '2000-01-01 00:00:00+00')
@@ -68,7 +68,7 @@ WITH kept AS (
             image_in_tokens, video_in_tokens, cache_read_audio_tokens, cache_read_image_tokens,
             cache_read_video_tokens, tool_in_tokens, reasoning_tokens, audio_out_tokens, image_out_tokens,
             video_out_tokens, citation_tokens, usd, accounting, saved_usd, reported_cost, reported_currency
-        FROM usage_adjustment
+        FROM usage_adjustment_wide
         WHERE tenant_id = $1
             AND ($3::timestamptz IS NULL OR (
                 date_bin('1 hour', start_time, '2000-01-01 00:00:00+00') >= date_bin('1 hour', $3, '2000-01-01 00:00:00+00')

@@ -37,7 +37,7 @@ FROM (
             shape_id, usd, input_tokens, output_tokens, attempt, response_cache_hit, customer_id, user_id, session_id,
             parent_session_id, root_session_id, thread_id, room_id, instance_id, workflow_id, panel_id, task_id,
             workflow_step, panel_position, panel_size, labels
-        FROM usage_event
+        FROM usage_event_wide
         WHERE tenant_id = $1 AND accounting = 1 AND ($7::timestamptz IS NULL OR record_time < $7)
             AND charge_time >= ($2::timestamptz[])[1]
             AND charge_time < ($3::timestamptz[])[cardinality($3::timestamptz[])]
@@ -47,7 +47,7 @@ FROM (
             shape_id, usd, input_tokens, output_tokens, attempt, response_cache_hit, customer_id, user_id, session_id,
             parent_session_id, root_session_id, thread_id, room_id, instance_id, workflow_id, panel_id, task_id,
             workflow_step, panel_position, panel_size, labels
-        FROM usage_adjustment
+        FROM usage_adjustment_wide
         WHERE tenant_id = $1 AND accounting = 1 AND ($7::timestamptz IS NULL OR adjust_time < $7)
             AND charge_time >= ($2::timestamptz[])[1]
             AND charge_time < ($3::timestamptz[])[cardinality($3::timestamptz[])]

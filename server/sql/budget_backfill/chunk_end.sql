@@ -9,6 +9,6 @@ WITH bucket_row AS (
     SELECT bucket, sum(attempts) OVER (ORDER BY bucket) AS so_far FROM bucket_row
 )
 SELECT coalesce(
-    min(bucket) FILTER (WHERE so_far > $3), CASE WHEN count(*) = 50000 THEN max(bucket) END
+    min(bucket) FILTER (WHERE so_far > $3::numeric), CASE WHEN count(*) = 50000 THEN max(bucket) END
 ) AS chunk_end
 FROM running

@@ -20,7 +20,7 @@ FROM (
             event.span_id, event.external_source, event.external_key, event.metadata,
             event.additional, event.usage_api
         )::usage_event_v1 AS event
-    FROM usage_event AS event
+    FROM usage_event_wide AS event
     WHERE event.tenant_id = $1 AND ($2::uuid[] IS NULL OR event.event_id = ANY($2))
     UNION ALL
     SELECT
@@ -42,6 +42,6 @@ FROM (
             event.span_id, event.external_source, event.external_key, event.metadata,
             event.additional, event.usage_api
         )::usage_event_v1 AS event
-    FROM usage_adjustment AS event
+    FROM usage_adjustment_wide AS event
     WHERE event.tenant_id = $1 AND ($2::uuid[] IS NULL OR event.event_id = ANY($2))
 ) AS entry

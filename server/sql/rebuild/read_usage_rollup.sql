@@ -1,6 +1,7 @@
 -- Every row, as it is stored.
 SELECT
-    total.grain, total.bucket, total.shape_id, total.adjustment, total.version,
+    total.grain, total.bucket, total.shape_id::bigint AS "shape_id!", total.adjustment,
+    total.version::bigint AS "version!",
     ROW(
         total.calls, total.attempts, total.errors, total.unpriced, total.estimated, total.response_cache_hits,
         total.input_tokens, total.output_tokens, total.cache_read_tokens, total.cache_write_tokens,

@@ -17,7 +17,7 @@ SELECT
     event.sign, event.cache_write_ttls, event.units, event.additional,
     event.quality IS NOT NULL AS "used!", CASE WHEN $7::boolean THEN event.labels END AS labels
 FROM unnest($2::timestamptz[], $3::timestamptz[]) AS span (since, until)
-JOIN usage_adjustment AS event ON event.tenant_id = $1
+JOIN usage_adjustment_wide AS event ON event.tenant_id = $1
     AND CASE
         WHEN $9::boolean THEN date_bin('1 hour', event.charge_time, '2000-01-01 00:00:00+00')
                 >= date_bin('1 hour', span.since, '2000-01-01 00:00:00+00')

@@ -19,7 +19,7 @@ SELECT
 FROM unnest($2::timestamptz[], $3::timestamptz[]) AS span (since, until)
 CROSS JOIN LATERAL (
     SELECT *
-    FROM usage_event
+    FROM usage_event_wide
     WHERE tenant_id = $1
         AND date_bin('1 hour', start_time, '2000-01-01 00:00:00+00')
             >= date_bin('1 hour', span.since, '2000-01-01 00:00:00+00')
@@ -30,7 +30,7 @@ CROSS JOIN LATERAL (
             = date_bin('1 hour', start_time, '2000-01-01 00:00:00+00')
     UNION ALL
     SELECT *
-    FROM usage_event
+    FROM usage_event_wide
     WHERE tenant_id = $1
         AND date_bin('1 hour', charge_time, '2000-01-01 00:00:00+00')
             >= date_bin('1 hour', span.since, '2000-01-01 00:00:00+00')

@@ -10,14 +10,14 @@ SELECT
     event.cache_read_audio_tokens, event.cache_read_image_tokens, event.cache_read_video_tokens,
     event.tool_in_tokens, event.reasoning_tokens, event.audio_out_tokens, event.image_out_tokens,
     event.video_out_tokens, event.citation_tokens, event.attempt AS "attempt!", event.outcome IN (4, 5) AS "failed!",
-    event.price_state,
+    event.price_state AS "price_state!",
     coalesce(event.quality IN (3, 4), false) AS "estimated!", event.accounting = 2 AS "memo!",
     event.response_cache_hit AS "response_cache_hit!", event.usd AS "usd!", event.saved_usd,
     CASE WHEN coalesce(event.reported_currency, 'USD') = 'USD' THEN event.reported_cost END AS reported_usd,
     NULL::smallint AS sign, event.cache_write_ttls, event.units, event.additional,
     event.quality IS NOT NULL AS "used!", CASE WHEN $7::boolean THEN event.labels END AS labels
 FROM unnest($2::timestamptz[], $3::timestamptz[]) AS span (since, until)
-JOIN usage_event AS event ON event.tenant_id = $1
+JOIN usage_event_wide AS event ON event.tenant_id = $1
     AND date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')
         >= date_bin('1 hour', span.since, '2000-01-01 00:00:00+00')
     AND date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')

@@ -9,13 +9,13 @@ SELECT
     event.cache_read_audio_tokens, event.cache_read_image_tokens, event.cache_read_video_tokens,
     event.tool_in_tokens, event.reasoning_tokens, event.audio_out_tokens, event.image_out_tokens,
     event.video_out_tokens, event.citation_tokens, event.attempt AS "attempt!", event.outcome IN (4, 5) AS "failed!",
-    event.price_state,
+    event.price_state AS "price_state!",
     coalesce(event.quality IN (3, 4), false) AS "estimated!", event.accounting = 2 AS "memo!",
     event.response_cache_hit AS "response_cache_hit!", event.usd AS "usd!", event.saved_usd,
     CASE WHEN coalesce(event.reported_currency, 'USD') = 'USD' THEN event.reported_cost END AS reported_usd,
     NULL::smallint AS sign, event.cache_write_ttls, event.units, event.additional,
     event.quality IS NOT NULL AS "used!", CASE WHEN $8::boolean THEN event.labels END AS labels
-FROM usage_event AS event
+FROM usage_event_wide AS event
 WHERE event.tenant_id = $1 AND event.session_id = ANY($2)
     AND date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')
         >= date_bin('1 hour', $3::timestamptz, '2000-01-01 00:00:00+00')

@@ -1,8 +1,8 @@
 -- Totals of sessions by shape: their own, and their descendants' where $3 asks for them.
 SELECT
     asked.position AS "position!",
-    total.shape_id,
-    total.version,
+    total.shape_id::bigint AS "shape_id!",
+    total.version::bigint AS "version!",
     ROW(
         total.calls, total.attempts, total.errors, total.unpriced, total.estimated, total.response_cache_hits,
         total.input_tokens, total.output_tokens, total.cache_read_tokens, total.cache_write_tokens,

@@ -18,4 +18,4 @@ SELECT
     )::usage_event_v1 AS "event!: EventRow"
 -- Joined, so that each id is looked for in its own partition, also by a plan for any values.
 FROM (SELECT DISTINCT unnest($2::uuid[]) AS event_id) AS wanted
-JOIN usage_event AS event ON event.tenant_id = $1 AND event.event_id = wanted.event_id
+JOIN usage_event_wide AS event ON event.tenant_id = $1 AND event.event_id = wanted.event_id

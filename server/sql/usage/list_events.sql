@@ -17,7 +17,7 @@ SELECT
         event.span_id, event.external_source, event.external_key, event.metadata,
         event.additional, event.usage_api
     )::usage_event_v1 AS "event!: EventRow"
-FROM usage_event AS event
+FROM usage_event_wide AS event
 WHERE event.tenant_id = $1
     AND ($2::timestamptz IS NULL OR event.start_time >= $2)
     AND ($2::timestamptz IS NULL

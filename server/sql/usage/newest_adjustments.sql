@@ -19,6 +19,6 @@ SELECT DISTINCT ON (event.event_id)
         event.span_id, event.external_source, event.external_key, event.metadata,
         event.additional, event.usage_api
     )::usage_event_v1 AS "event!: EventRow"
-FROM usage_adjustment AS event
+FROM usage_adjustment_wide AS event
 WHERE event.tenant_id = $1 AND event.event_id = ANY($2)
 ORDER BY event.event_id, event.revision DESC, event.sign DESC

@@ -18,7 +18,7 @@ SELECT
         event.span_id, event.external_source, event.external_key, event.metadata,
         event.additional, event.usage_api
     )::usage_event_v1 AS "event!: EventRow"
-FROM usage_event AS event
+FROM usage_event_wide AS event
 WHERE event.tenant_id = $1
     AND event.start_time >= $2 AND event.start_time < $3
     AND date_bin('1 hour', event.start_time, '2000-01-01 00:00:00+00')

@@ -36,11 +36,12 @@ pub(super) struct Intake {
 pub(super) struct Batch {
     pub(super) tenant: TenantId,
     pub(super) commands: Vec<Command>,
-    pub(super) turn: Turn,
+    pub(super) turn: Option<Turn>,
 }
 
 /// A tenant's turn: until it is dropped, what waits in its lane goes on waiting. A batch keeps it until it has the rows that
-/// the next one would wait for, which so takes all that arrived in between, not just what came first.
+/// the next one would wait for, which so takes all that arrived in between, not just what came first. A full batch has none: the
+/// next one has enough to take.
 #[derive(Debug)]
 pub(super) struct Turn {
     tenant: TenantId,
@@ -127,11 +128,13 @@ impl Intake {
         loop {
             let found = self.shared.waiting().take(limit);
             match found {
-                Found::Commands(tenant, commands, more) => {
+                Found::Commands { tenant, commands, full, more } => {
                     if more {
                         self.shared.arrived.notify_one();
                     }
-                    return Some(Batch { tenant, commands, turn: Turn { tenant, shared: self.shared.clone() } });
+                    let turn = Turn { tenant, shared: self.shared.clone() };
+                    let turn = Some(turn).filter(|_| !full);
+                    return Some(Batch { tenant, commands, turn });
                 }
                 Found::Nothing => self.shared.arrived.notified().await,
                 Found::End => {
@@ -145,8 +148,14 @@ impl Intake {
 }
 
 enum Found {
-    /// Whose, which, and whether another tenant's are ready.
-    Commands(TenantId, Vec<Command>, bool),
+    Commands {
+        tenant: TenantId,
+        commands: Vec<Command>,
+        /// Whether these are as many as a batch takes.
+        full: bool,
+        /// Whether others can be served.
+        more: bool,
+    },
     Nothing,
     End,
 }
@@ -161,7 +170,7 @@ impl Waiting {
         let commands = Forming::of(&mut lane.commands, limit);
         self.items = self.items.saturating_sub(commands.len());
         self.bytes = self.bytes.saturating_sub(commands.iter().map(Command::weight).sum());
-        Found::Commands(tenant, commands, !self.ready.is_empty())
+        Found::Commands { tenant, full: commands.len() >= limit, commands, more: !self.ready.is_empty() }
     }
 }
 
@@ -321,13 +330,26 @@ mod tests {
         for (tenant, id) in [(TenantId::LOCAL, 1), (TenantId::LOCAL, 2), (other, 3)] {
             queue.push(tenant, release(id).0).unwrap();
         }
-        let one = intake.next_batch(1).await.unwrap();
-        let two = intake.next_batch(1).await.unwrap();
+        let one = intake.next_batch(10).await.unwrap();
+        let two = intake.next_batch(10).await.unwrap();
         assert_eq!((one.tenant, two.tenant), (TenantId::LOCAL, other));
-        queue.push(other, release(4).0).unwrap();
+        for (tenant, id) in [(TenantId::LOCAL, 4), (other, 5)] {
+            queue.push(tenant, release(id).0).unwrap();
+        }
         drop(two.turn);
         drop(one.turn);
-        assert_eq!(intake.next_batch(1).await.unwrap().tenant, other, "they take turns");
+        assert_eq!(intake.next_batch(10).await.unwrap().tenant, other, "who is free first is served first");
+    }
+
+    #[tokio::test]
+    async fn behind_a_full_batch_the_next_one_follows_at_once() {
+        let (queue, intake) = bounded(10, 1 << 20);
+        for id in [1, 2, 3] {
+            queue.push(TenantId::LOCAL, release(id).0).unwrap();
+        }
+        let first = intake.next_batch(2).await.unwrap();
+        let second = intake.next_batch(2).await.unwrap();
+        assert_eq!([ids(&first.commands), ids(&second.commands)], [vec![1, 2], vec![3]]);
     }
 
     #[tokio::test]

@@ -29,8 +29,7 @@ pub(super) async fn run(shared: Arc<Shared>, intake: Intake) {
 /// Commits the commands; those that are only tried out have a transaction of their own, after the others. A batch that fails on
 /// its data is halved until the bad command fails alone.
 async fn flush(shared: &Shared, batch: Batch) {
-    let Batch { tenant, commands, turn } = batch;
-    let mut turn = Some(turn);
+    let Batch { tenant, commands, mut turn } = batch;
     let commands = commands.into_iter().filter(|command| !command.is_abandoned());
     let (rehearsals, commands): (Vec<Command>, Vec<Command>) = commands.partition(Command::is_rehearsal);
     let mut work: Vec<Vec<Command>> = rehearsals.into_iter().map(|rehearsal| vec![rehearsal]).collect();

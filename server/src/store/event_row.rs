@@ -1,13 +1,12 @@
-//! An event as the database carries it: one composite value, for inserting and for reading.
+//! An event as the database shows it: one composite value. How it is written is told by `narrow_event`.
 
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// The composite type `usage_event_v1`. Dimensions with many values, shape and price sheet by number.
-#[derive(Debug, Clone, sqlx::Type)]
-#[sqlx(type_name = "usage_event_v1")]
-#[expect(missing_docs, reason = "field for field the columns of usage_event, which the migration documents")]
+/// The composite type `usage_event_v1` when it is read. Dimensions with many values, shape and price sheet by number.
+#[derive(Debug, Clone, sqlx::Decode)]
+#[expect(missing_docs, reason = "field for field the columns of usage_event_wide, which the migration documents")]
 pub struct EventRow {
     pub event_id: Uuid,
     pub start_time: OffsetDateTime,

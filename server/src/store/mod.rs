@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod lent;
 pub mod measures_row;
 mod money;
+mod narrow_event;
 pub mod notify;
 pub mod overrides;
 pub mod partitions;

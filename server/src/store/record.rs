@@ -3,17 +3,26 @@
 //! What is derived asks each column for its type and appends it in five pieces. Rows of sums have fifty columns, of three types and
 //! mostly NULL, and every event writes several.
 
+use rust_decimal::Decimal;
+use serde_json::Value;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArgumentBuffer;
 use sqlx::{Encode, Postgres};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::money::Money;
 
 /// Number of a type in the database's catalog, the same in each version.
 const INT8: [u8; 4] = 20_u32.to_be_bytes();
+const INT2: [u8; 4] = 21_u32.to_be_bytes();
+const INT4: [u8; 4] = 23_u32.to_be_bytes();
+const TEXT: [u8; 4] = 25_u32.to_be_bytes();
+const INT8_ARRAY: [u8; 4] = 1_016_u32.to_be_bytes();
 const TIMESTAMPTZ: [u8; 4] = 1_184_u32.to_be_bytes();
 const NUMERIC: [u8; 4] = 1_700_u32.to_be_bytes();
+const UUID: [u8; 4] = 2_950_u32.to_be_bytes();
+const JSONB: [u8; 4] = 3_802_u32.to_be_bytes();
 /// The length that says NULL.
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// Room for most values, so that it is found once: columns have a type, a length and at most a word or two.
@@ -64,7 +73,45 @@ impl<'a> RecordWriter<'a> {
         self.value(TIMESTAMPTZ, time)
     }
 
-    fn value<T: for<'q> Encode<'q, Postgres>>(&mut self, kind: [u8; 4], value: Option<T>) -> Result<(), BoxDynError> {
+    /// A column of type INTEGER.
+    pub(super) fn integer(&mut self, integer: Option<i32>) -> Result<(), BoxDynError> {
+        self.value(INT4, integer)
+    }
+
+    /// A column of type SMALLINT.
+    pub(super) fn small(&mut self, integer: i16) -> Result<(), BoxDynError> {
+        self.value(INT2, Some(integer))
+    }
+
+    /// A column of type NUMERIC that may hold more digits than money.
+    pub(super) fn number(&mut self, number: Option<Decimal>) -> Result<(), BoxDynError> {
+        self.value(NUMERIC, number)
+    }
+
+    /// A column of type UUID.
+    pub(super) fn uuid(&mut self, id: Option<Uuid>) -> Result<(), BoxDynError> {
+        self.value(UUID, id)
+    }
+
+    /// A column of type TEXT.
+    pub(super) fn text(&mut self, text: Option<&str>) -> Result<(), BoxDynError> {
+        self.value(TEXT, text)
+    }
+
+    /// A column of type JSONB.
+    pub(super) fn json(&mut self, json: Option<&Value>) -> Result<(), BoxDynError> {
+        self.value(JSONB, json)
+    }
+
+    /// A column of type BIGINT[].
+    pub(super) fn counts<'q, T>(&mut self, counts: Option<&'q [T]>) -> Result<(), BoxDynError>
+    where
+        &'q [T]: Encode<'q, Postgres>,
+    {
+        self.value(INT8_ARRAY, counts)
+    }
+
+    fn value<'q, T: Encode<'q, Postgres>>(&mut self, kind: [u8; 4], value: Option<T>) -> Result<(), BoxDynError> {
         let Some(value) = value else {
             self.null(kind);
             return Ok(());

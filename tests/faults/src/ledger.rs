@@ -23,7 +23,7 @@ impl Counter {
 
 /// Every event with its input tokens.
 pub(crate) async fn events(connection: &mut PgConnection) -> sqlx::Result<Vec<(Uuid, i64)>> {
-    sqlx::query_as("SELECT event_id, coalesce(input_tokens, 0) FROM usage_event WHERE tenant_id = 1")
+    sqlx::query_as("SELECT event_id, coalesce(input_tokens, 0) FROM usage_event_wide WHERE tenant_id = 1")
         .fetch_all(connection)
         .await
 }

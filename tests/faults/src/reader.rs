@@ -35,7 +35,7 @@ const STATEMENT: &str = "
         SELECT counter.budget_number, counter.scope, counter.window_start, sum(input_tokens) AS tokens
         FROM counter
         JOIN symbol ON symbol.tenant_id = 1 AND symbol.value = counter.user_id
-        JOIN usage_event ON usage_event.tenant_id = 1 AND usage_event.user_id = symbol.symbol_id
+        JOIN usage_event_wide AS event ON event.tenant_id = 1 AND event.user_id = symbol.symbol_id
             AND charge_time >= greatest(counter.window_start, counter.counted_from)
             AND charge_time < counter.window_end
         GROUP BY 1, 2, 3

@@ -107,8 +107,8 @@ fn counters() -> Vec<Statement> {
                     (6, "1000"),
                 ],
                 [
-                    "usage_event_by_charge (charge_time)",
-                    "usage_adjustment_by_charge (tenant_id, date_bin(charge_time))",
+                    "usage_event_by_charge (COALESCE(other_charge_time))",
+                    "usage_adjustment_by_charge (tenant_id, date_bin(other_charge_time))",
                 ],
             )],
         ),

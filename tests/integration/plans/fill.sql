@@ -39,28 +39,25 @@ FROM generate_series(1, 2000) AS number;
 
 -- Twenty events a session, one after the other.
 INSERT INTO usage_event (
-    tenant_id, event_id, start_time, charge_time, record_time, shape_id, price_sheet_id, user_id, customer_id, session_id,
-    root_session_id, input_tokens, output_tokens, fingerprint, reservation_id, fingerprint_version, attempt, outcome,
-    price_state, quality, accounting, origin, notices, response_cache_hit, keep_open, usd
+    tenant_id, event_id, start_time, other_charge_time, record_time, shape_id, price_sheet_id, user_id, customer_id,
+    session_id, root_session_id, input_tokens, output_tokens, fingerprint, reservation_id, facts, notices, usd
 )
 SELECT
     1, id_at(start_of(number), number), start_of(number), start_of(number) + interval '2 seconds',
     start_of(number) + interval '3 seconds', 1 + number % 300, 1 + number % 200, 6001 + number * 7919 % 3000,
     9001 + number % 1000, 1 + number / 20, 1 + number / 40, 1000, 500, digest_of(number),
-    id_at(start_of(number), number), 1, 1, 1, 1, 2, 1, 1, 0, false, false, 0.0075
+    id_at(start_of(number), number), usage_facts(1, 1, 2, 1, 1, false, false, 1, 1), 0, 0.0075
 FROM generate_series(0, 115199) AS number;
 
 -- Every twentieth was replaced.
 INSERT INTO usage_adjustment (
-    tenant_id, event_id, start_time, charge_time, record_time, shape_id, price_sheet_id, user_id, customer_id, session_id,
-    root_session_id, input_tokens, output_tokens, fingerprint, reservation_id, fingerprint_version, attempt, outcome,
-    price_state, quality, accounting, origin, notices, response_cache_hit, keep_open, usd,
+    tenant_id, event_id, start_time, other_charge_time, record_time, shape_id, price_sheet_id, user_id, customer_id,
+    session_id, root_session_id, input_tokens, output_tokens, fingerprint, reservation_id, facts, notices, usd,
     revision, sign, kind, request_id, reason, adjust_time
 )
 SELECT
-    tenant_id, event_id, start_time, charge_time, record_time, shape_id, price_sheet_id, user_id, customer_id, session_id,
-    root_session_id, input_tokens, output_tokens, fingerprint, reservation_id, fingerprint_version, attempt, outcome,
-    price_state, quality, accounting, origin, notices, response_cache_hit, keep_open, usd,
+    tenant_id, event_id, start_time, other_charge_time, record_time, shape_id, price_sheet_id, user_id, customer_id,
+    session_id, root_session_id, input_tokens, output_tokens, fingerprint, reservation_id, facts, notices, usd,
     2, leg.sign, 2, fingerprint, '', record_time + interval '1 day'
 FROM usage_event
 CROSS JOIN (VALUES (-1), (1)) AS leg (sign)

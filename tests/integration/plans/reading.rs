@@ -7,8 +7,8 @@ pub(super) fn statements() -> Vec<Statement> {
 }
 
 const BY_TIME: &str = "usage_event_by_time (tenant_id, date_bin(start_time))";
-const BY_SESSION: &str = "usage_event_by_session (tenant_id, session_id)";
-const BY_SESSION_AND_TIME: &str = "usage_event_by_session (tenant_id, session_id, date_bin(start_time))";
+const BY_SESSION: &str = "usage_event_by_session (tenant_id, COALESCE(session_id))";
+const BY_SESSION_AND_TIME: &str = "usage_event_by_session (tenant_id, COALESCE(session_id), date_bin(start_time))";
 
 fn lists() -> Vec<Statement> {
     let reservation = "reservation_pkey (tenant_id, reservation_id)";
@@ -76,7 +76,7 @@ fn segments<const READS: usize>(
 
 fn totals() -> Vec<Statement> {
     let by_shape = "usage_rollup_pkey (tenant_id, grain, bucket)";
-    let by_user = "user_rollup_by_user (tenant_id, user_id, grain, bucket)";
+    let by_user = "user_rollup_by_user (tenant_id, grain, user_id, bucket)";
     let outputs = (5, "ARRAY[1, 2, 3]");
     let shapes = (6, "numbers_to(300)");
     vec![
@@ -164,7 +164,7 @@ fn single_events() -> Vec<Statement> {
         asked("summary/events_by_start.sql", [with("two spans", spans, [BY_TIME])]),
         asked(
             "summary/events_by_charge.sql",
-            [with("two spans", spans, [BY_TIME, "usage_event_by_charge (charge_time)"])],
+            [with("two spans", spans, [BY_TIME, "usage_event_by_charge (COALESCE(other_charge_time))"])],
         ),
         asked(
             "summary/events_of_sessions.sql",
@@ -178,11 +178,15 @@ fn single_events() -> Vec<Statement> {
             "summary/adjustments.sql",
             [
                 legs("by start", &[(9, "false")], "usage_adjustment_by_time (tenant_id, date_bin(start_time))"),
-                legs("by charge", &[(9, "true")], "usage_adjustment_by_charge (tenant_id, date_bin(charge_time))"),
+                legs(
+                    "by charge",
+                    &[(9, "true")],
+                    "usage_adjustment_by_charge (tenant_id, date_bin(other_charge_time))",
+                ),
                 legs(
                     "of two sessions",
                     &[(9, "false"), (10, "ARRAY[7, 8]")],
-                    "usage_adjustment_by_session (tenant_id, session_id, date_bin(start_time))",
+                    "usage_adjustment_by_session (tenant_id, COALESCE(session_id), date_bin(start_time))",
                 ),
             ],
         ),

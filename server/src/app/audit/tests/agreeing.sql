@@ -11,27 +11,35 @@ INSERT INTO shape (tenant_id, shape_id, digest, content) OVERRIDING SYSTEM VALUE
     }');
 
 INSERT INTO usage_event (
-    tenant_id, event_id, start_time, charge_time, record_time, shape_id, user_id, session_id, root_session_id,
-    fingerprint, fingerprint_version, attempt, outcome, price_state, quality, accounting, origin, notices,
-    response_cache_hit, keep_open, input_tokens, output_tokens, cache_read_tokens, usd, saved_usd, reported_cost,
-    reservation_id, labels
-) VALUES
+    tenant_id, event_id, start_time, record_time, shape_id, user_id, session_id, root_session_id, fingerprint, facts, notices,
+    input_tokens, output_tokens, cache_read_tokens, usd, saved_usd, reported_cost, reservation_id, labels
+)
+SELECT
+    1, event_id, start_time::timestamptz, record_time::timestamptz, 1, user_id, session_id, root_session_id, gen_random_uuid(),
+    usage_facts(outcome, price_state, quality, accounting, origin, response_cache_hit, false, 1, attempt), 0,
+    input_tokens, output_tokens, cache_read_tokens, usd, saved_usd, reported_cost, reservation_id, labels
+FROM (VALUES
     -- Priced, settled a reservation.
-    (1, '00000000-0000-0000-0000-0000000000e1', '2026-01-05 10:03Z', '2026-01-05 10:03Z', '2026-01-05 10:04Z', 1, 21, 11,
-     NULL, gen_random_uuid(), 1, 1, 1, 1, 1, 1, 1, 0, false, false, 100, 50, 40, 0.5, NULL, 0.4,
-     '00000000-0000-0000-0000-0000000000f3', '{"team": "blue"}'),
+    ('00000000-0000-0000-0000-0000000000e1'::uuid, '2026-01-05 10:03Z', '2026-01-05 10:04Z', 21, 11,
+     NULL::integer, 1, 1, 1, 1, 1, 1, false, 100, 50, 40, 0.5, NULL::numeric, 0.4,
+     '00000000-0000-0000-0000-0000000000f3'::uuid, '{"team": "blue"}'::jsonb),
     -- A second attempt, failed, unpriced, of a descendant.
-    (1, '00000000-0000-0000-0000-0000000000e2', '2026-01-05 10:20Z', '2026-01-05 10:20Z', '2026-01-05 10:21Z', 1, 21, 12,
-     13, gen_random_uuid(), 1, 2, 4, 4, NULL, 1, 1, 0, false, false, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL),
+    ('00000000-0000-0000-0000-0000000000e2', '2026-01-05 10:20Z', '2026-01-05 10:21Z', 21, 12,
+     13, 2, 4, 4, NULL, 1, 1, false, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL),
     -- Memo, a day later, of no user: in no budget.
-    (1, '00000000-0000-0000-0000-0000000000e3', '2026-01-06 00:00Z', '2026-01-06 00:00Z', '2026-01-06 00:01Z', 1, NULL, 11,
-     NULL, gen_random_uuid(), 1, 1, 1, 1, 1, 2, 3, 0, false, false, 7, 8, NULL, 2, NULL, NULL, NULL, NULL),
+    ('00000000-0000-0000-0000-0000000000e3', '2026-01-06 00:00Z', '2026-01-06 00:01Z', NULL, 11,
+     NULL, 1, 1, 1, 1, 2, 3, false, 7, 8, NULL, 2, NULL, NULL, NULL, NULL),
     -- Answered by a response cache, from estimated counts.
-    (1, '00000000-0000-0000-0000-0000000000e4', '2026-01-05 10:04Z', '2026-01-05 10:04Z', '2026-01-05 10:05Z', 1, 21, 11,
-     NULL, gen_random_uuid(), 1, 1, 1, 1, 3, 1, 1, 0, true, false, 10, 10, 5, 0, 0.25, NULL, NULL, NULL),
+    ('00000000-0000-0000-0000-0000000000e4', '2026-01-05 10:04Z', '2026-01-05 10:05Z', 21, 11,
+     NULL, 1, 1, 1, 3, 1, 1, true, 10, 10, 5, 0, 0.25, NULL, NULL, NULL),
     -- Charged before the budgets began to count.
-    (1, '00000000-0000-0000-0000-0000000000e5', '2025-12-31 23:59Z', '2025-12-31 23:59Z', '2026-01-05 10:05Z', 1, 21, NULL,
-     NULL, gen_random_uuid(), 1, 1, 1, 1, 2, 1, 1, 0, false, false, 1, 1, NULL, 0.125, NULL, NULL, NULL, NULL);
+    ('00000000-0000-0000-0000-0000000000e5', '2025-12-31 23:59Z', '2026-01-05 10:05Z', 21, NULL,
+     NULL, 1, 1, 1, 2, 1, 1, false, 1, 1, NULL, 0.125, NULL, NULL, NULL, NULL)
+) AS event (
+    event_id, start_time, record_time, user_id, session_id, root_session_id, attempt, outcome, price_state, quality,
+    accounting, origin, response_cache_hit, input_tokens, output_tokens, cache_read_tokens, usd, saved_usd, reported_cost,
+    reservation_id, labels
+);
 
 -- The descendant's attempt was cancelled; the one before the budgets began cost twice as much.
 INSERT INTO usage_adjustment

@@ -334,10 +334,10 @@ const BREAKS: &[(&str, &[&str], &str, &str)] = &[
         "UPDATE usage_adjustment SET call_id = NULL WHERE usd = 0.125",
     ),
     (
-        "UPDATE usage_adjustment SET revision = 3 WHERE attempt = 2",
+        "UPDATE usage_adjustment SET revision = 3 WHERE facts >> 21 = 2",
         &["adjustment_chains"],
         "event 00000000-0000-0000-0000-0000000000e2, revision 3",
-        "UPDATE usage_adjustment SET revision = 2 WHERE attempt = 2",
+        "UPDATE usage_adjustment SET revision = 2 WHERE facts >> 21 = 2",
     ),
 ];
 
