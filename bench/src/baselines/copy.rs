@@ -18,8 +18,10 @@ use crate::stage::connect;
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// How it ends.
 const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
-/// Where the event's id lies in a row: after the number of fields, the tenant with its length, and the id's own length.
-const ID: std::ops::Range<usize> = 14..30;
+/// How a row begins: with the number of its fields, then the length of the first, which is the event's id.
+const ID_LENGTH: std::ops::Range<usize> = 2..6;
+/// Where the id lies in a row.
+const ID: std::ops::Range<usize> = 6..22;
 /// Most rows that are kept to be copied again, each time with a new id.
 const ROWS: usize = 50_000;
 /// Numbers of connections that are tried.
@@ -39,7 +41,9 @@ pub(crate) async fn harvest(ground: &Ground) -> anyhow::Result<Arc<[Bytes]>> {
     while let Some(length) = length_of_row(&data)? {
         rows.push(data.split_to(length));
     }
-    anyhow::ensure!(!rows.is_empty(), "there are no events to be copied");
+    let first = rows.first().context("there are no events to be copied")?;
+    let length = first.get(ID_LENGTH).unwrap_or_default();
+    anyhow::ensure!(length == 16_i32.to_be_bytes(), "the first column of usage_event is not its id");
     Ok(rows.into())
 }
 
