@@ -1,14 +1,13 @@
 //! What every scenario stands on: a private Postgres with fsync on and the settings of the embedded default, the real server
 //! as a process of its own, and the baseline that answers at once as another.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::try_join_all;
 use nix::unistd::Pid;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
-use tollgate_stage::{Cluster, Ground, Launch, Replica, binary};
+use tollgate_stage::{Cluster, Ground, Launch, Replica, binary, folder};
 
 use crate::baselines::redis::Redis;
 use crate::echo::{Echo, Replies};
@@ -41,10 +40,7 @@ impl Stage {
             Some(binary) => binary.clone(),
             None => binary::build(env!("CARGO_PKG_NAME"), !cfg!(debug_assertions))?,
         };
-        let folder = std::env::temp_dir().join(format!("tollgate-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        // The account of Postgres enters it.
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
+        let folder = folder::fresh("tollgate-bench")?;
         let cluster = Cluster::start(&folder).await?;
         Ok(Self { cluster, binary, folder, keep: options.keep, started: AtomicU64::new(0) })
     }

@@ -12,6 +12,8 @@ use crate::tenant::TenantId;
 
 /// Most scopes that one reading covers.
 pub(super) const BATCH_LIMIT: usize = 256;
+/// Most scopes of a reading that are read only in case they changed: what changes meanwhile waits for its end.
+const IDLE_LIMIT: usize = 64;
 /// First and longest wait after the database did not answer.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -119,7 +121,7 @@ impl Lanes {
         let (key, lane) = ready.min_by_key(|(_, lane)| lane.not_before)?;
         let mut entries = Vec::new();
         lane.urgent.take(BATCH_LIMIT, &mut entries);
-        lane.idle.take(BATCH_LIMIT.saturating_sub(entries.len()), &mut entries);
+        lane.idle.take(BATCH_LIMIT.saturating_sub(entries.len()).min(IDLE_LIMIT), &mut entries);
         lane.reading = true;
         lane.not_before = Some(if lane.is_empty() { now + pause } else { now });
         Some(Batch { lane: *key, tenant: key.tenant, entries })

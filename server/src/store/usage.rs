@@ -455,6 +455,43 @@ pub struct ListFilter {
     pub after: Option<(Timestamp, Uuid)>,
 }
 
+impl ListFilter {
+    /// The session, where nothing else but times narrows the list.
+    fn session_alone(&self) -> Option<i64> {
+        let others = self.shapes.is_some() || self.reservation.is_some() || self.entities.len() > 1;
+        self.session.filter(|_| !others)
+    }
+}
+
+/// Later than any start: those are accepted up to the year 9998, from the year 1970 on.
+const LATEST: i64 = 253_370_764_800;
+
+/// A session's history: see [`list`].
+async fn session_events(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    session: i64,
+    filter: &ListFilter,
+    limit: i64,
+) -> Result<Vec<EventRow>, StoreError> {
+    let latest = Timestamp::from_second(LATEST).unwrap_or(Timestamp::MAX);
+    let from = filter.from.unwrap_or(Timestamp::UNIX_EPOCH);
+    let (after, after_id) = filter.after.unwrap_or((latest, Uuid::max()));
+    let rows = sqlx::query_file!(
+        "sql/usage/session_events.sql",
+        tenant.0,
+        session,
+        to_database(from),
+        to_database(filter.until.unwrap_or(latest)),
+        to_database(after),
+        after_id,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.event).collect())
+}
+
 /// Reads up to `limit` rows.
 ///
 /// # Errors
@@ -465,6 +502,9 @@ pub async fn list(
     filter: &ListFilter,
     limit: i64,
 ) -> Result<Vec<EventRow>, StoreError> {
+    if let Some(session) = filter.session_alone() {
+        return session_events(connection, tenant, session, filter, limit).await;
+    }
     let codes: Vec<i16> = filter.entities.iter().map(|(code, _, _)| *code).collect();
     let accepted: Vec<serde_json::Value> =
         filter.entities.iter().map(|(_, numbers, _)| serde_json::json!(numbers)).collect();

@@ -1,6 +1,5 @@
 //! What every scenario stands on: a private Postgres, the binary, a seed, and how many rounds are wanted.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +7,7 @@ use futures::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tollgate_stage::{Cluster, Launch, Replica, binary};
+use tollgate_stage::{Cluster, Launch, Replica, binary, folder};
 
 use crate::arguments::Arguments;
 use crate::caller::{Endpoint, Service};
@@ -32,10 +31,7 @@ impl Stage {
             Some(binary) => binary.clone(),
             None => binary::build(env!("CARGO_PKG_NAME"), arguments.release)?,
         };
-        let folder = std::env::temp_dir().join(format!("tollgate-faults-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        // The account of Postgres enters it.
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
+        let folder = folder::fresh("tollgate-faults")?;
         let cluster = Cluster::start(&folder).await?;
         let Arguments { short, seed, rounds, keep, .. } = *arguments;
         Ok(Self { cluster, short, binary, folder, seed, rounds, keep, started: AtomicU64::new(0) })

@@ -30,6 +30,22 @@ fn lists() -> Vec<Statement> {
             ],
         ),
         asked(
+            "usage/session_events.sql",
+            [with(
+                "the newest",
+                [
+                    (2, "700"),
+                    (3, "start_of(0)"),
+                    (4, "start_of(90000)"),
+                    (5, "start_of(90000)"),
+                    (6, "digest_of(1)"),
+                    (7, "50"),
+                ],
+                [BY_SESSION_AND_TIME],
+            )
+            .in_order()],
+        ),
+        asked(
             "usage/scan_events.sql",
             [
                 with("a month", [(2, "start_of(0)"), (3, "start_of(28800)"), (7, "false"), (8, "500")], [BY_TIME])

@@ -3,6 +3,7 @@
 
 pub mod binary;
 pub mod cluster;
+pub mod folder;
 pub mod processes;
 pub mod replica;
 pub mod wait;
