@@ -7,6 +7,7 @@ pub mod budget;
 pub mod calendar;
 pub mod digest;
 pub mod dimensions;
+pub mod erasure;
 pub mod event;
 pub mod extract;
 pub mod measures;

@@ -1621,6 +1621,14 @@ pub struct CreateViewTokenResponse {
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Starts an erasure.
+///
+/// From the answer on, the name stands nowhere in totals, summaries, budgets and lists of events: a pseudonym stands in its place,
+/// with all that the person used, so that every sum stays what it was. Counters and overrides of budgets that count per name, and
+/// selectors that name it, go on under the pseudonym. What reservations, alerts and answers to corrections still tell, and the metadata
+/// of the person's events, go in the background. Then the key of the pseudonym is forgotten, and nobody can tell whose it was.
+///
+/// Events that arrive later with the same name are those of somebody new. Names in labels, in ids other than the subject's own, in the
+/// words of budgets, and in backups are not looked for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EraseSubjectRequest {
     /// The identity of the request, minted by the caller: the same one again returns the same erasure. Required. A UUID.
@@ -1658,7 +1666,7 @@ pub struct Erasure {
     /// Where the erasure is in its life.
     #[prost(enumeration = "erasure::State", tag = "2")]
     pub state: i32,
-    /// How many events it concerns.
+    /// How many events it concerns; 0 until they are counted.
     #[prost(int64, tag = "3")]
     pub events: i64,
     /// How many of them are erased.
@@ -4577,6 +4585,10 @@ pub enum ErrorReason {
     PriceOfCatalog = 28,
     /// NOT_FOUND: there is no such alert.
     AlertNotFound = 29,
+    /// NOT_FOUND: there is no such erasure.
+    ErasureNotFound = 30,
+    /// FAILED_PRECONDITION: a budget still counts back. Ask for the erasure again when it is in force.
+    BudgetBackfilling = 31,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4615,6 +4627,8 @@ impl ErrorReason {
             Self::PriceNotFound => "ERROR_REASON_PRICE_NOT_FOUND",
             Self::PriceOfCatalog => "ERROR_REASON_PRICE_OF_CATALOG",
             Self::AlertNotFound => "ERROR_REASON_ALERT_NOT_FOUND",
+            Self::ErasureNotFound => "ERROR_REASON_ERASURE_NOT_FOUND",
+            Self::BudgetBackfilling => "ERROR_REASON_BUDGET_BACKFILLING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4650,6 +4664,8 @@ impl ErrorReason {
             "ERROR_REASON_PRICE_NOT_FOUND" => Some(Self::PriceNotFound),
             "ERROR_REASON_PRICE_OF_CATALOG" => Some(Self::PriceOfCatalog),
             "ERROR_REASON_ALERT_NOT_FOUND" => Some(Self::AlertNotFound),
+            "ERROR_REASON_ERASURE_NOT_FOUND" => Some(Self::ErasureNotFound),
+            "ERROR_REASON_BUDGET_BACKFILLING" => Some(Self::BudgetBackfilling),
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
--- Whether this database takes writes, its clock, and at which version the budgets of every tenant_id stand.
+-- Whether this database takes writes, its clock, and at which version the budgets and erasures of every tenant_id stand.
 SELECT
-    tenant_id, budgets_version, clock_timestamp() AS "now!",
+    tenant_id, budgets_version, erasures_version, clock_timestamp() AS "now!",
     current_setting('transaction_read_only') = 'off' AS "writable!"
 FROM tenant

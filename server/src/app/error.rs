@@ -36,7 +36,7 @@ pub enum AppError {
     /// Something that the request names does not exist.
     #[error("{what} `{id}` does not exist")]
     NotFound {
-        /// `event`, `reservation`, `budget`, `price`, `alert`.
+        /// `event`, `reservation`, `budget`, `price`, `alert`, `erasure`.
         what: Named,
         /// Its id.
         id: String,
@@ -78,6 +78,9 @@ pub enum AppError {
     /// The price is one of the catalog.
     #[error("price `{0}` is one of the catalog and cannot be ended: set a price of your own over it")]
     PriceOfCatalog(String),
+    /// A budget still counts back: what it has counted already cannot change its name meanwhile.
+    #[error("budget `{0}` still counts back: ask for the erasure again when it is in force")]
+    BudgetBackfilling(String),
     /// The query would touch too much.
     #[error("the query is too wide: {0}")]
     QueryTooWide(String),
@@ -119,6 +122,8 @@ pub enum Named {
     Price,
     /// An alert.
     Alert,
+    /// An erasure.
+    Erasure,
 }
 
 impl std::fmt::Display for Named {
@@ -129,6 +134,7 @@ impl std::fmt::Display for Named {
             Self::Budget => "budget",
             Self::Price => "price",
             Self::Alert => "alert",
+            Self::Erasure => "erasure",
         })
     }
 }

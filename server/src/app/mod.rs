@@ -7,6 +7,7 @@ mod backfill;
 mod budget_alerts;
 pub mod budgets;
 pub mod check;
+pub mod erase;
 pub mod error;
 pub mod overrides;
 mod peeks;

@@ -5,6 +5,7 @@ use tollgate_proto::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
 
 use super::convert::audit::{range, to_response};
+use super::convert::erasure::{Asked, asked, erasure_id, to_erasure, to_rehearsal};
 use super::planned::planned;
 use super::status::status;
 use super::tenant_of;
@@ -65,16 +66,31 @@ impl AdminService for AdminApi {
 
     async fn erase_subject(
         &self,
-        _request: Request<v1::EraseSubjectRequest>,
+        request: Request<v1::EraseSubjectRequest>,
     ) -> Result<Response<v1::EraseSubjectResponse>, Status> {
-        Err(planned("AdminService.EraseSubject"))
+        let tenant = tenant_of(&request);
+        let answered = async {
+            let Asked { subject, request_id, reason, validate_only } = asked(request.into_inner())?;
+            let erasure = if validate_only {
+                to_rehearsal(self.app.concerned_events(tenant, &subject).await?)
+            } else {
+                to_erasure(&self.app.erase_subject(tenant, &subject, request_id, &reason).await?)
+            };
+            Ok(v1::EraseSubjectResponse { erasure: Some(erasure) })
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn get_erasure(
         &self,
-        _request: Request<v1::GetErasureRequest>,
+        request: Request<v1::GetErasureRequest>,
     ) -> Result<Response<v1::GetErasureResponse>, Status> {
-        Err(planned("AdminService.GetErasure"))
+        let tenant = tenant_of(&request);
+        let answered = async {
+            let erasure = self.app.erasure(tenant, erasure_id(request.get_ref())?).await?;
+            Ok(v1::GetErasureResponse { erasure: Some(to_erasure(&erasure)) })
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn run_audit(&self, request: Request<v1::RunAuditRequest>) -> Result<Response<v1::RunAuditResponse>, Status> {

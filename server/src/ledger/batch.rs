@@ -168,13 +168,14 @@ async fn transact(
     let clock = ledger::begin_batch(connection, tenant).await?;
     // What was priced by older prices stands: it was told while they were in force here.
     shared.prices.noticed(tenant, clock.prices_version);
+    shared.dictionary.noticed(tenant, clock.erasures_version);
     let budgets = budgets_at(shared, connection, tenant, clock.budgets_version).await?;
     let calendar = Calendar::new(tenant, shared.periods.clone()).with(settled.clone());
     let scene = Scene { tenant, now: clock.now, budgets, calendar, commands };
 
     let named = commands.iter().filter(|command| care == Care::LooksFirst || !matches!(command, Command::Reserve(..)));
     let ids: Vec<Uuid> = named.filter_map(Command::reservation_id).collect();
-    let mut reservations = Reservations::lock(connection, tenant, ids).await?;
+    let mut reservations = Reservations::lock(connection, tenant, ids, &scene.budgets.erasers).await?;
     let mut counters = Counters::new(scene.now);
     let mut drafts = Drafts::prepare(&scene, &reservations, &shared.settings, &shared.dictionary)?;
     let plans = holds::need_counters(&scene, &reservations, &mut counters)?;

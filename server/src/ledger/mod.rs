@@ -182,7 +182,7 @@ impl Ledger {
         let watched = presence::watch(
             presence.clone(),
             heartbeat,
-            budgets.clone(),
+            (budgets.clone(), dictionary.clone()),
             metrics.clone(),
             settings.degraded_after,
             stop_watching.clone(),

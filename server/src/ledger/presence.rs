@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::known::KnownBudgets;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
+use crate::store::dictionary::Dictionary;
 use crate::store::heartbeat::{Heartbeat, Pulse};
 
 /// Time between two beats while all is well.
@@ -156,7 +157,7 @@ impl Presence {
 pub(super) async fn watch(
     presence: Presence,
     mut heartbeat: Heartbeat,
-    budgets: Arc<KnownBudgets>,
+    (budgets, dictionary): (Arc<KnownBudgets>, Dictionary),
     metrics: Metrics,
     degraded_after: Duration,
     stop: CancellationToken,
@@ -164,7 +165,7 @@ pub(super) async fn watch(
     let silence = degraded_after * 2;
     loop {
         let since = Instant::now();
-        while let Err(error) = beat(&presence, &mut heartbeat, &budgets, &metrics, silence).await {
+        while let Err(error) = beat(&presence, &mut heartbeat, (&budgets, &dictionary), &metrics, silence).await {
             let quiet = presence.quiet_since(since);
             if quiet.elapsed() >= degraded_after {
                 presence.declare(quiet, &error, &metrics);
@@ -185,13 +186,16 @@ pub(super) async fn watch(
 async fn beat(
     presence: &Presence,
     heartbeat: &mut Heartbeat,
-    budgets: &KnownBudgets,
+    (budgets, dictionary): (&KnownBudgets, &Dictionary),
     metrics: &Metrics,
     silence: Duration,
 ) -> Result<(), StoreError> {
     let asked_at = Instant::now();
     let pulse = heartbeat.beat(silence).await?;
     presence.found(&pulse, asked_at, metrics);
+    for (tenant, version) in &pulse.erasures_versions {
+        dictionary.noticed(*tenant, *version);
+    }
     for (tenant, version) in pulse.budgets_versions {
         if budgets.at(tenant, version).is_none() {
             match heartbeat.budgets(tenant, version, silence).await {

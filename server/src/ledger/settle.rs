@@ -8,6 +8,7 @@ use tollgate_domain::budget::{
     BudgetState, Choice, Decision, Demand, Mode, OnExpire, OverrunCause, Quantities, Refusal, Unit, room,
 };
 use tollgate_domain::dimensions::Dimension;
+use tollgate_domain::erasure::Eraser;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
 use tollgate_domain::notices::Notices;
@@ -46,18 +47,22 @@ pub(super) struct Reservations {
 }
 
 impl Reservations {
-    /// Locks those that are there.
+    /// Locks those that are there. Names that are being erased are told as their pseudonyms, whatever the rows still say.
     pub(super) async fn lock(
         connection: &mut PgConnection,
         tenant: TenantId,
         mut ids: Vec<Uuid>,
+        erasers: &[Eraser],
     ) -> Result<Self, BatchError> {
         if ids.is_empty() {
             return Ok(Self::default());
         }
         ids.sort_unstable();
         ids.dedup();
-        let locked = reservations::lock(connection, tenant, &ids).await?;
+        let mut locked = reservations::lock(connection, tenant, &ids).await?;
+        for reservation in &mut locked {
+            erasers.iter().for_each(|eraser| reservation.erase(eraser));
+        }
         Ok(Self { held: locked.into_iter().map(|one| (one.id, (one, Change::Kept))).collect() })
     }
 

@@ -10,11 +10,12 @@ use sqlx::types::Json;
 use tollgate_domain::amount::{Amount, AmountError};
 use tollgate_domain::budget::{Budget, LimitOverride, PerValues, Reach, effective_limit};
 use tollgate_domain::dimensions::Dimensions;
+use tollgate_domain::erasure::Eraser;
 use tollgate_domain::model::ModelRef;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::overrides;
+use super::{erasures, overrides};
 use super::time::{from_database, to_database};
 use super::windows::StoredWindow;
 use crate::tenant::TenantId;
@@ -59,6 +60,8 @@ pub struct BudgetSet {
     pub version: i64,
     /// Sorted by number.
     pub budgets: Vec<Arc<ActiveBudget>>,
+    /// Erasures that run: reservations from before them may still tell names.
+    pub erasers: Vec<Eraser>,
 }
 
 impl BudgetSet {
@@ -112,7 +115,7 @@ pub async fn active(connection: &mut PgConnection, tenant: TenantId, version: i6
             overrides: limits.remove(&row.budget_number).unwrap_or_default(),
         }));
     }
-    Ok(BudgetSet { version, budgets })
+    Ok(BudgetSet { version, budgets, erasers: erasures::running(connection, tenant).await? })
 }
 
 /// A budget as it is stored, deleted ones included.

@@ -4,7 +4,8 @@
 //! remembered only after it committed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::hash::Hash;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use moka::sync::Cache;
 use sqlx::PgConnection;
@@ -30,13 +31,19 @@ type ByValue<T> = BTreeMap<Dimension, BTreeMap<String, T>>;
 pub struct Dictionary {
     /// By [`SymbolText`].
     symbols: Cache<String, i64>,
-    symbol_texts: Cache<(TenantId, i64), Arc<str>>,
+    symbol_texts: Cache<(TenantId, ErasuresVersion, i64), Arc<str>>,
     shapes: Cache<(TenantId, Uuid), i64>,
     shape_contents: Cache<(TenantId, i64), Arc<Shape>>,
     sheets: Cache<(TenantId, Uuid), i64>,
     sheet_contents: Cache<(TenantId, i64), Arc<PriceSheet>>,
     sheet_digests: Cache<Arc<PriceSheet>, Uuid>,
+    /// The newest versions that were seen; 0 where there are none.
+    erasures: Arc<RwLock<HashMap<TenantId, ErasuresVersion>>>,
 }
+
+/// How often names of a tenant were erased. What is remembered of names is part of one version: what a batch from before an erasure
+/// remembers is never found after it.
+pub type ErasuresVersion = i64;
 
 impl Default for Dictionary {
     fn default() -> Self {
@@ -48,6 +55,7 @@ impl Default for Dictionary {
             sheets: Cache::new(CACHE_ENTRIES),
             sheet_contents: Cache::new(CACHE_ENTRIES),
             sheet_digests: Cache::new(DIGESTS),
+            erasures: Arc::default(),
         }
     }
 }
@@ -55,6 +63,7 @@ impl Default for Dictionary {
 /// The numbers that one batch needs. What it added is remembered by [`Dictionary::remember`], after the commit.
 #[derive(Debug, Default)]
 pub struct Numbers {
+    erasures: ErasuresVersion,
     symbols: ByValue<Resolved>,
     shapes: HashMap<Uuid, Resolved>,
     sheets: HashMap<Uuid, Resolved>,
@@ -127,8 +136,8 @@ struct SymbolText {
 }
 
 impl SymbolText {
-    fn new(tenant: TenantId) -> Self {
-        let buffer = format!("{}:", tenant.0);
+    fn new(tenant: TenantId, erasures: ErasuresVersion) -> Self {
+        let buffer = format!("{}.{erasures}:", tenant.0);
         Self { tenant_length: buffer.len(), buffer }
     }
 
@@ -166,7 +175,20 @@ impl Dictionary {
         Ok(digest)
     }
 
-    /// Finds or adds every number that is wanted, in the caller's transaction.
+    /// A database told at which version the erasures of a tenant stand.
+    pub fn noticed(&self, tenant: TenantId, erasures: ErasuresVersion) {
+        if self.erasures(tenant) < erasures {
+            let mut versions = self.erasures.write().unwrap_or_else(PoisonError::into_inner);
+            let version = versions.entry(tenant).or_default();
+            *version = erasures.max(*version);
+        }
+    }
+
+    fn erasures(&self, tenant: TenantId) -> ErasuresVersion {
+        self.erasures.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied().unwrap_or_default()
+    }
+
+    /// Finds or adds every number that is wanted, in the caller's transaction, during which no name is erased.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -176,8 +198,10 @@ impl Dictionary {
         tenant: TenantId,
         wanted: &Wanted,
     ) -> Result<Numbers, StoreError> {
+        let erasures = self.erasures(tenant);
         Ok(Numbers {
-            symbols: self.resolve_symbols(connection, tenant, &wanted.symbols).await?,
+            erasures,
+            symbols: self.resolve_symbols(connection, tenant, erasures, &wanted.symbols).await?,
             shapes: self.resolve_shapes(connection, tenant, &wanted.shapes).await?,
             sheets: self.resolve_sheets(connection, tenant, &wanted.sheets).await?,
         })
@@ -185,7 +209,7 @@ impl Dictionary {
 
     /// Remembers what a committed batch resolved.
     pub fn remember(&self, tenant: TenantId, wanted: &Wanted, numbers: &Numbers) {
-        let mut text = SymbolText::new(tenant);
+        let mut text = SymbolText::new(tenant, numbers.erasures);
         for (dimension, values) in &numbers.symbols {
             for (value, resolved) in values.iter().filter(|(_, resolved)| resolved.is_news) {
                 self.symbols.insert(text.of(*dimension, value).to_owned(), resolved.number);
@@ -205,7 +229,8 @@ impl Dictionary {
     /// Forgets everything: it is read again.
     pub fn forget(&self) {
         // A digest of a sheet depends on the sheet alone.
-        let Self { symbols, symbol_texts, shapes, shape_contents, sheets, sheet_contents, sheet_digests: _ } = self;
+        let Self { symbols, symbol_texts, shapes, shape_contents, sheets, sheet_contents, sheet_digests: _, erasures: _ } =
+            self;
         symbols.invalidate_all();
         symbol_texts.invalidate_all();
         shapes.invalidate_all();
@@ -219,9 +244,10 @@ impl Dictionary {
         &self,
         connection: &mut PgConnection,
         tenant: TenantId,
+        erasures: ErasuresVersion,
         wanted: &ByValue<()>,
     ) -> Result<ByValue<Resolved>, StoreError> {
-        let mut text = SymbolText::new(tenant);
+        let mut text = SymbolText::new(tenant, erasures);
         let mut found: ByValue<Resolved> = BTreeMap::new();
         for (dimension, values) in wanted {
             let known = values.keys().filter_map(|value| {
@@ -335,7 +361,7 @@ impl Dictionary {
         value: &str,
     ) -> Result<Option<i64>, StoreError> {
         let dimension = dimension.value_space();
-        let mut text = SymbolText::new(tenant);
+        let mut text = SymbolText::new(tenant, self.erasures(tenant));
         let key = text.of(dimension, value);
         if let Some(number) = self.symbols.get(key) {
             return Ok(Some(number));
@@ -365,11 +391,13 @@ impl Dictionary {
         tenant: TenantId,
         numbers: impl IntoIterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<str>>, StoreError> {
-        let (mut found, missing) = split(&self.symbol_texts, tenant, numbers);
+        let erasures = self.erasures(tenant);
+        let key = |number| (tenant, erasures, number);
+        let (mut found, missing) = split(&self.symbol_texts, key, numbers);
         if !missing.is_empty() {
             for (number, text) in read_symbols(connection, tenant, &missing).await? {
                 let text: Arc<str> = text.into();
-                self.symbol_texts.insert((tenant, number), text.clone());
+                self.symbol_texts.insert(key(number), text.clone());
                 found.insert(number, text);
             }
         }
@@ -386,7 +414,7 @@ impl Dictionary {
         tenant: TenantId,
         numbers: impl IntoIterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<Shape>>, StoreError> {
-        let (mut found, missing) = split(&self.shape_contents, tenant, numbers);
+        let (mut found, missing) = split(&self.shape_contents, |number| (tenant, number), numbers);
         if !missing.is_empty() {
             let rows =
                 sqlx::query_file!("sql/dictionary/shapes_by_id.sql", tenant.0, &missing).fetch_all(connection).await?;
@@ -409,7 +437,7 @@ impl Dictionary {
         tenant: TenantId,
         numbers: impl IntoIterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<PriceSheet>>, StoreError> {
-        let (mut found, missing) = split(&self.sheet_contents, tenant, numbers);
+        let (mut found, missing) = split(&self.sheet_contents, |number| (tenant, number), numbers);
         if !missing.is_empty() {
             let rows = sqlx::query_file!("sql/dictionary/price_sheets_by_id.sql", tenant.0, &missing)
                 .fetch_all(connection)
@@ -482,15 +510,15 @@ fn absent<T: serde::Serialize>(
     Ok((digests, contents))
 }
 
-fn split<T: Clone + Send + Sync + 'static>(
-    cache: &Cache<(TenantId, i64), T>,
-    tenant: TenantId,
+fn split<K: Hash + Eq + Send + Sync + 'static, T: Clone + Send + Sync + 'static>(
+    cache: &Cache<K, T>,
+    key: impl Fn(i64) -> K,
     numbers: impl IntoIterator<Item = i64>,
 ) -> (HashMap<i64, T>, Vec<i64>) {
     let mut found = HashMap::new();
     let mut missing = BTreeSet::new();
     for number in numbers {
-        match cache.get(&(tenant, number)) {
+        match cache.get(&key(number)) {
             Some(value) => {
                 found.insert(number, value);
             }

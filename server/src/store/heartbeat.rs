@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
 
 use super::budgets::{self, BudgetSet};
+use super::dictionary::ErasuresVersion;
 use super::error::StoreError;
 use super::time::from_database;
 use crate::tenant::TenantId;
@@ -18,6 +19,8 @@ pub struct Pulse {
     pub now: Timestamp,
     /// At which version the budgets of every tenant stand.
     pub budgets_versions: Vec<(TenantId, i64)>,
+    /// At which version the erasures of every tenant stand.
+    pub erasures_versions: Vec<(TenantId, ErasuresVersion)>,
 }
 
 /// Asks for the state of the database on a connection that nothing else waits for.
@@ -65,7 +68,7 @@ async fn ask(options: &PgConnectOptions, kept: &mut Option<PgConnection>) -> Res
         None => kept.insert(options.connect().await?),
     };
     let rows = sqlx::query_file!("sql/ledger/heartbeat.sql").fetch_all(connection).await?;
-    let mut pulse = Pulse { now: Timestamp::now(), budgets_versions: Vec::with_capacity(rows.len()) };
+    let mut pulse = Pulse { now: Timestamp::now(), budgets_versions: Vec::new(), erasures_versions: Vec::new() };
     for row in rows {
         if !row.writable {
             // A standby, or the old primary after a failover.
@@ -73,6 +76,7 @@ async fn ask(options: &PgConnectOptions, kept: &mut Option<PgConnection>) -> Res
         }
         pulse.now = from_database(row.now)?;
         pulse.budgets_versions.push((TenantId(row.tenant_id), row.budgets_version));
+        pulse.erasures_versions.push((TenantId(row.tenant_id), row.erasures_version));
     }
     Ok(pulse)
 }

@@ -45,7 +45,7 @@ pub async fn begin_batch(connection: &mut PgConnection, tenant: TenantId) -> Res
     // several ways to write an instant.
     let begin = format!(
         "{BEGIN}; SELECT pg_advisory_xact_lock_shared({BUDGETS_LOCK}, {tenant}); \
-         SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS microsecond, budgets_version, prices_version \
+         SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS microsecond, budgets_version, prices_version, erasures_version \
          FROM tenant WHERE tenant_id = {tenant}",
         tenant = tenant.0
     );
@@ -56,6 +56,7 @@ pub async fn begin_batch(connection: &mut PgConnection, tenant: TenantId) -> Res
         now: now.map_err(|_| StoreError::Unreadable { what: "clock" })?,
         budgets_version: clock.try_get("budgets_version")?,
         prices_version: clock.try_get("prices_version")?,
+        erasures_version: clock.try_get("erasures_version")?,
     })
 }
 
@@ -104,6 +105,8 @@ pub struct Clock {
     pub budgets_version: i64,
     /// The version of the tenant's prices.
     pub prices_version: i64,
+    /// The version of the tenant's erasures.
+    pub erasures_version: i64,
 }
 
 /// Reads the database's clock and the versions of the tenant's budgets and prices.
@@ -112,7 +115,12 @@ pub struct Clock {
 /// [`StoreError`].
 pub async fn clock(connection: &mut PgConnection, tenant: TenantId) -> Result<Clock, StoreError> {
     let row = sqlx::query_file!("sql/ledger/clock.sql", tenant.0).fetch_one(connection).await?;
-    Ok(Clock { now: from_database(row.now)?, budgets_version: row.budgets_version, prices_version: row.prices_version })
+    Ok(Clock {
+        now: from_database(row.now)?,
+        budgets_version: row.budgets_version,
+        prices_version: row.prices_version,
+        erasures_version: row.erasures_version,
+    })
 }
 
 /// Maps keys of other systems to event ids: a key that is there already keeps the id of its first telling.

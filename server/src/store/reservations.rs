@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tollgate_domain::amount::Usd;
 use tollgate_domain::budget::Quantities;
 use tollgate_domain::dimensions::Dimensions;
+use tollgate_domain::erasure::Eraser;
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::Estimate;
 use tollgate_domain::reservation::{Part, State};
@@ -89,6 +90,14 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// Tells the pseudonym where it told the name, and holds where the name's counters stand now.
+    pub fn erase(&mut self, eraser: &Eraser) {
+        if let Some(context) = &mut self.context {
+            eraser.erase_from_dimensions(&mut context.dimensions);
+        }
+        eraser.follow(&mut self.parts);
+    }
+
     /// The tombstone of a reservation that was ended before its check arrived (contract, decision 5).
     pub fn tombstone(id: Uuid, now: Timestamp, reason: &str) -> Self {
         Self {

@@ -3,6 +3,7 @@
 
 mod audit;
 mod backfill;
+mod erase;
 mod expire;
 mod matches;
 mod partitions;
@@ -32,6 +33,7 @@ pub async fn prepare(pool: &PgPool, retention: Duration) -> Result<(), StoreErro
 pub fn start(tracker: &TaskTracker, app: &App, retention: Duration, stop: &CancellationToken) {
     let App { pool, ledger, .. } = app;
     tracker.spawn(backfill::run(app.clone(), stop.clone()));
+    tracker.spawn(erase::run(app.clone(), stop.clone()));
     tracker.spawn(expire::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(matches::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(withdraw::run(pool.clone(), ledger.clone(), stop.clone()));

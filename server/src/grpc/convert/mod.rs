@@ -8,6 +8,7 @@ pub mod budget;
 pub mod check;
 pub mod cost;
 pub mod dimensions;
+pub mod erasure;
 pub mod event;
 pub mod limit_override;
 pub mod price;

@@ -1,0 +1,1 @@
+SELECT budget_number, definition FROM budget WHERE tenant_id = $1
