@@ -213,11 +213,7 @@ async fn count(connection: &mut PgConnection, tenant: TenantId, taken: &Taken) -
     Ok(Progress { stage, position: None, events, events_erased: 0 })
 }
 
-async fn drop_metadata(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    taken: &Taken,
-) -> Result<Progress, StoreError> {
+async fn drop_metadata(connection: &mut PgConnection, tenant: TenantId, taken: &Taken) -> Result<Progress, StoreError> {
     let done = Progress { stage: Stage::Reservations, position: None, events: 0, events_erased: 0 };
     let Some(symbol) = taken.symbol else { return Ok(done) };
     let after = taken.position.unwrap_or_default();

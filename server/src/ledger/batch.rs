@@ -185,10 +185,11 @@ async fn transact(
         // Before anything is written: the first call in a window starts its batch over.
         return Err(BatchError::Unsettled(unsettled));
     }
-    let numbers = drafts.resolve(shared, connection, &scene).await?;
+    drafts.identify(connection, &scene).await?;
     if care == Care::LooksFirst {
         drafts.find_stored(shared, connection, tenant).await?;
     }
+    let numbers = drafts.resolve(shared, connection, tenant).await?;
     let mut totals = Totals::default();
     drafts.add_totals(&numbers, &mut totals)?;
     adjustments.insert(connection, &scene, &numbers, &mut totals).await?;

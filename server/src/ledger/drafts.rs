@@ -90,31 +90,17 @@ impl<'a> Drafts<'a> {
                 continue;
             }
             let draft = draft(record, event_id, scene, reservations, settings, dictionary)?;
-            drafts.want(&draft)?;
             drafts.drafts.insert(index, Box::new(draft));
         }
         Ok(drafts)
     }
 
-    fn want(&mut self, draft: &Draft<'_>) -> Result<(), BatchError> {
-        want_event(&mut self.wanted, &draft.event, draft.shape);
-        if let Some((digest, sheet)) = &draft.sheet {
-            self.wanted.sheets.insert(*digest, sheet.clone());
-        }
-        Ok(())
-    }
-
-    /// Finds the numbers of what the events name, and which of them are told twice in this batch.
-    pub(super) async fn resolve(
+    /// Finds which events are told twice in this batch, and those that are mapped to an id by an external key.
+    pub(super) async fn identify(
         &mut self,
-        shared: &Shared,
         connection: &mut PgConnection,
         scene: &Scene<'_>,
-    ) -> Result<Numbers, BatchError> {
-        if self.drafts.is_empty() && self.wanted.is_empty() {
-            return Ok(Numbers::default());
-        }
-        let numbers = shared.dictionary.resolve(connection, scene.tenant, &self.wanted).await?;
+    ) -> Result<(), BatchError> {
         self.resolve_external_keys(connection, scene).await?;
         let mut first_of: HashMap<Uuid, usize> = HashMap::new();
         for (index, draft) in &mut self.drafts {
@@ -125,7 +111,28 @@ impl<'a> Drafts<'a> {
                 }
             }
         }
-        Ok(numbers)
+        Ok(())
+    }
+
+    /// Finds the numbers of what new events name. What was recorded before adds nothing to the dictionaries: its names may have been
+    /// erased since.
+    pub(super) async fn resolve(
+        &mut self,
+        shared: &Shared,
+        connection: &mut PgConnection,
+        tenant: TenantId,
+    ) -> Result<Numbers, BatchError> {
+        let Self { drafts, wanted, .. } = self;
+        for draft in drafts.values().filter(|draft| matches!(draft.fate, Fate::New)) {
+            want_event(wanted, &draft.event, draft.shape);
+            if let Some((digest, sheet)) = &draft.sheet {
+                wanted.sheets.insert(*digest, sheet.clone());
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(Numbers::default());
+        }
+        Ok(shared.dictionary.resolve(connection, tenant, wanted).await?)
     }
 
     /// The rows of new events. Sorted by id: two writers with the same events wait for each other in one order.

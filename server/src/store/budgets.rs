@@ -15,9 +15,9 @@ use tollgate_domain::model::ModelRef;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::{erasures, overrides};
 use super::time::{from_database, to_database};
 use super::windows::StoredWindow;
+use super::{erasures, overrides};
 use crate::tenant::TenantId;
 
 /// A budget that decides and counts, with its number.

@@ -229,8 +229,16 @@ impl Dictionary {
     /// Forgets everything: it is read again.
     pub fn forget(&self) {
         // A digest of a sheet depends on the sheet alone.
-        let Self { symbols, symbol_texts, shapes, shape_contents, sheets, sheet_contents, sheet_digests: _, erasures: _ } =
-            self;
+        let Self {
+            symbols,
+            symbol_texts,
+            shapes,
+            shape_contents,
+            sheets,
+            sheet_contents,
+            sheet_digests: _,
+            erasures: _,
+        } = self;
         symbols.invalidate_all();
         symbol_texts.invalidate_all();
         shapes.invalidate_all();

@@ -110,8 +110,9 @@ pub async fn of_request(
     tenant: TenantId,
     request_id: Uuid,
 ) -> Result<Option<StoredErasure>, StoreError> {
-    let row =
-        sqlx::query_file_as!(Row, "sql/erasure/of_request.sql", tenant.0, request_id).fetch_optional(connection).await?;
+    let row = sqlx::query_file_as!(Row, "sql/erasure/of_request.sql", tenant.0, request_id)
+        .fetch_optional(connection)
+        .await?;
     row.map(StoredErasure::try_from).transpose()
 }
 
@@ -318,11 +319,7 @@ pub async fn events(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn drop_metadata(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    events: &[Uuid],
-) -> Result<(), StoreError> {
+pub async fn drop_metadata(connection: &mut PgConnection, tenant: TenantId, events: &[Uuid]) -> Result<(), StoreError> {
     sqlx::query_file!("sql/erasure/drop_metadata.sql", tenant.0, events).execute(connection).await?;
     Ok(())
 }
@@ -508,8 +505,7 @@ pub async fn alerts(
     after: Uuid,
     limit: i64,
 ) -> Result<Vec<AlertText>, StoreError> {
-    let rows =
-        sqlx::query_file!("sql/erasure/alerts.sql", tenant.0, after, limit).fetch_all(connection).await?;
+    let rows = sqlx::query_file!("sql/erasure/alerts.sql", tenant.0, after, limit).fetch_all(connection).await?;
     let text = rows.into_iter().map(|row| AlertText {
         alert_id: row.alert_id,
         counter: row.budget_number.zip(row.scope),
