@@ -257,3 +257,20 @@ async fn broken_and_unknown_erasures_are_refused() {
     let erasure = begun(&server, erase(Subject::UserId("never seen".to_owned()))).await;
     assert_eq!(done(&server, &erasure.erasure_id).await.events, 0);
 }
+
+#[tokio::test]
+async fn the_command_erases_and_tells_how_far_it_is() {
+    let server = TestServer::start().await;
+    server.usage.clone().record_usage(record(event(who(NAME), 1_000, 0))).await.unwrap();
+    let run = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.env_clear().env("TOLLGATE_URL", &server.url).stdin(std::process::Stdio::null());
+        let output = command.arg("erase").args(arguments).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(run(&["--user", NAME, "--dry-run", "--json"]).await["events"], 1);
+    let erased = run(&["--user", NAME, "--reason", "asked for it", "--json"]).await;
+    assert_eq!((&erased["state"], &erased["eventsErased"]), (&"STATE_DONE".into(), &1.into()));
+    assert_eq!(tables_with(&server, NAME).await, Vec::<String>::new());
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tollgate_proto::v1::admin_service_client::AdminServiceClient;
 use tollgate_proto::v1::alert_service_client::AlertServiceClient;
 use tollgate_proto::v1::budget_service_client::BudgetServiceClient;
 use tollgate_proto::v1::price_service_client::PriceServiceClient;
@@ -88,6 +89,10 @@ impl Client {
 
     pub(crate) fn budgets(&self) -> BudgetServiceClient<Transport> {
         BudgetServiceClient::new(self.transport()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    pub(crate) fn admin(&self) -> AdminServiceClient<Transport> {
+        AdminServiceClient::new(self.transport()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     pub(crate) fn prices(&self) -> PriceServiceClient<Transport> {

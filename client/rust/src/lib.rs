@@ -10,6 +10,7 @@ mod client;
 mod count;
 mod credential;
 mod dimensions;
+mod erasures;
 mod error;
 mod event;
 mod failure;
