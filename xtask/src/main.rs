@@ -4,6 +4,7 @@ mod cargo;
 mod codegen;
 mod folder;
 mod instructions;
+mod migrations;
 mod postgres;
 mod seeded;
 mod sqlx;
@@ -25,6 +26,9 @@ chores:
   instructions       count the instructions of the inner loops (bench/micro) under Valgrind and write bench/instructions.json
   instructions --check
                      change nothing; fail if a loop needs a tenth more than bench/instructions.json says
+  migrations --check fail if a released migration was edited, or a new one would break the release before it or stop its calls
+  migrations --release
+                     write the checksums of all migrations into migrations/released.sha256: none of them changes any more
   seeded-bugs [NAME..]
                      break a copy of the sources on purpose, one patch of tests/seeded_bugs after the other, and fail if a
                      test that the patch names does not fail; part of a name is enough, all of them take half an hour or more
@@ -52,6 +56,8 @@ fn run() -> anyhow::Result<()> {
         ["sqlx", "--check"] => sqlx::check(),
         ["instructions"] => instructions::write(),
         ["instructions", "--check"] => instructions::check(),
+        ["migrations", "--check"] => migrations::check(),
+        ["migrations", "--release"] => migrations::release(),
         ["seeded-bugs", "--check"] => seeded::check_patches(),
         ["seeded-bugs", names @ ..] => seeded::check(names),
         ["tidy"] => tidy::check(),
