@@ -34,15 +34,16 @@ async fn execute(options: &PgConnectOptions, statement: &str) {
 /// What a server says that does not start.
 async fn refusal(options: &PgConnectOptions) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let database = Database::given(options.clone());
-    let started = boot::start(&Config::default(), &database, listener, CancellationToken::new());
+    let (database, config) = (Database::given(options.clone()), Config::default());
+    let started = boot::start(&config, &database, listener, CancellationToken::new());
     bounded("the refusal", started).await.unwrap_err().to_string()
 }
 
 #[tokio::test]
 async fn a_server_starts_on_a_schema_that_a_later_release_has_added_to() {
     let options = database().await;
-    execute(&options, "ALTER TABLE usage_event ADD COLUMN later text; ALTER TABLE budget_window ADD COLUMN later text").await;
+    execute(&options, "ALTER TABLE usage_event ADD COLUMN later text; ALTER TABLE budget_window ADD COLUMN later text")
+        .await;
     note(&options, &[(9_001, "later"), (9_002, "contract 0001 what nobody uses")]).await;
     let server = TestServer::over(options, &Config::default()).await;
     let answer = server.usage.clone().record_usage(record(event(session("s1"), 1_000, 1_000))).await.unwrap();

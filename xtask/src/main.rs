@@ -1,5 +1,6 @@
 //! Chores of the repository, run with `cargo xtask <chore>`.
 
+mod api_docs;
 mod cargo;
 mod codegen;
 mod folder;
@@ -18,6 +19,8 @@ const USAGE: &str = "\
 usage: cargo xtask <chore>
 
 chores:
+  api-docs           write docs/api.md, the reference of the API, out of the comments of the proto files
+  api-docs --check   change nothing; fail if docs/api.md is not what api-docs would write
   codegen            compile proto/tollgate/v1/*.proto into proto/src/generated
   codegen --check    change nothing; fail if proto/src/generated is not what codegen would write
   sqlx               ask a database about server/sql after migrations/ and write its answers into .sqlx; the database
@@ -50,6 +53,8 @@ fn run() -> anyhow::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
+        ["api-docs"] => api_docs::write(),
+        ["api-docs", "--check"] => api_docs::check(),
         ["codegen"] => codegen::write(),
         ["codegen", "--check"] => codegen::check(),
         ["sqlx"] => sqlx::write(),

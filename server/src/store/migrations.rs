@@ -64,7 +64,9 @@ pub enum SchemaError {
         migration: i64,
     },
     /// Another replica migrates and does not come to an end.
-    #[error("another replica has been migrating for {PATIENCE:?}: see what its migration waits for in pg_stat_activity")]
+    #[error(
+        "another replica has been migrating for {PATIENCE:?}: see what its migration waits for in pg_stat_activity"
+    )]
     NoTurn,
 }
 
@@ -125,11 +127,7 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, StoreErr
 }
 
 /// Applies one migration, as soon as the tables that it changes are free for a moment.
-async fn apply(
-    connection: &mut PgConnection,
-    migrator: &Migrator,
-    migration: &Migration,
-) -> Result<(), SchemaError> {
+async fn apply(connection: &mut PgConnection, migrator: &Migrator, migration: &Migration) -> Result<(), SchemaError> {
     // What runs without a transaction locks nobody out, and would leave half of its work behind.
     let lock_timeout = if migration.no_tx { 0 } else { LOCK_TIMEOUT.as_millis() };
     let statement = format!("SET lock_timeout = {lock_timeout}");
@@ -179,7 +177,10 @@ mod tests {
     use super::*;
 
     fn applied(migrations: &[(i64, &str)]) -> Vec<Applied> {
-        let of = |(version, description): &(i64, &str)| Applied { version: *version, description: (*description).to_owned() };
+        let of = |(version, description): &(i64, &str)| Applied {
+            version: *version,
+            description: (*description).to_owned(),
+        };
         migrations.iter().map(of).collect()
     }
 
@@ -204,10 +205,7 @@ mod tests {
 
     #[test]
     fn another_line_of_migrations_is_refused() {
-        for (known, schema) in [
-            (&[1, 3][..], &[(1, "a"), (2, "b"), (3, "c")][..]),
-            (&[1, 2], &[(1, "a"), (3, "c")]),
-        ] {
+        for (known, schema) in [(&[1, 3][..], &[(1, "a"), (2, "b"), (3, "c")][..]), (&[1, 2], &[(1, "a"), (3, "c")])] {
             let refused = compare(known, &applied(schema)).unwrap_err();
             assert!(matches!(refused, SchemaError::Diverged { migration: 2 }), "{refused}");
         }

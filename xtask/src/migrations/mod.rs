@@ -93,7 +93,8 @@ fn findings(migrations: &BTreeMap<String, String>, released: &Released) -> Vec<S
             }
             Some(_) => {}
             None if number <= newest => {
-                findings.push(format!("{FOLDER}/{name}: give it a number above {newest:04}, the newest that was released"));
+                findings
+                    .push(format!("{FOLDER}/{name}: give it a number above {newest:04}, the newest that was released"));
             }
             None => findings.extend(of_migration(name, number, text)),
         }
@@ -118,7 +119,9 @@ fn of_migration(name: &str, number: u32, text: &str) -> Vec<String> {
     if let Some(needed) = contracts
         && !needed.is_ok_and(|needed| needed < number)
     {
-        findings.push(format!("{FOLDER}/{name}: name the earlier migration that a program must know: NNNN_contract_MMMM_…"));
+        findings.push(format!(
+            "{FOLDER}/{name}: name the earlier migration that a program must know: NNNN_contract_MMMM_…"
+        ));
     }
     let statements = script::statements(text);
     for (statement, found) in rules::findings(&statements, text.starts_with(NO_TRANSACTION)) {
@@ -129,11 +132,8 @@ fn of_migration(name: &str, number: u32, text: &str) -> Vec<String> {
 }
 
 fn of_statement(place: &str, statement: &Statement, found: &[Finding], contracting: bool) -> Vec<String> {
-    let allowed: Vec<(&str, &str)> = statement
-        .comments
-        .iter()
-        .filter_map(|comment| comment.strip_prefix(ALLOW)?.split_once(": "))
-        .collect();
+    let allowed: Vec<(&str, &str)> =
+        statement.comments.iter().filter_map(|comment| comment.strip_prefix(ALLOW)?.split_once(": ")).collect();
     let reason = |rule: &str| allowed.iter().find(|(name, _)| *name == rule).map(|(_, reason)| reason.len());
     let mut findings = Vec::new();
     for Finding { rule, why, breaks_older } in found {

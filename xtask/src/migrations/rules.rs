@@ -25,15 +25,18 @@ const fn costs(rule: &'static str, why: &'static str) -> Finding {
 
 const DROP: Finding = breaks("drop", "an older program still uses what is dropped");
 const RENAME: Finding = breaks("rename", "an older program still uses the old name");
-const TYPE: Finding = breaks("type", "an older program cannot read the new type, and the table is rewritten under a lock");
+const TYPE: Finding =
+    breaks("type", "an older program cannot read the new type, and the table is rewritten under a lock");
 const NOT_NULL: Finding = breaks("not-null", "an older program does not fill the column: give it a default");
 const NULLABLE: Finding = breaks("nullable", "an older program cannot read NULL there");
 const NO_DEFAULT: Finding = breaks("no-default", "an older program counts on the default");
-const CONSTRAINT: Finding = breaks("constraint", "an older program may write what is refused, and rows are checked under a lock");
+const CONSTRAINT: Finding =
+    breaks("constraint", "an older program may write what is refused, and rows are checked under a lock");
 const REVOKE: Finding = breaks("revoke", "an older program loses what it is allowed to do");
 const ROW_SECURITY: Finding = costs("row-security", "an older program that names no tenant may see no rows");
 const REWRITE: Finding = costs("rewrite", "the table is rewritten under a lock that stops all calls");
-const INDEX: Finding = costs("index", "writers wait until the index is built: make it CONCURRENTLY, in a file of its own");
+const INDEX: Finding =
+    costs("index", "writers wait until the index is built: make it CONCURRENTLY, in a file of its own");
 const INDEX_DROP: Finding = costs("index-drop", "a statement may count on the index, by its plan or in ON CONFLICT");
 const REPLACED: Finding = costs("replaced", "what is dropped and made again is locked until the commit");
 const ROWS: Finding = costs("rows", "rows of a table in use are written and stay locked until the commit");
@@ -97,7 +100,10 @@ fn of_statement(words: &[&str], created: &BTreeSet<(String, String)>, alone: boo
         ["CREATE", "TRIGGER", ..] => vec![TRIGGER],
         ["CREATE", "UNIQUE", "INDEX", rest @ ..] => of_index(rest, true, alone, &is_new),
         ["CREATE", "INDEX", rest @ ..] => of_index(rest, false, alone, &is_new),
-        ["UPDATE", name, ..] | ["DELETE", "FROM", name, ..] | ["TRUNCATE", "TABLE", name, ..] | ["TRUNCATE", name, ..]
+        ["UPDATE", name, ..]
+        | ["DELETE", "FROM", name, ..]
+        | ["TRUNCATE", "TABLE", name, ..]
+        | ["TRUNCATE", name, ..]
             if !is_new("TABLE", name) =>
         {
             vec![ROWS]
