@@ -10,6 +10,7 @@ mod postgres;
 mod seeded;
 mod sqlx;
 mod tidy;
+mod upgrade;
 
 use std::{env, io::Write as _, process::ExitCode};
 
@@ -37,6 +38,9 @@ chores:
                      test that the patch names does not fail; part of a name is enough, all of them take half an hour or more
   seeded-bugs --check
                      change nothing; fail if a patch of tests/seeded_bugs does not apply
+  upgrade --from REVISION [OPTION..]
+                     build the server of a revision, and exchange its replicas for the present ones and back, under load;
+                     options go to the scenario `upgrade` of tests/faults
   tidy               fail if a rule of the repository that no compiler checks is broken
 ";
 
@@ -65,6 +69,7 @@ fn run() -> anyhow::Result<()> {
         ["migrations", "--release"] => migrations::release(),
         ["seeded-bugs", "--check"] => seeded::check_patches(),
         ["seeded-bugs", names @ ..] => seeded::check(names),
+        ["upgrade", "--from", revision, arguments @ ..] => upgrade::run(revision, arguments),
         ["tidy"] => tidy::check(),
         ["help" | "--help" | "-h"] => Ok(write!(std::io::stdout(), "{USAGE}")?),
         [] => bail!("name a chore\n\n{USAGE}"),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -21,7 +21,7 @@ use crate::history::History;
 use crate::report::Report;
 use crate::requests::{budget, check, event, id_of};
 use crate::stage::Stage;
-use tollgate_stage::wait::until;
+use tollgate_stage::wait::LONGEST;
 
 const REPLICAS: usize = 2;
 /// Programs, each with a connection and a session of its own.
@@ -64,6 +64,7 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
     if tally.calls == 0 {
         report.violations.push("no call was made".to_owned());
     }
+    report.violations.extend(tally.behind);
     trial.close(&mut report).await?;
     Ok(report)
 }
@@ -74,6 +75,8 @@ struct Tally {
     calls: u64,
     failed: u64,
     snapshots: u64,
+    /// Subscriptions that never showed what was acknowledged.
+    behind: Vec<String>,
 }
 
 /// Shared by all programs.
@@ -97,9 +100,14 @@ impl Seen {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(session.to_owned(), calls);
     }
 
-    fn shows_all(&self) -> bool {
+    fn behind(&self) -> Vec<String> {
         let acked = self.acked.lock().unwrap_or_else(PoisonError::into_inner);
-        *acked == *self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = acked.iter().map(|(session, acked)| (session, acked, shown.get(session).copied().unwrap_or(0)));
+        behind
+            .filter(|(_, acked, shown)| *acked != shown)
+            .map(|(session, acked, shown)| format!("the subscription of {session} shows {shown} calls, acknowledged were {acked}"))
+            .collect()
     }
 }
 
@@ -141,14 +149,19 @@ impl Programs {
         while let Some(ended) = self.callers.join_next().await {
             ended?;
         }
-        let shown = || async { self.seen.shows_all().then_some(()) };
-        until("every subscription shows the final totals of its session", shown).await?;
+        let deadline = Instant::now() + LONGEST;
+        let mut behind = self.seen.behind();
+        while !behind.is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            behind = self.seen.behind();
+        }
         drop(self.subscribers);
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Ok(Tally {
             calls: load(&self.seen.calls),
             failed: load(&self.seen.failed),
             snapshots: load(&self.seen.snapshots),
+            behind,
         })
     }
 }
