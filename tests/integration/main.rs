@@ -13,6 +13,7 @@ mod budgets;
 mod corrections;
 mod crash;
 mod degraded;
+mod documentation;
 mod field_rules;
 mod harness;
 mod listing;

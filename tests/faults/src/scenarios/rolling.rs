@@ -106,7 +106,9 @@ impl Seen {
         let behind = acked.iter().map(|(session, acked)| (session, acked, shown.get(session).copied().unwrap_or(0)));
         behind
             .filter(|(_, acked, shown)| *acked != shown)
-            .map(|(session, acked, shown)| format!("the subscription of {session} shows {shown} calls, acknowledged were {acked}"))
+            .map(|(session, acked, shown)| {
+                format!("the subscription of {session} shows {shown} calls, acknowledged were {acked}")
+            })
             .collect()
     }
 }
