@@ -7,6 +7,7 @@ mod folder;
 mod instructions;
 mod migrations;
 mod postgres;
+mod sbom;
 mod seeded;
 mod sqlx;
 mod tidy;
@@ -33,6 +34,7 @@ chores:
   migrations --check fail if a released migration was edited, or a new one would break the release before it or stop its calls
   migrations --release
                      write the checksums of all migrations into migrations/released.sha256: none of them changes any more
+  sbom               write target/tollgate.cdx.json, the bill of materials of the binary (CycloneDX); part of a release
   seeded-bugs [NAME..]
                      break a copy of the sources on purpose, one patch of tests/seeded_bugs after the other, and fail if a
                      test that the patch names does not fail; part of a name is enough, all of them take half an hour or more
@@ -67,6 +69,7 @@ fn run() -> anyhow::Result<()> {
         ["instructions", "--check"] => instructions::check(),
         ["migrations", "--check"] => migrations::check(),
         ["migrations", "--release"] => migrations::release(),
+        ["sbom"] => sbom::write(),
         ["seeded-bugs", "--check"] => seeded::check_patches(),
         ["seeded-bugs", names @ ..] => seeded::check(names),
         ["upgrade", "--from", revision, arguments @ ..] => upgrade::run(revision, arguments),
