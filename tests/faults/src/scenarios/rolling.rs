@@ -222,7 +222,10 @@ impl Caller {
 
     async fn hold_and_settle(&mut self) {
         let user = format!("user-{}", self.rng.random_range(0..8));
-        let request = CheckRequest::from(check(&user, 2_000, LEAD));
+        let mut request = check(&user, 2_000, LEAD);
+        // What settles a hold is recorded with the dimensions of its check.
+        request.dimensions.get_or_insert_default().session_id.clone_from(&self.session);
+        let request = CheckRequest::from(request);
         self.seen.calls.fetch_add(1, Ordering::Relaxed);
         self.history.count();
         let reserved = match self.client.reserve(request).await {
