@@ -1,11 +1,38 @@
 # syntax=docker/dockerfile:1
+#   docker build --target server --tag tollgate-server .   the server alone, over a Postgres of yours: for production
+#   docker build --tag tollgate .                          with a Postgres of its own: to try it, or for one small machine
 
 FROM rust:1.95-bookworm AS builder
 WORKDIR /build
 COPY . .
-RUN cargo build --profile dist --locked --bin tollgate
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --profile dist --locked --bin tollgate \
+    && install target/dist/tollgate /usr/local/bin/tollgate
 
-FROM debian:bookworm-slim
+# No shell, no package manager, nothing but the C library and the roots of certificates.
+FROM gcr.io/distroless/cc-debian12:nonroot AS server
+LABEL org.opencontainers.image.title="Tollgate" \
+    org.opencontainers.image.description="Meters LLM usage and holds budgets, over a Postgres of yours" \
+    org.opencontainers.image.source="https://github.com/tollgate-dev/tollgate" \
+    org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=builder /usr/local/bin/tollgate /usr/local/bin/tollgate
+COPY LICENSE domain/catalog/THIRD_PARTY_NOTICES /usr/share/doc/tollgate/
+# A container is reached from outside itself. While callers need no credential, the server refuses to listen beyond
+# loopback unless the operator says that it may, by adding TOLLGATE_SERVER__ALLOW_UNAUTHENTICATED=true.
+ENV TOLLGATE_SERVER__LISTEN=0.0.0.0:4747
+EXPOSE 4747
+# SIGTERM drains: give it longer than `server.drain_timeout`, such as docker stop --time 30.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/usr/local/bin/tollgate", "health"]
+ENTRYPOINT ["/usr/local/bin/tollgate"]
+CMD ["serve"]
+
+FROM debian:bookworm-slim AS all-in-one
+LABEL org.opencontainers.image.title="Tollgate with a Postgres of its own" \
+    org.opencontainers.image.description="Meters LLM usage and holds budgets; brings a private Postgres" \
+    org.opencontainers.image.source="https://github.com/tollgate-dev/tollgate" \
+    org.opencontainers.image.licenses="Apache-2.0"
 # Postgres is for the private database of a server that is given no DATABASE_URL; Debian's own cluster is not wanted.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates postgresql-common \
@@ -15,16 +42,15 @@ RUN apt-get update \
     && groupadd --system --gid 4747 tollgate \
     && useradd --system --uid 4747 --gid tollgate --home-dir /var/lib/tollgate --shell /usr/sbin/nologin tollgate \
     && install --directory --owner tollgate --group tollgate --mode 0700 /var/lib/tollgate
-COPY --from=builder /build/target/dist/tollgate /usr/local/bin/tollgate
-COPY LICENSE /usr/share/doc/tollgate/LICENSE
+COPY --from=builder /usr/local/bin/tollgate /usr/local/bin/tollgate
+COPY LICENSE domain/catalog/THIRD_PARTY_NOTICES /usr/share/doc/tollgate/
 
 USER tollgate
 # The private database lives here: mount a volume to keep it.
 ENV TOLLGATE_EMBEDDED__DATA_DIR=/var/lib/tollgate/data
 VOLUME /var/lib/tollgate
 
-# A container is reached from outside itself. While callers need no credential, the server refuses to listen beyond
-# loopback unless the operator says that it may, by adding TOLLGATE_SERVER__ALLOW_UNAUTHENTICATED=true:
+# As above:
 #   docker run --env TOLLGATE_SERVER__ALLOW_UNAUTHENTICATED=true --publish 127.0.0.1:4747:4747 tollgate
 ENV TOLLGATE_SERVER__LISTEN=0.0.0.0:4747
 EXPOSE 4747

@@ -14,6 +14,8 @@ use prost_types::FileDescriptorSet;
 
 use crate::folder::{self, Files};
 
+/// The package of the contract.
+pub(crate) const PACKAGE: &str = "tollgate.v1";
 /// Folder of the proto files, relative to the import root.
 const PACKAGE_FOLDER: &str = "tollgate/v1";
 /// Where the committed code lives, relative to the workspace.
@@ -61,8 +63,11 @@ fn generate() -> anyhow::Result<Files> {
     Ok(files)
 }
 
-/// Compiles every proto file of the package, imports included.
-fn compile_protos() -> anyhow::Result<FileDescriptorSet> {
+/// Compiles every proto file of the package, imports and comments included.
+///
+/// # Errors
+/// If one does not compile.
+pub(crate) fn compile_protos() -> anyhow::Result<FileDescriptorSet> {
     let root = proto_folder()?;
     // Sorted, so that the generated order does not depend on the file system.
     let files: Vec<PathBuf> = folder::read(&root.join(PACKAGE_FOLDER))?

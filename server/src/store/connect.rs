@@ -7,13 +7,12 @@ use sqlx::{Postgres, Transaction};
 use thiserror::Error;
 
 use super::error::StoreError;
+use super::migrations::{self, SchemaError};
 
 /// Oldest Postgres that is supported.
 pub const OLDEST_MAJOR: u32 = 14;
 /// Newest Postgres that is supported.
 pub const NEWEST_MAJOR: u32 = 18;
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// Why a database is not used.
 #[derive(Debug, Error)]
@@ -41,9 +40,9 @@ pub enum ConnectError {
         /// Its value.
         value: String,
     },
-    /// The schema cannot be brought up to date.
-    #[error("the schema cannot be brought up to date")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The schema cannot be brought up to date, or is too new.
+    #[error("the schema cannot be used: {0}")]
+    Schema(#[from] SchemaError),
 }
 
 /// A pool of connections, each with the settings that the statements count on.
@@ -90,12 +89,12 @@ pub async fn check(pool: &PgPool) -> Result<(), ConnectError> {
     Ok(())
 }
 
-/// Brings the schema up to date. Replicas that start at once take turns: the migrator holds an advisory lock.
+/// Brings the schema up to date. Replicas that start at once take turns.
 ///
 /// # Errors
-/// [`ConnectError::Migration`].
+/// [`ConnectError::Schema`].
 pub async fn migrate(pool: &PgPool) -> Result<(), ConnectError> {
-    Ok(MIGRATIONS.run(pool).await?)
+    Ok(migrations::bring_up_to_date(pool).await?)
 }
 
 /// How a transaction begins that reads one snapshot.

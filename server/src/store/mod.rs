@@ -16,6 +16,7 @@ pub mod heartbeat;
 pub mod ledger;
 pub mod lent;
 pub mod measures_row;
+pub mod migrations;
 mod money;
 mod narrow_event;
 pub mod notify;

@@ -28,6 +28,10 @@ pub(crate) struct Arguments {
     /// The `tollgate` to run, in place of one that is built first
     #[arg(long, value_name = "FILE")]
     pub(crate) binary: Option<PathBuf>,
+    /// The `tollgate` of an older release, from which `upgrade` goes to the one that is run; by default the same one, which then
+    /// meets a schema that has grown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) old: Option<PathBuf>,
     /// Keep the folder with the logs
     #[arg(long)]
     pub(crate) keep: bool,
@@ -66,10 +70,12 @@ pub(crate) enum Scenario {
     Slow,
     Outage,
     DiskFull,
+    Rolling,
+    Upgrade,
 }
 
 impl Scenario {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Hammer,
         Self::FirstCalls,
         Self::ServerKill,
@@ -83,6 +89,8 @@ impl Scenario {
         Self::Slow,
         Self::Outage,
         Self::DiskFull,
+        Self::Rolling,
+        Self::Upgrade,
     ];
 
     /// Its name on the command line and in reports.
@@ -101,6 +109,8 @@ impl Scenario {
             Self::Slow => "slow",
             Self::Outage => "outage",
             Self::DiskFull => "disk-full",
+            Self::Rolling => "rolling",
+            Self::Upgrade => "upgrade",
         }
     }
 
@@ -119,13 +129,15 @@ impl Scenario {
             Self::Slow => "Postgres answers late, or not at all for a while",
             Self::Outage => "Postgres is stopped under the load of the recorder",
             Self::DiskFull => "the file system of Postgres is full",
+            Self::Rolling => "two replicas are restarted in turn under the Rust client: no call fails",
+            Self::Upgrade => "two replicas change from one release to the next and back while the schema grows",
         }
     }
 }
 
 impl ValueEnum for Choice {
     fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [Choice; 14] = [
+        const ALL: [Choice; 16] = [
             Choice::All,
             Choice::One(Scenario::Hammer),
             Choice::One(Scenario::FirstCalls),
@@ -140,6 +152,8 @@ impl ValueEnum for Choice {
             Choice::One(Scenario::Slow),
             Choice::One(Scenario::Outage),
             Choice::One(Scenario::DiskFull),
+            Choice::One(Scenario::Rolling),
+            Choice::One(Scenario::Upgrade),
         ];
         &ALL
     }

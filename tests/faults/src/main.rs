@@ -2,6 +2,7 @@
 //! pauses, cancels, fills the disk, and counts every event and every token of every budget afterwards.
 
 mod arguments;
+mod balancer;
 mod bare_caller;
 mod caller;
 mod checker;

@@ -17,6 +17,7 @@ pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) short: bool,
     binary: PathBuf,
+    old: Option<PathBuf>,
     folder: PathBuf,
     seed: u64,
     rounds: Option<usize>,
@@ -34,7 +35,8 @@ impl Stage {
         let folder = folder::fresh("tollgate-faults")?;
         let cluster = Cluster::start(&folder).await?;
         let Arguments { short, seed, rounds, keep, .. } = *arguments;
-        Ok(Self { cluster, short, binary, folder, seed, rounds, keep, started: AtomicU64::new(0) })
+        let old = arguments.old.clone();
+        Ok(Self { cluster, short, binary, old, folder, seed, rounds, keep, started: AtomicU64::new(0) })
     }
 
     /// Stops the database, and removes its files.
@@ -51,6 +53,16 @@ impl Stage {
         &self.folder
     }
 
+    /// The program that is tested.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// The program of an older release, where one was named.
+    pub(crate) fn old_binary(&self) -> Option<&Path> {
+        self.old.as_deref()
+    }
+
     /// How many rounds to run.
     pub(crate) fn rounds(&self, short: usize, full: usize) -> usize {
         self.rounds.unwrap_or(if self.short { short } else { full })
@@ -62,10 +74,10 @@ impl Stage {
     }
 
     /// A server over this database URL.
-    pub(crate) fn replica(&self, database_url: String) -> anyhow::Result<Replica> {
+    fn replica_of(&self, binary: &Path, database_url: String) -> anyhow::Result<Replica> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         Replica::start(Launch {
-            binary: self.binary.clone(),
+            binary: binary.to_owned(),
             folder: self.folder.clone(),
             name: format!("replica-{number}"),
             database_url,
@@ -76,7 +88,18 @@ impl Stage {
 
     /// Servers over a database URL, all of them serving.
     pub(crate) async fn replicas(&self, url: &str, count: usize) -> anyhow::Result<(Vec<Replica>, Service)> {
-        let replicas: Vec<Replica> = (0..count).map(|_| self.replica(url.to_owned())).collect::<anyhow::Result<_>>()?;
+        self.replicas_of(&self.binary, url, count).await
+    }
+
+    /// The same of another program.
+    pub(crate) async fn replicas_of(
+        &self,
+        binary: &Path,
+        url: &str,
+        count: usize,
+    ) -> anyhow::Result<(Vec<Replica>, Service)> {
+        let start = |_| self.replica_of(binary, url.to_owned());
+        let replicas: Vec<Replica> = (0..count).map(start).collect::<anyhow::Result<_>>()?;
         try_join_all(replicas.iter().map(Replica::wait_until_serving)).await?;
         let endpoints = replicas.iter().map(Endpoint::of).collect::<anyhow::Result<_>>()?;
         Ok((replicas, Service::new(endpoints)?))

@@ -8,5 +8,5 @@ mod server;
 pub(crate) mod time;
 pub(crate) mod wait;
 
-pub(crate) use cluster::database;
+pub(crate) use cluster::{LONGEST_WAIT, database};
 pub(crate) use server::TestServer;

@@ -5,6 +5,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
+/// What cargo tells the programs that it runs about their package. Build scripts that look at it would run again, and all that stands
+/// on them would be built again, twice a run: here, and when this program is built the next time.
+const TOLD: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"];
+
 /// Builds the server, optimised or not, and says where it is. With `package`, the name of the caller's own, beside it, what
 /// the caller was built of is used again.
 ///
@@ -20,6 +24,10 @@ pub fn build(package: &str, release: bool) -> anyhow::Result<PathBuf> {
         .stdin(Stdio::null());
     if release {
         command.arg("--release");
+    }
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| TOLD.iter().any(|told| name.starts_with(told))) {
+        command.env_remove(name);
     }
     let status = command.status().context("cargo cannot be run: name a server with --binary")?;
     anyhow::ensure!(status.success(), "the server cannot be built");

@@ -75,11 +75,23 @@ impl Cluster {
     /// # Errors
     /// Where Postgres refuses.
     pub async fn ground(&self) -> anyhow::Result<Ground> {
+        self.ground_of(TEMPLATE).await
+    }
+
+    /// A fresh database without a schema.
+    ///
+    /// # Errors
+    /// Where Postgres refuses.
+    pub async fn empty_ground(&self) -> anyhow::Result<Ground> {
+        self.ground_of("template0").await
+    }
+
+    async fn ground_of(&self, template: &str) -> anyhow::Result<Ground> {
         let running = self.running.lock().await;
         let options = running.as_ref().context("the cluster does not run")?.connect_options();
         let name = format!("ground_{}", self.next.fetch_add(1, Ordering::Relaxed));
         let mut connection = options.clone().database("postgres").connect().await?;
-        let create = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await?;
         connection.close().await?;
         Ok(Ground { options: options.database(&name), socket: self.folder.clone(), name })

@@ -56,6 +56,17 @@ impl Replica {
         format!("http://{}", self.listen)
     }
 
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Runs this program from the next start on.
+    pub fn exchange(&mut self, binary: PathBuf) {
+        self.launch.binary = binary;
+    }
+
     /// Waits until it answers a question that needs the database.
     ///
     /// # Errors
@@ -109,6 +120,14 @@ impl Replica {
     /// # Errors
     /// Where it did not stop in time and was killed.
     pub async fn stop(mut self) -> anyhow::Result<bool> {
+        self.terminate().await
+    }
+
+    /// The same for one that is started again later.
+    ///
+    /// # Errors
+    /// Where it did not stop in time and was killed.
+    pub async fn terminate(&mut self) -> anyhow::Result<bool> {
         let Some(mut child) = self.child.take() else { return Ok(true) };
         processes::signal(pid_of(&child)?, Signal::SIGTERM)?;
         let status = until("a server stops", || {

@@ -9,7 +9,7 @@ const SKIPPED_FOLDERS: [&str; 6] = [".git", ".sqlx", "target", "node_modules", "
 /// What is written by hand, by the end of the name.
 const ENDINGS: [&str; 9] = [".rs", ".sql", ".proto", ".toml", ".md", ".py", ".yaml", ".yml", ".sh"];
 /// What is written by hand and has no such ending.
-const NAMES: [&str; 3] = [".ci/run", "Dockerfile", ".dockerignore"];
+const NAMES: [&str; 5] = [".ci/deployment", ".ci/refused-dependencies", ".ci/run", "Dockerfile", ".dockerignore"];
 /// Written by `cargo xtask codegen`.
 const GENERATED: &str = "proto/src/generated/";
 

@@ -10,10 +10,12 @@ mod kills;
 mod limits;
 mod outage;
 mod pause;
+mod rolling;
 mod rollover;
 mod settle;
 mod slow;
 mod trial;
+mod upgrade;
 
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,8 @@ pub(crate) async fn run(scenario: Scenario, stage: &Stage) -> Report {
         Scenario::Slow => slow::run(stage).await,
         Scenario::Outage => outage::run(stage).await,
         Scenario::DiskFull => disk_full::run(stage).await,
+        Scenario::Rolling => rolling::run(stage).await,
+        Scenario::Upgrade => upgrade::run(stage).await,
     };
     let report = outcome.unwrap_or_else(|error| report::failed(scenario, &error));
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);

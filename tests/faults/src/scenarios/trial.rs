@@ -1,5 +1,6 @@
 //! One database with its replicas, from the first call to the last check.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -46,9 +47,26 @@ impl<'a> Trial<'a> {
         exact: bool,
     ) -> anyhow::Result<Self> {
         let (replicas, service) = stage.replicas(url, replicas).await?;
+        Ok(Self::of(stage, part, ground, replicas, service, exact))
+    }
+
+    /// A fresh database whose schema this program makes, with replicas that run it.
+    pub(super) async fn of_program(
+        stage: &'a Stage,
+        part: u64,
+        program: &Path,
+        replicas: usize,
+        exact: bool,
+    ) -> anyhow::Result<Self> {
+        let ground = stage.cluster.empty_ground().await?;
+        let (replicas, service) = stage.replicas_of(program, &ground.url(), replicas).await?;
+        Ok(Self::of(stage, part, ground, replicas, service, exact))
+    }
+
+    fn of(stage: &'a Stage, part: u64, ground: Ground, replicas: Vec<Replica>, service: Service, exact: bool) -> Self {
         let reader = Reader::start(ground.options.clone(), exact);
         let (history, rng) = (Arc::new(History::default()), stage.rng(part));
-        Ok(Self { stage, ground, replicas, service, history, rng, reader, exact })
+        Self { stage, ground, replicas, service, history, rng, reader, exact }
     }
 
     /// Where a replica serves, counted round.
