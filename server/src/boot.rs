@@ -1,6 +1,7 @@
 //! Starts the server and stops it: the listener and the signal to stop are passed in.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgPool};
@@ -173,7 +174,7 @@ pub struct Running {
     /// Its use cases, for what runs beside the wire.
     pub app: App,
     stop: CancellationToken,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<Duration>,
 }
 
 impl Running {
@@ -182,11 +183,12 @@ impl Running {
         self.stop.cancel();
     }
 
-    /// Waits until it has stopped.
-    pub async fn stopped(self) {
-        if let Err(error) = self.serving.await {
+    /// Waits until it has stopped, and says how much of the time to drain is left.
+    pub async fn stopped(self) -> Duration {
+        self.serving.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the server ended unexpectedly");
-        }
+            Duration::ZERO
+        })
     }
 }
 
@@ -364,7 +366,8 @@ struct Lifetime {
 }
 
 impl Lifetime {
-    async fn serve(self, config: ServerConfig, listener: TcpListener, routes: Routes) {
+    /// Serves, then ends everything, and says how much of the time for that is left.
+    async fn serve(self, config: ServerConfig, listener: TcpListener, routes: Routes) -> Duration {
         let shutdown = CancellationToken::new();
         // The server's own option does not reach connections of a listener that is passed in; without it, an answer's last
         // packet waits for the caller's delayed acknowledgement, 40 ms.
@@ -383,6 +386,7 @@ impl Lifetime {
             }
         }
         tracing::info!("draining");
+        let draining_since = Instant::now();
         set_health(&self.health, false).await;
         let deadline = CancellationToken::new();
         let timer = tokio::spawn({
@@ -419,5 +423,6 @@ impl Lifetime {
         }
         timer.abort();
         tracing::info!("stopped");
+        config.drain_timeout.saturating_sub(draining_since.elapsed())
     }
 }

@@ -42,7 +42,8 @@ use uuid::Uuid;
 pub use adjust::{Adjust, AdjustAnswer};
 pub use claim::Claim;
 pub use command::{
-    CheckAnswer, Command, ExtendAnswer, Extension, Record, RecordAnswer, ReleaseAnswer, Reserve, check_budgets_view,
+    CheckAnswer, Command, ExtendAnswer, Extension, Record, RecordAnswer, ReleaseAnswer, Reply, Reserve,
+    check_budgets_view,
 };
 pub use correction::{CORRECTIONS_LIMIT, Change, Correction};
 pub use counters::budget_state;
@@ -248,7 +249,7 @@ impl Ledger {
         tenant: TenantId,
         record: Record,
     ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new();
         self.push(tenant, Command::Record(Box::new(record), reply))?;
         Ok(answer)
     }
@@ -392,12 +393,8 @@ impl Ledger {
         self.stop_watching.cancel();
     }
 
-    async fn submit<T>(
-        &self,
-        tenant: TenantId,
-        command: impl FnOnce(oneshot::Sender<Result<T, AppError>>) -> Command,
-    ) -> Result<T, AppError> {
-        let (reply, answer) = oneshot::channel();
+    async fn submit<T>(&self, tenant: TenantId, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, AppError> {
+        let (reply, answer) = Reply::new();
         self.push(tenant, command(reply))?;
         // A writer that is gone without an answer may have committed: the caller tries again with the same id.
         answer.await.unwrap_or(Err(AppError::Unavailable))

@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     fn release(id: u128) -> (Command, tokio::sync::oneshot::Receiver<Result<super::super::ReleaseAnswer, AppError>>) {
-        let (reply, answer) = tokio::sync::oneshot::channel();
+        let (reply, answer) = super::super::command::Reply::new();
         (Command::Release { id: Uuid::from_u128(id), reason: String::new(), reply }, answer)
     }
 

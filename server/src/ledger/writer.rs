@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use rand::Rng as _;
+use tracing::Instrument as _;
 
 use super::Shared;
 use super::batch::{self, BatchError};
@@ -15,6 +16,7 @@ use super::withdrawals::Withdrawal;
 use crate::app::AppError;
 use crate::store::StoreError;
 use crate::tenant::TenantId;
+use crate::trace;
 
 /// Longest wait between two tries of a batch.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -30,7 +32,10 @@ pub(super) async fn run(shared: Arc<Shared>, intake: Intake) {
 /// its data is halved until the bad command fails alone.
 async fn flush(shared: &Shared, batch: Batch) {
     let Batch { tenant, commands, mut turn } = batch;
-    let commands = commands.into_iter().filter(|command| !command.is_abandoned());
+    let commands = commands.into_iter().filter(|command| !command.is_abandoned()).map(|mut command| {
+        command.taken();
+        command
+    });
     let (rehearsals, commands): (Vec<Command>, Vec<Command>) = commands.partition(Command::is_rehearsal);
     let mut work: Vec<Vec<Command>> = rehearsals.into_iter().map(|rehearsal| vec![rehearsal]).collect();
     work.push(commands);
@@ -38,7 +43,8 @@ async fn flush(shared: &Shared, batch: Batch) {
         if commands.is_empty() {
             continue;
         }
-        match commit(shared, tenant, &mut commands, &mut turn).await {
+        let span = trace::batch(commands.len(), commands.iter().map(Command::trace));
+        match commit(shared, tenant, &mut commands, &mut turn).instrument(span).await {
             Ok(done) => {
                 shared.hub.touch(&done.touches);
                 let told_before = done.now.checked_add(SignedDuration::from_micros(1)).unwrap_or(done.now);
