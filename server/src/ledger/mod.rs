@@ -13,6 +13,7 @@ mod correction;
 mod counters;
 mod degraded;
 mod drafts;
+mod fullness;
 mod holds;
 mod inheritance;
 mod known;
@@ -59,7 +60,7 @@ use self::withdrawals::Withdrawals;
 use crate::alerts::Alerts;
 use crate::app::AppError;
 use crate::live::Hub;
-use crate::metrics::Metrics;
+use crate::metrics::{CheckMode, FULLNESS, Metrics};
 use crate::prices::Prices;
 use crate::store::budgets::{self, BudgetSet};
 use crate::store::dictionary::Dictionary;
@@ -227,6 +228,16 @@ impl Ledger {
         Self { shared, queue, tasks, failed, stop_watching }
     }
 
+    /// How many commands wait, and about how many bytes they take.
+    pub fn queued(&self) -> (usize, usize) {
+        self.queue.waiting()
+    }
+
+    /// Counters of budgets in windows that run, as this replica saw them last, by the share of their limit that they have reached.
+    pub fn fullness(&self) -> [usize; FULLNESS.len()] {
+        fullness::fullness(&self.shared.budgets, &self.shared.figures, Timestamp::now())
+    }
+
     /// Its bounds.
     pub fn settings(&self) -> &LedgerSettings {
         &self.shared.settings
@@ -370,7 +381,12 @@ impl Ledger {
             }
         };
         let calendar = Calendar::new(tenant, self.shared.periods.clone());
-        peek::peek(connection, tenant, plans, &budgets, &self.shared.figures, calendar, clock.now).await
+        let answers =
+            peek::peek(connection, tenant, plans, &budgets, &self.shared.figures, calendar, clock.now).await?;
+        for answer in answers.iter().flatten() {
+            self.shared.metrics.ledger.checked(&answer.decision, CheckMode::Peek);
+        }
+        Ok(answers)
     }
 
     /// Waits until a writer has ended: after [`Self::drain`], or because of a defect.

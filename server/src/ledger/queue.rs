@@ -114,6 +114,12 @@ impl Queue {
         Ok(())
     }
 
+    /// How many commands wait, and how much they weigh.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let waiting = self.shared.waiting();
+        (waiting.items, waiting.bytes)
+    }
+
     /// Takes nothing more. What waits is still served.
     pub(super) fn close(&self) {
         self.shared.waiting().closed = true;

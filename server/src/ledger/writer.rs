@@ -14,6 +14,7 @@ use super::command::Command;
 use super::queue::{Batch, Intake, Turn};
 use super::withdrawals::Withdrawal;
 use crate::app::AppError;
+use crate::metrics::BatchRetry;
 use crate::store::StoreError;
 use crate::tenant::TenantId;
 use crate::trace;
@@ -76,7 +77,8 @@ async fn commit(
     commands: &mut Vec<Command>,
     turn: &mut Option<Turn>,
 ) -> Result<batch::Done, BatchError> {
-    let deadline = Instant::now() + shared.settings.retry_for;
+    let began = Instant::now();
+    let deadline = began + shared.settings.retry_for;
     let mut pause = Duration::from_millis(5);
     loop {
         let left = shared.patience().min(deadline.saturating_duration_since(Instant::now()));
@@ -93,6 +95,7 @@ async fn commit(
         let error = match batch::run(shared, tenant, commands, turn).await {
             Ok(done) => {
                 shared.presence.committed();
+                shared.metrics.ledger.committed(commands.len(), began.elapsed());
                 return Ok(done);
             }
             Err(error) => error,
@@ -101,9 +104,8 @@ async fn commit(
             shared.forget();
             shared.presence.suspect();
         }
-        if !error.may_pass() || Instant::now() >= deadline {
-            return Err(error);
-        }
+        let Some(reason) = error.retry().filter(|_| Instant::now() < deadline) else { return Err(error) };
+        shared.metrics.ledger.retried(reason);
         tracing::warn!(error = &error as &dyn std::error::Error, commands = commands.len(), "a batch is tried again");
         let jitter = rand::rng().random_range(0.5..1.0);
         tokio::time::sleep(pause.mul_f64(jitter)).await;
@@ -112,14 +114,14 @@ async fn commit(
 }
 
 impl BatchError {
-    /// Whether the same batch may succeed later.
-    fn may_pass(&self) -> bool {
+    /// Why the same batch may succeed later, where it may.
+    fn retry(&self) -> Option<BatchRetry> {
         match self {
-            Self::Raced | Self::Repeated => true,
-            Self::Store(error) => {
-                matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_) | StoreError::TimedOut(_))
-            }
-            Self::Amount(_) | Self::Command(_) | Self::Unsettled(_) => false,
+            Self::Raced | Self::Repeated => Some(BatchRetry::Raced),
+            Self::Store(StoreError::Contended(_)) => Some(BatchRetry::Contended),
+            Self::Store(StoreError::Unavailable(_)) => Some(BatchRetry::Unavailable),
+            Self::Store(StoreError::TimedOut(_)) => Some(BatchRetry::TimedOut),
+            Self::Store(_) | Self::Amount(_) | Self::Command(_) | Self::Unsettled(_) => None,
         }
     }
 
