@@ -1,6 +1,7 @@
 //! Starts the server and stops it: the listener and the signal to stop are passed in.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
@@ -129,6 +130,11 @@ impl Database {
     /// A database that is there already, for tests.
     pub fn given(options: PgConnectOptions) -> Self {
         Self { pooled: options.clone(), direct: options, embedded: None }
+    }
+
+    /// Where the private Postgres keeps its data, where there is one.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.embedded.as_ref().map(EmbeddedPostgres::data_dir)
     }
 
     /// Stops the private Postgres, where there is one.

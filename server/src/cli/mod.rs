@@ -1,6 +1,7 @@
 //! The commands of the binary, one file each.
 
 pub mod demo;
+pub mod doctor;
 pub mod health;
 pub mod prices;
 pub mod rebuild;
@@ -47,6 +48,8 @@ pub enum Command {
     Prices(Box<prices::PricesArguments>),
     /// Look at reservations, and report those that ran out without a word of what became of their calls.
     Reservations(reservations::ReservationsArguments),
+    /// Examine the configuration and the database, and say what to do; exits with 1 if anything fails.
+    Doctor(doctor::DoctorArguments),
     /// Ask a running server for its health; exits with 1 unless it serves.
     Health(health::HealthArguments),
 }
@@ -76,6 +79,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Rebuild(arguments) => rebuilt(arguments, config()?, &mut output).await,
         Command::Prices(arguments) => prices::run(arguments, &mut output).await,
         Command::Reservations(arguments) => reservations::run(arguments, &mut output).await,
+        Command::Doctor(arguments) => {
+            let sound = doctor::run(arguments, &config()?, &mut output).await?;
+            Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Command::Health(arguments) => {
             let serving = health::run(arguments, config()?.server.listen).await?;
             Ok(if serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -13,7 +13,7 @@ pub const OLDEST_MAJOR: u32 = 14;
 /// Newest Postgres that is supported.
 pub const NEWEST_MAJOR: u32 = 18;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// Why a database is not used.
 #[derive(Debug, Error)]

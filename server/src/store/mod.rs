@@ -9,6 +9,7 @@ pub mod budgets;
 pub mod connect;
 pub mod counters;
 pub mod dictionary;
+pub mod doctor;
 pub mod error;
 pub mod event_row;
 pub mod heartbeat;
