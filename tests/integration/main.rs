@@ -10,6 +10,7 @@
 mod alerts;
 mod auditing;
 mod budgets;
+mod canaries;
 mod corrections;
 mod crash;
 mod dashboards;

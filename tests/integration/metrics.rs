@@ -19,7 +19,7 @@ pub(crate) async fn get(server: &TestServer, path: &str) -> String {
     ask(server.running.as_ref().unwrap().metrics_address.unwrap(), path).await
 }
 
-async fn ask(address: SocketAddr, path: &str) -> String {
+pub(crate) async fn ask(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
