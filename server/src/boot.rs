@@ -1,6 +1,8 @@
 //! Starts the server and stops it: the listener and the signal to stop are passed in.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgPool};
@@ -25,10 +27,10 @@ use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
 use crate::config::{Config, ConfigError, DatabaseConfig, ServerConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
-use crate::grpc::{AdminApi, AlertApi, BudgetApi, PriceApi, UsageApi};
+use crate::grpc::{AdminApi, AlertApi, BudgetApi, Methods, Observe, PriceApi, UsageApi};
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, FULLNESS, Metrics, Pool, State, Watch, Watched};
 use crate::prices::{CatalogFile, CatalogFileError, Prices, catalog_of};
 use crate::store::StoreError;
 use crate::store::audit::tenants;
@@ -68,6 +70,9 @@ pub enum BootError {
     /// The metrics contradict each other.
     #[error("the metrics cannot be kept")]
     Metrics(#[from] prometheus::Error),
+    /// The descriptors that are compiled in are broken.
+    #[error("the contract cannot be read")]
+    Contract(#[from] prost_reflect::DescriptorError),
     /// The descriptors cannot be served.
     #[error("reflection cannot be served")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -127,6 +132,11 @@ impl Database {
         Self { pooled: options.clone(), direct: options, embedded: None }
     }
 
+    /// Where the private Postgres keeps its data, where there is one.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.embedded.as_ref().map(EmbeddedPostgres::data_dir)
+    }
+
     /// Stops the private Postgres, where there is one.
     ///
     /// # Errors
@@ -173,7 +183,7 @@ pub struct Running {
     /// Its use cases, for what runs beside the wire.
     pub app: App,
     stop: CancellationToken,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<Duration>,
 }
 
 impl Running {
@@ -182,11 +192,12 @@ impl Running {
         self.stop.cancel();
     }
 
-    /// Waits until it has stopped.
-    pub async fn stopped(self) {
-        if let Err(error) = self.serving.await {
+    /// Waits until it has stopped, and says how much of the time to drain is left.
+    pub async fn stopped(self) -> Duration {
+        self.serving.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the server ended unexpectedly");
-        }
+            Duration::ZERO
+        })
     }
 }
 
@@ -207,6 +218,20 @@ pub async fn start(
         Some(file) => file.read()?,
         None => catalog_of(None)?,
     };
+    let metrics = Metrics::new()?;
+    let watch = Watch::default();
+    let draining = CancellationToken::new();
+    let background = TaskTracker::new();
+    let stop_background = CancellationToken::new();
+    // Where starting fails, what is told of it ends with it.
+    let unless_started = stop_background.clone().drop_guard();
+    let metrics_address = match config.metrics.listen {
+        Some(address) => {
+            let (draining, stop) = (draining.clone(), stop_background.clone());
+            Some(serve_metrics(&background, address, metrics.clone(), watch.clone(), draining, stop).await?)
+        }
+        None => None,
+    };
     database.prepare(config).await?;
     let pool = database.pool(&config.database);
     let prices = Prices::new(pool.clone(), catalog, config.prices.free());
@@ -215,14 +240,13 @@ pub async fn start(
         prices.book(tenant).await?;
     }
     let dictionary = Dictionary::default();
-    let draining = CancellationToken::new();
     let source = DatabaseSource::new(pool.clone(), dictionary.clone());
     let hub = Hub::new(config.live.settings(), source, draining.clone());
     let writers = u32::try_from(config.ledger.writers).unwrap_or(u32::MAX);
     // The ledger bounds its batches itself; a role's own limits would only break them half way.
     let unlimited = database.pooled.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let ledger_pool = connect::writers_pool(unlimited, writers, config.database.acquire_timeout);
-    let metrics = Metrics::new()?;
+    let observe = Observe::new(Methods::of_contract()?, metrics.rpc.clone());
     let webhook = config.alerts.webhook()?;
     let settings = AlertSettings { deliver: webhook.is_some(), log: config.alerts.log };
     let alerts = Alerts::new(settings, metrics.clone(), hub.clone());
@@ -241,8 +265,6 @@ pub async fn start(
     let app =
         App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone(), alerts, feed.clone(), audits);
 
-    let background = TaskTracker::new();
-    let stop_background = CancellationToken::new();
     tasks::start(&background, &app, config.ledger.retention, &stop_background);
     let audit = AuditTask::new(app.clone(), metrics.clone(), config.audit.settings());
     background.spawn(audit.run(stop_background.clone()));
@@ -262,12 +284,6 @@ pub async fn start(
         background.spawn(courier);
     }
     background.spawn(exchange_touches(hub, TouchChannel::new(database.direct.clone())));
-    let metrics_address = match config.metrics.listen {
-        Some(address) => {
-            Some(serve_metrics(&background, address, metrics, draining.clone(), stop_background.clone()).await?)
-        }
-        None => None,
-    };
     background.close();
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -291,12 +307,50 @@ pub async fn start(
     background.reopen();
     background.spawn(tell_database_health(ledger.presence().clone(), health.clone(), stop_background.clone()));
     background.close();
+    watch.started(Parts { app: app.clone(), ledger_pool: ledger_pool.clone() });
+    unless_started.disarm();
     tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
     let pools = [ledger_pool, pool];
-    let lifetime = Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health, pools };
+    let lifetime =
+        Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health, pools, observe };
     let serving = tokio::spawn(lifetime.serve(config.server.clone(), listener, routes));
     Ok(Running { address, metrics_address, app, stop, serving })
+}
+
+/// What the metrics show of a server's state.
+struct Parts {
+    app: App,
+    ledger_pool: PgPool,
+}
+
+impl Watched for Parts {
+    fn state(&self) -> State {
+        let (queued_commands, queued_bytes) = self.app.ledger.queued();
+        let settings = self.app.ledger.settings();
+        State {
+            queued_commands,
+            queued_bytes,
+            queue_commands_limit: settings.queue_items,
+            queue_bytes_limit: settings.queue_bytes,
+            subscribers: self.app.hub.subscribers(),
+            watched_scopes: self.app.hub.watched_scopes(),
+            ledger_pool: pool_state(&self.ledger_pool),
+            reads_pool: pool_state(&self.app.pool),
+        }
+    }
+
+    fn counters(&self) -> [usize; FULLNESS.len()] {
+        self.app.ledger.fullness()
+    }
+}
+
+/// How much of a pool is used.
+fn pool_state(pool: &PgPool) -> Pool {
+    let idle = pool.num_idle();
+    let open = usize::try_from(pool.size()).unwrap_or(usize::MAX);
+    let limit = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+    Pool { used: open.saturating_sub(idle), idle, limit }
 }
 
 /// Serves the metrics at `address`, and says where exactly.
@@ -304,13 +358,14 @@ async fn serve_metrics(
     background: &TaskTracker,
     address: SocketAddr,
     metrics: Metrics,
+    watch: Watch,
     draining: CancellationToken,
     stop: CancellationToken,
 ) -> Result<SocketAddr, BootError> {
     let unusable = |source| BootError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
-    background.spawn(metrics::serve(listener, metrics, draining, stop));
+    background.spawn(metrics::serve(listener, metrics, watch, draining, stop));
     tracing::info!(%address, "serving metrics");
     Ok(address)
 }
@@ -361,10 +416,12 @@ struct Lifetime {
     ledger: Ledger,
     health: HealthReporter,
     pools: [PgPool; 2],
+    observe: Observe,
 }
 
 impl Lifetime {
-    async fn serve(self, config: ServerConfig, listener: TcpListener, routes: Routes) {
+    /// Serves, then ends everything, and says how much of the time for that is left.
+    async fn serve(self, config: ServerConfig, listener: TcpListener, routes: Routes) -> Duration {
         let shutdown = CancellationToken::new();
         // The server's own option does not reach connections of a listener that is passed in; without it, an answer's last
         // packet waits for the caller's delayed acknowledgement, 40 ms.
@@ -372,6 +429,7 @@ impl Lifetime {
         let server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
             .max_concurrent_streams(Some(config.streams_per_connection))
+            .layer(self.observe)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
         let mut server = tokio::spawn(server);
@@ -383,6 +441,7 @@ impl Lifetime {
             }
         }
         tracing::info!("draining");
+        let draining_since = Instant::now();
         set_health(&self.health, false).await;
         let deadline = CancellationToken::new();
         let timer = tokio::spawn({
@@ -419,5 +478,6 @@ impl Lifetime {
         }
         timer.abort();
         tracing::info!("stopped");
+        config.drain_timeout.saturating_sub(draining_since.elapsed())
     }
 }

@@ -48,6 +48,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Traces.
+    pub telemetry: TelemetryConfig,
 }
 
 /// The port and how it is served.
@@ -414,6 +416,34 @@ pub enum LogFormat {
     Json,
 }
 
+/// Traces, to a collector of OpenTelemetry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// Where spans are sent by OTLP over gRPC, such as `http://127.0.0.1:4317`; absent = nowhere, and none are made.
+    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` and `OTEL_EXPORTER_OTLP_ENDPOINT` stand for it.
+    pub otlp_endpoint: Option<String>,
+    /// Which share of the calls is traced whose callers do not say, from 0 to 1. Callers that send a `traceparent` decide for
+    /// theirs.
+    pub sample_ratio: f64,
+    /// The service's name on its spans; `OTEL_SERVICE_NAME` stands for it.
+    pub service_name: String,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, sample_ratio: 0.01, service_name: "tollgate".to_owned() }
+    }
+}
+
+/// The variables of OpenTelemetry that are heeded, with what they stand for; later ones win. Empty ones count as absent, as its
+/// specification demands.
+const OTEL_VARIABLES: [(&str, &str); 3] = [
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
+];
+
 /// Why the configuration is refused.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -448,6 +478,11 @@ impl Config {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
+        for (variable, key) in OTEL_VARIABLES {
+            if let Some(value) = std::env::var(variable).ok().filter(|value| !value.is_empty()) {
+                figment = figment.merge(Serialized::default(key, value));
+            }
+        }
         let environment = Env::prefixed("TOLLGATE_").split("__").ignore(&["config", "url", "api_key", "test"]);
         let database = Env::raw().only(&["DATABASE_URL"]).map(|_| "database.url".into());
         let config: Self = figment.merge(environment).merge(database).extract().map_err(Box::new)?;
@@ -463,6 +498,9 @@ impl Config {
                 "an address that others reach needs server.allow_unauthenticated = true, as this version asks nobody \
                  for a credential: put it behind something that does",
             );
+        }
+        if !(0.0..=1.0).contains(&self.telemetry.sample_ratio) {
+            return invalid("telemetry.sample_ratio", "must be between 0 and 1");
         }
         if self.ledger.queue_items == 0 || self.ledger.batch_items == 0 || self.ledger.writers == 0 {
             return invalid("ledger", "queue_items, batch_items and writers must be above 0");

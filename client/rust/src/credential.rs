@@ -7,7 +7,7 @@ use tonic::{Request, Status};
 
 use crate::error::Error;
 
-/// Puts the API key, if there is one, into every request.
+/// Puts the API key, if there is one, into every request, and the trace of the calling program, where the feature `opentelemetry` is on.
 #[derive(Clone)]
 pub struct Credential {
     header: Option<MetadataValue<Ascii>>,
@@ -39,6 +39,8 @@ impl Interceptor for Credential {
         if let Some(header) = &self.header {
             request.metadata_mut().insert("authorization", header.clone());
         }
+        #[cfg(feature = "opentelemetry")]
+        crate::trace_context::send(request.metadata_mut());
         Ok(request)
     }
 }

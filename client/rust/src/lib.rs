@@ -33,6 +33,8 @@ mod summary;
 #[cfg(feature = "tokenizer")]
 mod text;
 mod tokens;
+#[cfg(feature = "opentelemetry")]
+mod trace_context;
 mod unreachable;
 mod watch;
 mod window;

@@ -161,11 +161,11 @@ fn utc_day(at: Timestamp) -> Timestamp {
     midnight.map_or(at, |midnight| midnight.timestamp())
 }
 
-/// One line. Values of dimensions stay out of the log: whoever may see them reads the alert.
+/// One line, without a word that a caller chose: neither budgets' ids nor models nor values of dimensions. Whoever may see them
+/// reads the alert, by its id.
 fn log(tenant: TenantId, alert: &NewAlert) {
     let NewAlert { alert_id, subject, event_id, reservation_id, .. } = alert;
     let budget = subject.budget();
-    let model = subject.model();
     let (at_fraction, action) = match subject {
         Subject::RuleFired { rule, .. } => (Some(rule.at_fraction), Some(rule.action)),
         _ => (None, None),
@@ -179,7 +179,6 @@ fn log(tenant: TenantId, alert: &NewAlert) {
         %alert_id,
         kind = subject.kind().name(),
         severity = subject.severity().name(),
-        budget_id = budget.map(|budget| budget.budget_id.as_str()),
         window_start = budget.map(|budget| tracing::field::display(budget.window.start)),
         limit = budget.map(|budget| tracing::field::display(budget.effective_limit)),
         spent = budget.map(|budget| tracing::field::display(budget.spent)),
@@ -187,8 +186,6 @@ fn log(tenant: TenantId, alert: &NewAlert) {
         at_fraction = at_fraction.map(tracing::field::display),
         action = action.map(tracing::field::debug),
         cause,
-        provider_name = model.map(|model| model.provider_name.as_str()),
-        model = model.map(|model| model.model.as_str()),
         event_id = event_id.map(tracing::field::display),
         reservation_id = reservation_id.map(tracing::field::display),
         "alert raised"

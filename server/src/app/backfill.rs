@@ -97,11 +97,7 @@ impl App {
         let alerts = self.alerts.write(&mut transaction, raised).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         self.alerts.announce(tenant, &alerts);
-        tracing::info!(
-            tenant = tenant.0,
-            budget = active.budget.budget_id,
-            "a budget has counted back and is in force"
-        );
+        tracing::info!(tenant = tenant.0, budget = active.number, "a budget has counted back and is in force");
         Ok(())
     }
 }

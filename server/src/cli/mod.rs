@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod erase;
+pub mod doctor;
 pub mod health;
 pub mod prices;
 pub mod rebuild;
@@ -50,6 +51,8 @@ pub enum Command {
     Reservations(reservations::ReservationsArguments),
     /// Erase a person from a server: a pseudonym stands where the name stood, and every sum stays.
     Erase(erase::EraseArguments),
+    /// Examine the configuration and the database, and say what to do; exits with 1 if anything fails.
+    Doctor(doctor::DoctorArguments),
     /// Ask a running server for its health; exits with 1 unless it serves.
     Health(health::HealthArguments),
 }
@@ -82,6 +85,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Erase(arguments) => {
             erase::run(arguments, &mut output).await?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor(arguments) => {
+            let sound = doctor::run(arguments, &config()?, &mut output).await?;
+            Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Health(arguments) => {
             let serving = health::run(arguments, config()?.server.listen).await?;

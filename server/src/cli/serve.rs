@@ -51,19 +51,21 @@ pub async fn run(arguments: &ServeArguments, config: &Config, output: &mut impl 
         output.write_all(config.printable().as_bytes())?;
         return Ok(());
     }
-    telemetry::start(&config.log)?;
+    let telemetry = telemetry::start(&config.log, &config.telemetry)?;
     let stop = stop_on_signals()?;
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("the address {} cannot be served", config.server.listen))?;
     let database = Database::open(config).await?;
     let running = boot::start(config, &database, listener, stop).await;
-    if let Ok(running) = running {
-        running.stopped().await;
-        return Ok(database.close().await?);
-    }
-    database.close().await?;
-    running.map(drop).map_err(anyhow::Error::from)
+    let (left, refused) = match running {
+        Ok(running) => (running.stopped().await, Ok(())),
+        Err(error) => (config.server.drain_timeout, Err(error)),
+    };
+    let closed = database.close().await;
+    telemetry.flush(left).await;
+    refused?;
+    Ok(closed?)
 }
 
 /// Cancelled by SIGTERM or SIGINT.

@@ -25,6 +25,7 @@ use super::settle::{self, Reservations};
 use super::totals::Totals;
 use crate::app::AppError;
 use crate::live::Touch;
+use crate::metrics::CheckMode;
 use crate::store::budgets::BudgetSet;
 use crate::store::ledger::{self, Conclusion};
 use crate::store::lent::Lent;
@@ -249,7 +250,7 @@ async fn transact(
         return Err(care.found());
     }
     let mut answer = |index| answers.remove(&index).unwrap_or(Err(AppError::Internal));
-    let answers = (0..commands.len()).map(&mut answer).collect();
+    let answers: Vec<Result<Answer, AppError>> = (0..commands.len()).map(&mut answer).collect();
     if commands.iter().any(Command::is_rehearsal) {
         ledger::roll_back(connection).await?;
         return Ok(Done { answers, touches: Vec::new(), now: scene.now });
@@ -261,6 +262,11 @@ async fn transact(
     shared.alerts.announce(tenant, &alerts);
     note_matches(shared, &scene, drafts.matched().chain(plans.values().flat_map(holds::ReservePlan::matched)));
     drafts.outcomes().for_each(|(state, notices)| shared.metrics.recorded(state, notices));
+    for answer in answers.iter().flatten() {
+        if let Answer::Checked(checked) = answer {
+            shared.metrics.ledger.checked(&checked.decision, CheckMode::Reserve);
+        }
+    }
     let mut touches = drafts.touches(&scene);
     touches.extend(adjustments.touches(tenant));
     Ok(Done { answers, touches, now: scene.now })

@@ -21,9 +21,31 @@ use super::holds::CheckPlan;
 use super::withdrawals::Withdrawal;
 use crate::app::AppError;
 use crate::store::reservations::Reservation;
+use crate::trace::CallTrace;
 
-/// Where an answer goes.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, AppError>>;
+/// Where an answer goes, and the spans of its call, which end with it.
+#[derive(Debug)]
+pub struct Reply<T> {
+    sender: oneshot::Sender<Result<T, AppError>>,
+    trace: CallTrace,
+}
+
+impl<T> Reply<T> {
+    /// To the call in which this runs.
+    pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, AppError>>) {
+        let (sender, answer) = oneshot::channel();
+        (Self { sender, trace: CallTrace::enqueued() }, answer)
+    }
+
+    /// A caller that is gone does not mind.
+    fn send(self, answer: Result<T, AppError>) {
+        drop(self.sender.send(answer));
+    }
+
+    fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+}
 
 /// One event to record, validated and priced.
 #[derive(Debug, Clone)]
@@ -206,6 +228,33 @@ impl Command {
         }
     }
 
+    /// The spans of its call.
+    pub(super) fn trace(&self) -> &CallTrace {
+        match self {
+            Self::Record(_, reply) => &reply.trace,
+            Self::Reserve(_, reply) => &reply.trace,
+            Self::Extend(_, reply) => &reply.trace,
+            Self::Release { reply, .. } => &reply.trace,
+            Self::Adjust(_, reply) => &reply.trace,
+            Self::Expire { reply, .. } => &reply.trace,
+            Self::Withdraw { reply, .. } => &reply.trace,
+        }
+    }
+
+    /// A writer took it.
+    pub(super) fn taken(&mut self) {
+        let trace = match self {
+            Self::Record(_, reply) => &mut reply.trace,
+            Self::Reserve(_, reply) => &mut reply.trace,
+            Self::Extend(_, reply) => &mut reply.trace,
+            Self::Release { reply, .. } => &mut reply.trace,
+            Self::Adjust(_, reply) => &mut reply.trace,
+            Self::Expire { reply, .. } => &mut reply.trace,
+            Self::Withdraw { reply, .. } => &mut reply.trace,
+        };
+        trace.taken();
+    }
+
     /// The corrections that it makes.
     pub(super) fn adjust(&self) -> Option<&Adjust> {
         match self {
@@ -264,13 +313,13 @@ impl Command {
                 return matches!(answer, Ok(Answer::Checked(checked)) if checked.reservation.is_some())
                     .then_some(reserve.id);
             }
-            (Self::Record(_, reply), Ok(Answer::Recorded(answer))) => drop(reply.send(Ok(*answer))),
-            (Self::Reserve(_, reply), Ok(Answer::Checked(answer))) => drop(reply.send(Ok(*answer))),
-            (Self::Extend(_, reply), Ok(Answer::Extended(answer))) => drop(reply.send(Ok(*answer))),
-            (Self::Release { reply, .. }, Ok(Answer::Released(answer))) => drop(reply.send(Ok(*answer))),
-            (Self::Adjust(_, reply), Ok(Answer::Adjusted(answer))) => drop(reply.send(Ok(*answer))),
-            (Self::Expire { reply, .. }, Ok(Answer::Expired)) => drop(reply.send(Ok(()))),
-            (Self::Withdraw { reply, .. }, Ok(Answer::Withdrawn(found))) => drop(reply.send(Ok(found))),
+            (Self::Record(_, reply), Ok(Answer::Recorded(answer))) => reply.send(Ok(*answer)),
+            (Self::Reserve(_, reply), Ok(Answer::Checked(answer))) => reply.send(Ok(*answer)),
+            (Self::Extend(_, reply), Ok(Answer::Extended(answer))) => reply.send(Ok(*answer)),
+            (Self::Release { reply, .. }, Ok(Answer::Released(answer))) => reply.send(Ok(*answer)),
+            (Self::Adjust(_, reply), Ok(Answer::Adjusted(answer))) => reply.send(Ok(*answer)),
+            (Self::Expire { reply, .. }, Ok(Answer::Expired)) => reply.send(Ok(())),
+            (Self::Withdraw { reply, .. }, Ok(Answer::Withdrawn(found))) => reply.send(Ok(found)),
             (command, Err(error)) => command.refuse(error),
             (command, Ok(_)) => command.refuse(AppError::Internal),
         }
@@ -279,13 +328,13 @@ impl Command {
 
     fn refuse(self, error: AppError) {
         match self {
-            Self::Record(_, reply) => drop(reply.send(Err(error))),
-            Self::Reserve(_, reply) => drop(reply.send(Err(error))),
-            Self::Extend(_, reply) => drop(reply.send(Err(error))),
-            Self::Release { reply, .. } => drop(reply.send(Err(error))),
-            Self::Adjust(_, reply) => drop(reply.send(Err(error))),
-            Self::Expire { reply, .. } => drop(reply.send(Err(error))),
-            Self::Withdraw { reply, .. } => drop(reply.send(Err(error))),
+            Self::Record(_, reply) => reply.send(Err(error)),
+            Self::Reserve(_, reply) => reply.send(Err(error)),
+            Self::Extend(_, reply) => reply.send(Err(error)),
+            Self::Release { reply, .. } => reply.send(Err(error)),
+            Self::Adjust(_, reply) => reply.send(Err(error)),
+            Self::Expire { reply, .. } => reply.send(Err(error)),
+            Self::Withdraw { reply, .. } => reply.send(Err(error)),
         }
     }
 }

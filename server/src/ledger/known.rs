@@ -70,6 +70,11 @@ impl KnownFigures {
         self.counters.get(&(tenant, key))
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = (TenantId, Arc<StoredWindow>)> + '_ {
+        self.counters.iter().map(|(key, stored)| (key.0, stored))
+    }
+
     /// Takes a counter as it was committed or read.
     pub(super) fn remember(&self, tenant: TenantId, stored: &StoredWindow) {
         self.counters.insert((tenant, stored.key), Arc::new(stored.clone()));

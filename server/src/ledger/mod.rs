@@ -13,6 +13,7 @@ mod correction;
 mod counters;
 mod degraded;
 mod drafts;
+mod fullness;
 mod holds;
 mod inheritance;
 mod known;
@@ -42,7 +43,8 @@ use uuid::Uuid;
 pub use adjust::{Adjust, AdjustAnswer};
 pub use claim::Claim;
 pub use command::{
-    CheckAnswer, Command, ExtendAnswer, Extension, Record, RecordAnswer, ReleaseAnswer, Reserve, check_budgets_view,
+    CheckAnswer, Command, ExtendAnswer, Extension, Record, RecordAnswer, ReleaseAnswer, Reply, Reserve,
+    check_budgets_view,
 };
 pub use correction::{CORRECTIONS_LIMIT, Change, Correction};
 pub use counters::budget_state;
@@ -58,7 +60,7 @@ use self::withdrawals::Withdrawals;
 use crate::alerts::Alerts;
 use crate::app::AppError;
 use crate::live::Hub;
-use crate::metrics::Metrics;
+use crate::metrics::{CheckMode, FULLNESS, Metrics};
 use crate::prices::Prices;
 use crate::store::budgets::{self, BudgetSet};
 use crate::store::dictionary::Dictionary;
@@ -226,6 +228,16 @@ impl Ledger {
         Self { shared, queue, tasks, failed, stop_watching }
     }
 
+    /// How many commands wait, and about how many bytes they take.
+    pub fn queued(&self) -> (usize, usize) {
+        self.queue.waiting()
+    }
+
+    /// Counters of budgets in windows that run, as this replica saw them last, by the share of their limit that they have reached.
+    pub fn fullness(&self) -> [usize; FULLNESS.len()] {
+        fullness::fullness(&self.shared.budgets, &self.shared.figures, Timestamp::now())
+    }
+
     /// Its bounds.
     pub fn settings(&self) -> &LedgerSettings {
         &self.shared.settings
@@ -248,7 +260,7 @@ impl Ledger {
         tenant: TenantId,
         record: Record,
     ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new();
         self.push(tenant, Command::Record(Box::new(record), reply))?;
         Ok(answer)
     }
@@ -369,7 +381,12 @@ impl Ledger {
             }
         };
         let calendar = Calendar::new(tenant, self.shared.periods.clone());
-        peek::peek(connection, tenant, plans, &budgets, &self.shared.figures, calendar, clock.now).await
+        let answers =
+            peek::peek(connection, tenant, plans, &budgets, &self.shared.figures, calendar, clock.now).await?;
+        for answer in answers.iter().flatten() {
+            self.shared.metrics.ledger.checked(&answer.decision, CheckMode::Peek);
+        }
+        Ok(answers)
     }
 
     /// Waits until a writer has ended: after [`Self::drain`], or because of a defect.
@@ -392,12 +409,8 @@ impl Ledger {
         self.stop_watching.cancel();
     }
 
-    async fn submit<T>(
-        &self,
-        tenant: TenantId,
-        command: impl FnOnce(oneshot::Sender<Result<T, AppError>>) -> Command,
-    ) -> Result<T, AppError> {
-        let (reply, answer) = oneshot::channel();
+    async fn submit<T>(&self, tenant: TenantId, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, AppError> {
+        let (reply, answer) = Reply::new();
         self.push(tenant, command(reply))?;
         // A writer that is gone without an answer may have committed: the caller tries again with the same id.
         answer.await.unwrap_or(Err(AppError::Unavailable))

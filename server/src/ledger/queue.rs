@@ -114,6 +114,12 @@ impl Queue {
         Ok(())
     }
 
+    /// How many commands wait, and how much they weigh.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let waiting = self.shared.waiting();
+        (waiting.items, waiting.bytes)
+    }
+
     /// Takes nothing more. What waits is still served.
     pub(super) fn close(&self) {
         self.shared.waiting().closed = true;
@@ -278,7 +284,7 @@ mod tests {
     use super::*;
 
     fn release(id: u128) -> (Command, tokio::sync::oneshot::Receiver<Result<super::super::ReleaseAnswer, AppError>>) {
-        let (reply, answer) = tokio::sync::oneshot::channel();
+        let (reply, answer) = super::super::command::Reply::new();
         (Command::Release { id: Uuid::from_u128(id), reason: String::new(), reply }, answer)
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use rand::Rng as _;
+use tracing::Instrument as _;
 
 use super::Shared;
 use super::batch::{self, BatchError};
@@ -13,8 +14,10 @@ use super::command::Command;
 use super::queue::{Batch, Intake, Turn};
 use super::withdrawals::Withdrawal;
 use crate::app::AppError;
+use crate::metrics::BatchRetry;
 use crate::store::StoreError;
 use crate::tenant::TenantId;
+use crate::trace;
 
 /// Longest wait between two tries of a batch.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -30,7 +33,10 @@ pub(super) async fn run(shared: Arc<Shared>, intake: Intake) {
 /// its data is halved until the bad command fails alone.
 async fn flush(shared: &Shared, batch: Batch) {
     let Batch { tenant, commands, mut turn } = batch;
-    let commands = commands.into_iter().filter(|command| !command.is_abandoned());
+    let commands = commands.into_iter().filter(|command| !command.is_abandoned()).map(|mut command| {
+        command.taken();
+        command
+    });
     let (rehearsals, commands): (Vec<Command>, Vec<Command>) = commands.partition(Command::is_rehearsal);
     let mut work: Vec<Vec<Command>> = rehearsals.into_iter().map(|rehearsal| vec![rehearsal]).collect();
     work.push(commands);
@@ -38,7 +44,8 @@ async fn flush(shared: &Shared, batch: Batch) {
         if commands.is_empty() {
             continue;
         }
-        match commit(shared, tenant, &mut commands, &mut turn).await {
+        let span = trace::batch(commands.len(), commands.iter().map(Command::trace));
+        match commit(shared, tenant, &mut commands, &mut turn).instrument(span).await {
             Ok(done) => {
                 shared.hub.touch(&done.touches);
                 let told_before = done.now.checked_add(SignedDuration::from_micros(1)).unwrap_or(done.now);
@@ -70,7 +77,8 @@ async fn commit(
     commands: &mut Vec<Command>,
     turn: &mut Option<Turn>,
 ) -> Result<batch::Done, BatchError> {
-    let deadline = Instant::now() + shared.settings.retry_for;
+    let began = Instant::now();
+    let deadline = began + shared.settings.retry_for;
     let mut pause = Duration::from_millis(5);
     loop {
         let left = shared.patience().min(deadline.saturating_duration_since(Instant::now()));
@@ -87,6 +95,7 @@ async fn commit(
         let error = match batch::run(shared, tenant, commands, turn).await {
             Ok(done) => {
                 shared.presence.committed();
+                shared.metrics.ledger.committed(commands.len(), began.elapsed());
                 return Ok(done);
             }
             Err(error) => error,
@@ -95,9 +104,8 @@ async fn commit(
             shared.forget();
             shared.presence.suspect();
         }
-        if !error.may_pass() || Instant::now() >= deadline {
-            return Err(error);
-        }
+        let Some(reason) = error.retry().filter(|_| Instant::now() < deadline) else { return Err(error) };
+        shared.metrics.ledger.retried(reason);
         tracing::warn!(error = &error as &dyn std::error::Error, commands = commands.len(), "a batch is tried again");
         let jitter = rand::rng().random_range(0.5..1.0);
         tokio::time::sleep(pause.mul_f64(jitter)).await;
@@ -106,14 +114,14 @@ async fn commit(
 }
 
 impl BatchError {
-    /// Whether the same batch may succeed later.
-    fn may_pass(&self) -> bool {
+    /// Why the same batch may succeed later, where it may.
+    fn retry(&self) -> Option<BatchRetry> {
         match self {
-            Self::Raced | Self::Repeated => true,
-            Self::Store(error) => {
-                matches!(error, StoreError::Contended(_) | StoreError::Unavailable(_) | StoreError::TimedOut(_))
-            }
-            Self::Amount(_) | Self::Command(_) | Self::Unsettled(_) => false,
+            Self::Raced | Self::Repeated => Some(BatchRetry::Raced),
+            Self::Store(StoreError::Contended(_)) => Some(BatchRetry::Contended),
+            Self::Store(StoreError::Unavailable(_)) => Some(BatchRetry::Unavailable),
+            Self::Store(StoreError::TimedOut(_)) => Some(BatchRetry::TimedOut),
+            Self::Store(_) | Self::Amount(_) | Self::Command(_) | Self::Unsettled(_) => None,
         }
     }
 

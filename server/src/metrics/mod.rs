@@ -4,9 +4,15 @@
 //! bounded.
 
 mod endpoint;
+mod ledger;
 mod outage;
+mod process;
+mod rpc;
+mod state;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -14,8 +20,14 @@ use tollgate_domain::alert::AlertKind;
 use tollgate_domain::notices::Notices;
 use tollgate_domain::price::PriceState;
 
+use self::process::ProcessMetrics;
+use self::state::StateMetrics;
+
 pub use endpoint::serve;
+pub use ledger::{BatchRetry, CheckMode, LedgerMetrics};
 pub use outage::OutageMetrics;
+pub use rpc::{RpcMetrics, code_name};
+pub use state::{FULLNESS, Pool, State, Watch, Watched};
 
 /// The metrics of one server.
 #[derive(Debug, Clone)]
@@ -27,6 +39,13 @@ pub struct Metrics {
     deliveries: IntCounterVec,
     /// Of outages.
     pub outage: OutageMetrics,
+    /// Of calls.
+    pub rpc: RpcMetrics,
+    /// Of batches and checks.
+    pub ledger: LedgerMetrics,
+    state: StateMetrics,
+    process: ProcessMetrics,
+    catalog_refused: Arc<AtomicBool>,
     catalogs: IntCounterVec,
     audit_runs: IntCounterVec,
     audit_drifting_rows: IntGaugeVec,
@@ -157,6 +176,11 @@ impl Metrics {
         registry.register(Box::new(audit_last_success.clone()))?;
         let outage = OutageMetrics::new(&registry)?;
         let metrics = Self {
+            rpc: RpcMetrics::new(&registry)?,
+            ledger: LedgerMetrics::new(&registry)?,
+            state: StateMetrics::new(&registry)?,
+            process: ProcessMetrics::new(&registry)?,
+            catalog_refused: Arc::default(),
             registry,
             outage,
             events,
@@ -207,6 +231,7 @@ impl Metrics {
 
     /// Counts a changed price catalog.
     pub fn catalog_changed(&self, outcome: CatalogOutcome) {
+        self.catalog_refused.store(outcome == CatalogOutcome::Refused, Ordering::Relaxed);
         self.catalogs.with_label_values(&[outcome.label()]).inc();
     }
 
@@ -224,6 +249,19 @@ impl Metrics {
         for (check, rows) in rows {
             self.audit_drifting_rows.with_label_values(&[check]).set(i64::try_from(*rows).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Whether the last price catalog that was found could not be used.
+    pub fn is_catalog_refused(&self) -> bool {
+        self.catalog_refused.load(Ordering::Relaxed)
+    }
+
+    /// Shows the state of the server and of the process as it is now.
+    pub fn show_state(&self, server: Option<&dyn Watched>) {
+        if let Some(server) = server {
+            self.state.show(server);
+        }
+        self.process.refresh();
     }
 
     /// Everything, in Prometheus' text format.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::dictionary::Dictionary;
@@ -13,6 +14,7 @@ use super::event_row::EventRow;
 use super::time::to_database;
 use super::usage::{StoredEvent, decode};
 use crate::tenant::TenantId;
+use crate::trace::statement;
 
 /// What a correction did. The number is its code in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,7 +84,10 @@ impl Standing {
 /// # Errors
 /// [`StoreError`].
 pub async fn lock_events(connection: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<(), StoreError> {
-    sqlx::query_file!("sql/ledger/lock_events.sql", tenant.0, ids).fetch_all(connection).await?;
+    sqlx::query_file!("sql/ledger/lock_events.sql", tenant.0, ids)
+        .fetch_all(connection)
+        .instrument(statement("ledger/lock_events", "SELECT"))
+        .await?;
     Ok(())
 }
 
@@ -97,8 +102,10 @@ pub async fn standing(
     rows: Vec<EventRow>,
 ) -> Result<Vec<Standing>, StoreError> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.event_id).collect();
-    let newest =
-        sqlx::query_file!("sql/usage/newest_adjustments.sql", tenant.0, &ids).fetch_all(&mut *connection).await?;
+    let newest = sqlx::query_file!("sql/usage/newest_adjustments.sql", tenant.0, &ids)
+        .fetch_all(&mut *connection)
+        .instrument(statement("usage/newest_adjustments", "SELECT"))
+        .await?;
     let corrected_rows = newest.iter().map(|leg| leg.event.clone()).collect();
     let corrected = decode(&mut *connection, dictionary, tenant, corrected_rows).await?;
     let mut corrections: HashMap<Uuid, _> = newest
@@ -147,6 +154,7 @@ pub async fn insert(
         to_database(adjust_time)
     )
     .execute(connection)
+    .instrument(statement("ledger/insert_adjustments", "INSERT"))
     .await?;
     Ok(())
 }
@@ -183,6 +191,7 @@ pub async fn find_requests<'a>(
     let (ids, steps): (Vec<Uuid>, Vec<String>) = keys.map(|key| (key.request_id, key.step.clone())).unzip();
     let known = sqlx::query_file!("sql/ledger/find_adjustment_requests.sql", tenant.0, &ids, &steps)
         .fetch_all(connection)
+        .instrument(statement("ledger/find_adjustment_requests", "SELECT"))
         .await?;
     Ok(known
         .into_iter()
@@ -218,6 +227,7 @@ pub async fn add_requests(
         to_database(now)
     )
     .fetch_all(connection)
+    .instrument(statement("ledger/add_adjustment_requests", "INSERT"))
     .await?;
     Ok(added.len())
 }

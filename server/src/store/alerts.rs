@@ -9,11 +9,13 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tollgate_domain::alert::{AlertKind, CounterKey, Subject};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
+use crate::trace::statement;
 
 /// An alert to add.
 #[derive(Debug, Clone)]
@@ -123,7 +125,10 @@ pub async fn known(
     tenant: TenantId,
     occasions: &[Uuid],
 ) -> Result<HashSet<Uuid>, StoreError> {
-    let known = sqlx::query_file_scalar!("sql/alert/known.sql", tenant.0, occasions).fetch_all(connection).await?;
+    let known = sqlx::query_file_scalar!("sql/alert/known.sql", tenant.0, occasions)
+        .fetch_all(connection)
+        .instrument(statement("alert/known", "SELECT"))
+        .await?;
     Ok(known.into_iter().collect())
 }
 
@@ -140,6 +145,7 @@ pub async fn models_since(
     let codes: Vec<i16> = kinds.iter().map(|kind| kind.code()).collect();
     let rows = sqlx::query_file!("sql/alert/models_today.sql", tenant.0, &codes, to_database(from))
         .fetch_all(connection)
+        .instrument(statement("alert/models_today", "SELECT"))
         .await?;
     Ok(rows.into_iter().map(|row| (row.kind, row.count)).collect())
 }
@@ -156,8 +162,10 @@ pub async fn add(
     now: Timestamp,
 ) -> Result<HashSet<Uuid>, StoreError> {
     let count = i64::try_from(alerts.len()).unwrap_or(i64::MAX);
-    let last =
-        sqlx::query_file_scalar!("sql/alert/take_positions.sql", tenant.0, count).fetch_one(&mut *connection).await?;
+    let last = sqlx::query_file_scalar!("sql/alert/take_positions.sql", tenant.0, count)
+        .fetch_one(&mut *connection)
+        .instrument(statement("alert/take_positions", "UPDATE"))
+        .await?;
     let ids: Vec<Uuid> = alerts.iter().map(|alert| alert.alert_id).collect();
     let positions: Vec<i64> = (last - count + 1..=last).collect();
     let occasions: Vec<Uuid> = alerts.iter().map(|alert| alert.occasion).collect();
@@ -187,6 +195,7 @@ pub async fn add(
         &subjects as _
     )
     .fetch_all(connection)
+    .instrument(statement("alert/insert", "INSERT"))
     .await?;
     Ok(added.into_iter().collect())
 }
@@ -203,6 +212,7 @@ pub async fn add_deliveries(
 ) -> Result<(), StoreError> {
     sqlx::query_file!("sql/alert/add_deliveries.sql", tenant.0, alert_ids, to_database(now))
         .execute(connection)
+        .instrument(statement("alert/add_deliveries", "INSERT"))
         .await?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use tollgate_domain::budget::{Budget, LimitOverride, PerValues, Reach, effective
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::erasure::Eraser;
 use tollgate_domain::model::ModelRef;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::error::StoreError;
@@ -19,6 +20,7 @@ use super::time::{from_database, to_database};
 use super::windows::StoredWindow;
 use super::{erasures, overrides};
 use crate::tenant::TenantId;
+use crate::trace::statement;
 
 /// A budget that decides and counts, with its number.
 #[derive(Debug, Clone)]
@@ -100,7 +102,10 @@ pub(super) fn parsed<T: serde::de::DeserializeOwned>(value: Value, what: &'stati
 /// # Errors
 /// [`StoreError`].
 pub async fn active(connection: &mut PgConnection, tenant: TenantId, version: i64) -> Result<BudgetSet, StoreError> {
-    let rows = sqlx::query_file!("sql/budget/active.sql", tenant.0).fetch_all(&mut *connection).await?;
+    let rows = sqlx::query_file!("sql/budget/active.sql", tenant.0)
+        .fetch_all(&mut *connection)
+        .instrument(statement("budget/active", "SELECT"))
+        .await?;
     let mut limits: HashMap<i64, HashMap<Uuid, LimitOverride>> = HashMap::new();
     for (number, scope, content) in overrides::active(connection, tenant).await? {
         limits.entry(number).or_default().insert(scope, content);

@@ -12,11 +12,13 @@ use sqlx::PgConnection;
 use tollgate_domain::digest::Digester;
 use tollgate_domain::dimensions::Dimension;
 use tollgate_domain::price::PriceSheet;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::shape::Shape;
 use crate::tenant::TenantId;
+use crate::trace::statement;
 
 /// Entries that each cache keeps.
 const CACHE_ENTRIES: u64 = 200_000;
@@ -281,11 +283,13 @@ impl Dictionary {
                 SymbolStep::Find => {
                     sqlx::query_file_as!(SymbolRow, "sql/dictionary/find_symbols.sql", tenant.0, &codes, &values)
                         .fetch_all(&mut *connection)
+                        .instrument(statement("dictionary/find_symbols", "SELECT"))
                         .await?
                 }
                 SymbolStep::Add => {
                     sqlx::query_file_as!(SymbolRow, "sql/dictionary/add_symbols.sql", tenant.0, &codes, &values)
                         .fetch_all(&mut *connection)
+                        .instrument(statement("dictionary/add_symbols", "INSERT"))
                         .await?
                 }
             };
@@ -309,8 +313,10 @@ impl Dictionary {
         if missing.is_empty() {
             return Ok(found);
         }
-        let rows =
-            sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, &missing).fetch_all(&mut *connection).await?;
+        let rows = sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, &missing)
+            .fetch_all(&mut *connection)
+            .instrument(statement("dictionary/find_shapes", "SELECT"))
+            .await?;
         found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.shape_id, is_news: true })));
         let (digests, contents) = absent(&found, wanted, "shape")?;
         if digests.is_empty() {
@@ -318,12 +324,14 @@ impl Dictionary {
         }
         let rows = sqlx::query_file!("sql/dictionary/add_shapes.sql", tenant.0, &digests, &contents)
             .fetch_all(&mut *connection)
+            .instrument(statement("dictionary/add_shapes", "INSERT"))
             .await?;
         found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.shape_id, is_news: true })));
         let (digests, _) = absent(&found, wanted, "shape")?;
         if !digests.is_empty() {
             let rows = sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, &digests)
                 .fetch_all(&mut *connection)
+                .instrument(statement("dictionary/find_shapes", "SELECT"))
                 .await?;
             found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.shape_id, is_news: true })));
         }
@@ -343,12 +351,14 @@ impl Dictionary {
         let (digests, contents) = absent(&found, wanted, "price sheet")?;
         let rows = sqlx::query_file!("sql/dictionary/add_price_sheets.sql", tenant.0, &digests, &contents)
             .fetch_all(&mut *connection)
+            .instrument(statement("dictionary/add_price_sheets", "INSERT"))
             .await?;
         found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.price_sheet_id, is_news: true })));
         let (digests, _) = absent(&found, wanted, "price sheet")?;
         if !digests.is_empty() {
             let rows = sqlx::query_file!("sql/dictionary/find_price_sheets.sql", tenant.0, &digests)
                 .fetch_all(&mut *connection)
+                .instrument(statement("dictionary/find_price_sheets", "SELECT"))
                 .await?;
             found.extend(
                 rows.into_iter().map(|row| (row.digest, Resolved { number: row.price_sheet_id, is_news: true })),
@@ -382,6 +392,7 @@ impl Dictionary {
             &[value.to_owned()]
         )
         .fetch_optional(connection)
+        .instrument(statement("dictionary/find_symbols", "SELECT"))
         .await?;
         if let Some(row) = &rows {
             self.symbols.insert(key.to_owned(), row.symbol_id);

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _, Transaction}
 use tollgate_domain::amount::Amount;
 use tollgate_domain::budget::Counter;
 use tollgate_domain::measures::Measures;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::connect::begin;
@@ -16,6 +17,7 @@ use super::reservations::Reservation;
 use super::time::{from_database, to_database};
 use super::windows::StoredWindow;
 use crate::tenant::TenantId;
+use crate::trace::statement;
 
 /// First key of the advisory locks that order budget changes against batches; the second is the tenant.
 const BUDGETS_LOCK: i32 = 0x746f_6c6c;
@@ -49,7 +51,8 @@ pub async fn begin_batch(connection: &mut PgConnection, tenant: TenantId) -> Res
          FROM tenant WHERE tenant_id = {tenant}",
         tenant = tenant.0
     );
-    let rows = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(connection).await?;
+    let rows =
+        sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(connection).instrument(statement("begin", "BEGIN")).await?;
     let clock = rows.last().ok_or(StoreError::Unreadable { what: "clock" })?;
     let now = Timestamp::from_microsecond(clock.try_get("microsecond")?);
     Ok(Clock {
@@ -65,7 +68,7 @@ pub async fn begin_batch(connection: &mut PgConnection, tenant: TenantId) -> Res
 /// # Errors
 /// [`StoreError`]: the outcome is unknown.
 pub async fn commit(connection: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::raw_sql("COMMIT").execute(connection).await?;
+    sqlx::raw_sql("COMMIT").execute(connection).instrument(statement("commit", "COMMIT")).await?;
     Ok(())
 }
 
@@ -74,7 +77,7 @@ pub async fn commit(connection: &mut PgConnection) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub async fn roll_back(connection: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+    sqlx::raw_sql("ROLLBACK").execute(connection).instrument(statement("roll back", "ROLLBACK")).await?;
     Ok(())
 }
 
@@ -136,6 +139,7 @@ pub async fn claim_external_keys(
 ) -> Result<Vec<(String, String, Uuid)>, StoreError> {
     sqlx::query_file!("sql/ledger/add_external_keys.sql", tenant.0, sources, keys, ids)
         .execute(&mut *connection)
+        .instrument(statement("ledger/add_external_keys", "INSERT"))
         .await?;
     find_external_keys(connection, tenant, sources, keys).await
 }
@@ -150,8 +154,10 @@ pub async fn find_external_keys(
     sources: &[String],
     keys: &[String],
 ) -> Result<Vec<(String, String, Uuid)>, StoreError> {
-    let rows =
-        sqlx::query_file!("sql/ledger/find_external_keys.sql", tenant.0, sources, keys).fetch_all(connection).await?;
+    let rows = sqlx::query_file!("sql/ledger/find_external_keys.sql", tenant.0, sources, keys)
+        .fetch_all(connection)
+        .instrument(statement("ledger/find_external_keys", "SELECT"))
+        .await?;
     Ok(rows.into_iter().map(|row| (row.source, row.key, row.event_id)).collect())
 }
 
@@ -165,7 +171,10 @@ pub async fn add_notices(
     ids: &[Uuid],
     notices: &[i16],
 ) -> Result<(), StoreError> {
-    sqlx::query_file!("sql/ledger/add_notices.sql", tenant.0, ids, notices).execute(connection).await?;
+    sqlx::query_file!("sql/ledger/add_notices.sql", tenant.0, ids, notices)
+        .execute(connection)
+        .instrument(statement("ledger/add_notices", "UPDATE"))
+        .await?;
     Ok(())
 }
 
@@ -231,6 +240,7 @@ pub async fn record<'a>(
         &user_sums as _
     )
     .fetch_one(connection)
+    .instrument(statement("ledger/record", "INSERT"))
     .await?;
     Ok(usize::try_from(recorded).unwrap_or_default())
 }
@@ -314,6 +324,7 @@ pub async fn conclude(
         &sums as _
     )
     .fetch_one(connection)
+    .instrument(statement("ledger/conclude", "UPDATE"))
     .await?;
     Ok(usize::try_from(concluded).unwrap_or_default())
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::error::StoreError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// Where the migrator notes what it has applied.
 const TABLE: &str = "_sqlx_migrations";
 /// How the description of a migration begins that takes away what older programs use.

@@ -10,6 +10,7 @@ pub mod connect;
 pub mod counters;
 pub mod dictionary;
 pub mod erasures;
+pub mod doctor;
 pub mod error;
 pub mod event_row;
 pub mod heartbeat;

@@ -24,7 +24,7 @@ pub async fn ensure(pool: &PgPool, oldest: Timestamp, newest: Timestamp) -> Resu
     let last = first_of_month(newest);
     while month <= last {
         let next = following(month)?;
-        let name = format!("usage_event_{:04}_{:02}", month.year(), month.month());
+        let name = name_of(month);
         if !known.contains(&name) {
             let (from, to) = (first_id(month)?, first_id(next)?);
             // Made apart and attached, which does not lock out writers. Names and bounds are computed here.
@@ -41,6 +41,20 @@ pub async fn ensure(pool: &PgPool, oldest: Timestamp, newest: Timestamp) -> Resu
     Ok(())
 }
 
+/// Whether there is a partition for events of that time.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn covers(pool: &PgPool, at: Timestamp) -> Result<bool, StoreError> {
+    let known = sqlx::query_file!("sql/tasks/partitions.sql").fetch_all(pool).await?;
+    let name = name_of(first_of_month(at));
+    Ok(known.iter().any(|row| row.name == name))
+}
+
+fn name_of(month: Date) -> String {
+    format!("usage_event_{:04}_{:02}", month.year(), month.month())
+}
+
 /// Drops the partitions of months before the one that holds `oldest_kept`, as far as no event is left in them; says how many.
 ///
 /// # Errors
@@ -49,8 +63,7 @@ pub async fn drop_empty(pool: &PgPool, oldest_kept: Timestamp) -> Result<usize, 
     let mut transaction = pool.begin().await?;
     sqlx::query_file!("sql/tasks/lock_partitions.sql", PARTITIONS_LOCK).execute(&mut *transaction).await?;
     let known = sqlx::query_file!("sql/tasks/partitions.sql").fetch_all(&mut *transaction).await?;
-    let month = first_of_month(oldest_kept);
-    let first_kept = format!("usage_event_{:04}_{:02}", month.year(), month.month());
+    let first_kept = name_of(first_of_month(oldest_kept));
     let mut dropped = 0;
     for name in known.into_iter().map(|row| row.name).filter(|name| *name < first_kept) {
         // Names were computed here.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection};
 use tollgate_domain::window::{Bounds, Periods, WindowError, WindowKind};
+use tracing::Instrument as _;
 
 use super::budgets::ActiveBudget;
 use super::error::StoreError;
 use super::ledger::BEGIN;
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
+use crate::trace::statement;
 
 /// First key of the advisory locks that order who stores windows; the second is made of the budget.
 const PERIODS_LOCK: i32 = 0x746f_6c70;
@@ -27,7 +29,10 @@ pub type WantedPeriods = BTreeMap<(i64, Timestamp), (Arc<ActiveBudget>, Timestam
 /// # Errors
 /// [`StoreError`].
 pub async fn lock(connection: &mut PgConnection, tenant: TenantId, budgets: &[i64]) -> Result<(), StoreError> {
-    sqlx::query_file!("sql/budget_period/lock.sql", PERIODS_LOCK, tenant.0, budgets).fetch_all(connection).await?;
+    sqlx::query_file!("sql/budget_period/lock.sql", PERIODS_LOCK, tenant.0, budgets)
+        .fetch_all(connection)
+        .instrument(statement("budget_period/lock", "SELECT"))
+        .await?;
     Ok(())
 }
 
@@ -47,6 +52,7 @@ pub async fn around(
     let instants: Vec<_> = wanted.values().map(|(_, at)| to_database(*at)).collect();
     let rows = sqlx::query_file!("sql/budget_period/neighbours.sql", tenant.0, &numbers, &instants)
         .fetch_all(connection)
+        .instrument(statement("budget_period/neighbours", "SELECT"))
         .await?;
     let mut found: PeriodsByBudget = numbers.into_iter().map(|number| (number, Periods::default())).collect();
     for row in rows {
@@ -97,7 +103,10 @@ pub async fn add(
         ends.push(to_database(bounds.end));
     }
     if !numbers.is_empty() {
-        sqlx::query_file!("sql/budget_period/add.sql", tenant.0, &numbers, &starts, &ends).execute(connection).await?;
+        sqlx::query_file!("sql/budget_period/add.sql", tenant.0, &numbers, &starts, &ends)
+            .execute(connection)
+            .instrument(statement("budget_period/add", "INSERT"))
+            .await?;
     }
     Ok(())
 }

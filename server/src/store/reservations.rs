@@ -13,11 +13,13 @@ use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::Estimate;
 use tollgate_domain::reservation::{Part, State};
 use tollgate_domain::tokens::TokenUsage;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::time::from_database;
 use crate::tenant::TenantId;
+use crate::trace::statement;
 
 /// What was checked and decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,8 +165,10 @@ pub async fn lock(
     tenant: TenantId,
     ids: &[Uuid],
 ) -> Result<Vec<Reservation>, StoreError> {
-    let rows =
-        sqlx::query_file_as!(Row, "sql/ledger/lock_reservations.sql", tenant.0, ids).fetch_all(connection).await?;
+    let rows = sqlx::query_file_as!(Row, "sql/ledger/lock_reservations.sql", tenant.0, ids)
+        .fetch_all(connection)
+        .instrument(statement("ledger/lock_reservations", "SELECT"))
+        .await?;
     rows.into_iter().map(Reservation::try_from).collect()
 }
 
@@ -197,7 +201,10 @@ pub async fn get(connection: &mut PgConnection, tenant: TenantId, id: Uuid) -> R
 /// # Errors
 /// [`StoreError`].
 pub async fn known(connection: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-    let rows = sqlx::query_file!("sql/reservation/known.sql", tenant.0, ids).fetch_all(connection).await?;
+    let rows = sqlx::query_file!("sql/reservation/known.sql", tenant.0, ids)
+        .fetch_all(connection)
+        .instrument(statement("reservation/known", "SELECT"))
+        .await?;
     Ok(rows.into_iter().map(|row| row.reservation_id).collect())
 }
 

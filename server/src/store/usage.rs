@@ -15,6 +15,7 @@ use tollgate_domain::measures::Charge;
 use tollgate_domain::notices::Notices;
 use tollgate_domain::price::{Cost, PriceSheet, PriceState, UnitCount, Used};
 use tollgate_domain::tokens::{TokenClass, TokenPart, TokenUsage, UsageQuality};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::dictionary::{Dictionary, Numbers};
@@ -22,6 +23,7 @@ use super::error::StoreError;
 use super::event_row::EventRow;
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
+use crate::trace::statement;
 
 /// An event as it is stored.
 #[derive(Debug, Clone)]
@@ -391,7 +393,10 @@ fn stored_usage(row: &EventRow) -> Result<Option<TokenUsage>, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub async fn rows(connection: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<EventRow>, StoreError> {
-    let rows = sqlx::query_file!("sql/usage/events_by_id.sql", tenant.0, ids).fetch_all(connection).await?;
+    let rows = sqlx::query_file!("sql/usage/events_by_id.sql", tenant.0, ids)
+        .fetch_all(connection)
+        .instrument(statement("usage/events_by_id", "SELECT"))
+        .await?;
     Ok(rows.into_iter().map(|row| row.event).collect())
 }
 

@@ -9,12 +9,14 @@ use sqlx::types::Json;
 use tollgate_domain::amount::Amount;
 use tollgate_domain::budget::{Budget, Counter, Inheritance, OverrunCause, PerValues};
 use tollgate_domain::window::Bounds;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::budgets::parsed;
 use super::error::StoreError;
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
+use crate::trace::statement;
 
 /// Which counter in which window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,6 +92,7 @@ pub async fn add(
         &limits
     )
     .fetch_all(connection)
+    .instrument(statement("ledger/add_windows", "INSERT"))
     .await?;
     added
         .into_iter()
@@ -152,6 +155,7 @@ pub async fn lock(
     let (numbers, scopes, starts) = columns(keys);
     let rows = sqlx::query_file_as!(WindowRow, "sql/ledger/lock_windows.sql", tenant.0, &numbers, &scopes, &starts)
         .fetch_all(connection)
+        .instrument(statement("ledger/lock_windows", "SELECT"))
         .await?;
     rows.into_iter().map(StoredWindow::try_from).collect()
 }
@@ -184,6 +188,7 @@ pub async fn before(
     let (numbers, scopes, starts) = columns(keys.iter().copied());
     let rows = sqlx::query_file!("sql/budget/windows_before.sql", tenant.0, &numbers, &scopes, &starts)
         .fetch_all(connection)
+        .instrument(statement("budget/windows_before", "SELECT"))
         .await?;
     rows.into_iter()
         .map(|row| {
@@ -232,6 +237,7 @@ pub async fn set_carried(
         &limits
     )
     .execute(connection)
+    .instrument(statement("budget/set_carried", "UPDATE"))
     .await?;
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 pub(crate) mod build;
 mod cluster;
+pub(crate) mod collector;
 pub(crate) mod outage;
+pub(crate) mod program;
 pub(crate) mod refusal;
 mod server;
 pub(crate) mod time;

@@ -10,7 +10,7 @@ const STATEMENTS: &str = "server/sql/";
 const TENANT_COLUMN: &str = "tenant_id";
 
 /// Statements that touch no tenant's rows, and what they touch.
-const WITHOUT_TENANT: [&str; 9] = [
+const WITHOUT_TENANT: [&str; 14] = [
     // A notification; its payload names the tenant.
     "server/sql/live/send_touches.sql",
     // The settings of the transaction.
@@ -29,6 +29,16 @@ const WITHOUT_TENANT: [&str; 9] = [
     "server/sql/tasks/partitions.sql",
     // The settings of the server.
     "server/sql/tasks/settings.sql",
+    // The settings of the server, again for an examination.
+    "server/sql/doctor/settings.sql",
+    // The clock.
+    "server/sql/doctor/clock.sql",
+    // A number, there and back.
+    "server/sql/doctor/echo.sql",
+    // A number, there and back.
+    "server/sql/doctor/negate.sql",
+    // A notification without content.
+    "server/sql/doctor/notify.sql",
 ];
 
 /// Statements that no source file uses, or more than one: each belongs to one file of `server/src/store`.

@@ -75,7 +75,8 @@ pub struct DemoArguments {
 /// What keeps it from being run.
 pub async fn run(arguments: &DemoArguments, config: &Config, output: &mut impl Write) -> anyhow::Result<ExitCode> {
     // Below warnings, logs would tear the display apart.
-    telemetry::start(&LogConfig { filter: "warn".to_owned(), ..config.log.clone() })?;
+    let telemetry =
+        telemetry::start(&LogConfig { filter: "warn".to_owned(), ..config.log.clone() }, &config.telemetry)?;
     let mut config = config.clone();
     // Shown in the display instead.
     config.alerts.log = false;
@@ -93,8 +94,12 @@ pub async fn run(arguments: &DemoArguments, config: &Config, output: &mut impl W
     let demo = Demo { arguments, project, interrupt, began };
     let shown = demo.show(config, &database, calls, output).await;
     database.close().await?;
+    telemetry.flush(FLUSH_TIME).await;
     shown.map(|holds| if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
+
+/// Longest wait for a collector at the end.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// A project that no other run has, so that every run is summed up by itself.
 fn unique_project() -> String {
