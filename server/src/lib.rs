@@ -18,3 +18,4 @@ pub mod store;
 pub mod tasks;
 pub mod telemetry;
 pub mod tenant;
+pub mod transport;

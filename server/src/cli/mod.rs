@@ -6,6 +6,7 @@ pub mod prices;
 pub mod rebuild;
 pub mod reservations;
 pub mod serve;
+pub mod tls;
 pub mod verify;
 
 use std::io::Write;
@@ -77,7 +78,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Prices(arguments) => prices::run(arguments, &mut output).await,
         Command::Reservations(arguments) => reservations::run(arguments, &mut output).await,
         Command::Health(arguments) => {
-            let serving = health::run(arguments, config()?.server.listen).await?;
+            let serving = health::run(arguments, &config()?.server).await?;
             Ok(if serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }

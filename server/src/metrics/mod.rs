@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod outage;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,6 +17,7 @@ use tollgate_domain::price::PriceState;
 
 pub use endpoint::serve;
 pub use outage::OutageMetrics;
+pub use transport::{ConnectionRefusal, HandshakeFailure, TlsReload, TransportMetrics};
 
 /// The metrics of one server.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct Metrics {
     deliveries: IntCounterVec,
     /// Of outages.
     pub outage: OutageMetrics,
+    /// Of connections.
+    pub transport: TransportMetrics,
     catalogs: IntCounterVec,
     audit_runs: IntCounterVec,
     audit_drifting_rows: IntGaugeVec,
@@ -156,9 +160,11 @@ impl Metrics {
         registry.register(Box::new(audit_drifting_rows.clone()))?;
         registry.register(Box::new(audit_last_success.clone()))?;
         let outage = OutageMetrics::new(&registry)?;
+        let transport = TransportMetrics::new(&registry)?;
         let metrics = Self {
             registry,
             outage,
+            transport,
             events,
             reported_cost_differences,
             alerts,
