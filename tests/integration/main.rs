@@ -29,4 +29,5 @@ mod retention;
 mod serving;
 mod streaming;
 mod summaries;
+mod transport;
 mod usage;

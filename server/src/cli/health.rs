@@ -21,6 +21,7 @@ pub struct HealthArguments {
     /// Server to ask, such as `http://127.0.0.1:4747`; by default the one that this configuration would start
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Whom to trust over https.
     #[command(flatten)]
     pub tls: TlsArguments,
     /// Longest time to wait for the answer, in seconds

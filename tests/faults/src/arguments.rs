@@ -19,6 +19,12 @@ pub(crate) struct Arguments {
     /// Rounds in place of the scenario's own number
     #[arg(long, value_name = "COUNT")]
     pub(crate) rounds: Option<usize>,
+    /// Seconds of each attack in place of the scenario's own number
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) seconds: Option<u64>,
+    /// Fail where calls are much slower under attack: for a machine that does nothing else
+    #[arg(long)]
+    pub(crate) judge: bool,
     /// Print one line of JSON per scenario
     #[arg(long)]
     pub(crate) json: bool,
@@ -66,10 +72,12 @@ pub(crate) enum Scenario {
     Slow,
     Outage,
     DiskFull,
+    Abuse,
+    Malformed,
 }
 
 impl Scenario {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Hammer,
         Self::FirstCalls,
         Self::ServerKill,
@@ -83,6 +91,8 @@ impl Scenario {
         Self::Slow,
         Self::Outage,
         Self::DiskFull,
+        Self::Abuse,
+        Self::Malformed,
     ];
 
     /// Its name on the command line and in reports.
@@ -101,6 +111,8 @@ impl Scenario {
             Self::Slow => "slow",
             Self::Outage => "outage",
             Self::DiskFull => "disk-full",
+            Self::Abuse => "abuse",
+            Self::Malformed => "malformed",
         }
     }
 
@@ -119,13 +131,15 @@ impl Scenario {
             Self::Slow => "Postgres answers late, or not at all for a while",
             Self::Outage => "Postgres is stopped under the load of the recorder",
             Self::DiskFull => "the file system of Postgres is full",
+            Self::Abuse => "clients flood, stall and inflate while another one keeps on calling",
+            Self::Malformed => "damaged messages and damaged frames",
         }
     }
 }
 
 impl ValueEnum for Choice {
     fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [Choice; 14] = [
+        const ALL: [Choice; 16] = [
             Choice::All,
             Choice::One(Scenario::Hammer),
             Choice::One(Scenario::FirstCalls),
@@ -140,6 +154,8 @@ impl ValueEnum for Choice {
             Choice::One(Scenario::Slow),
             Choice::One(Scenario::Outage),
             Choice::One(Scenario::DiskFull),
+            Choice::One(Scenario::Abuse),
+            Choice::One(Scenario::Malformed),
         ];
         &ALL
     }

@@ -16,10 +16,13 @@ use crate::caller::{Endpoint, Service};
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) short: bool,
+    /// Whether slowness is a violation.
+    pub(crate) judge: bool,
     binary: PathBuf,
     folder: PathBuf,
     seed: u64,
     rounds: Option<usize>,
+    seconds: Option<u64>,
     keep: bool,
     started: AtomicU64,
 }
@@ -33,8 +36,8 @@ impl Stage {
         };
         let folder = folder::fresh("tollgate-faults")?;
         let cluster = Cluster::start(&folder).await?;
-        let Arguments { short, seed, rounds, keep, .. } = *arguments;
-        Ok(Self { cluster, short, binary, folder, seed, rounds, keep, started: AtomicU64::new(0) })
+        let Arguments { short, seed, rounds, seconds, judge, keep, .. } = *arguments;
+        Ok(Self { cluster, short, judge, binary, folder, seed, rounds, seconds, keep, started: AtomicU64::new(0) })
     }
 
     /// Stops the database, and removes its files.
@@ -54,6 +57,11 @@ impl Stage {
     /// How many rounds to run.
     pub(crate) fn rounds(&self, short: usize, full: usize) -> usize {
         self.rounds.unwrap_or(if self.short { short } else { full })
+    }
+
+    /// How long to go on, in seconds.
+    pub(crate) fn seconds(&self, short: u64, full: u64) -> u64 {
+        self.seconds.unwrap_or(if self.short { short } else { full })
     }
 
     /// Everything random of one part of a run.

@@ -64,7 +64,7 @@ impl<'a> Iterator for Elements<'a> {
         let (tag, rest) = self.0.split_first()?;
         let (first, rest) = rest.split_first()?;
         let (length, rest) = match usize::from(*first) {
-            short @ 0..0x80 => (short, rest),
+            short @ 0..=0x7f => (short, rest),
             // The length of the length, of which certificates need little.
             long @ 0x81..=0x84 => {
                 let (bytes, rest) = rest.split_at_checked(long - 0x80)?;

@@ -1,5 +1,6 @@
 //! One scenario per file.
 
+mod abuse;
 mod calls;
 mod cancel;
 mod cuts;
@@ -8,6 +9,7 @@ mod first_calls;
 mod hammer;
 mod kills;
 mod limits;
+mod malformed;
 mod outage;
 mod pause;
 mod rollover;
@@ -41,6 +43,8 @@ pub(crate) async fn run(scenario: Scenario, stage: &Stage) -> Report {
         Scenario::Slow => slow::run(stage).await,
         Scenario::Outage => outage::run(stage).await,
         Scenario::DiskFull => disk_full::run(stage).await,
+        Scenario::Abuse => abuse::run(stage).await,
+        Scenario::Malformed => malformed::run(stage).await,
     };
     let report = outcome.unwrap_or_else(|error| report::failed(scenario, &error));
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
