@@ -1,5 +1,6 @@
 //! Starts the server and stops it: the listener and the signal to stop are passed in.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,14 +19,13 @@ use tollgate_proto::v1::budget_service_server::BudgetServiceServer;
 use tollgate_proto::v1::price_service_server::PriceServiceServer;
 use tollgate_proto::v1::usage_service_server::UsageServiceServer;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
 use crate::alerts::{AlertSettings, Alerts, Feed, webhook};
 use crate::app::App;
 use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
-use crate::config::{Config, ConfigError, DatabaseConfig, ServerConfig};
+use crate::config::{Config, ConfigError, DatabaseConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{AdminApi, AlertApi, BudgetApi, Methods, Observe, PriceApi, UsageApi};
 use crate::ledger::{Ledger, LedgerSettings, Presence};
@@ -39,6 +39,7 @@ use crate::store::dictionary::Dictionary;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::notify::TouchChannel;
 use crate::tasks::{self, AuditTask};
+use crate::transport::{Tls, TlsError, Transport};
 
 /// Why the server does not start or ends early.
 #[derive(Debug, Error)]
@@ -67,6 +68,9 @@ pub enum BootError {
     /// The webhook cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Connections cannot be encrypted.
+    #[error("server.tls cannot be used")]
+    Tls(#[from] TlsError),
     /// The metrics contradict each other.
     #[error("the metrics cannot be kept")]
     Metrics(#[from] prometheus::Error),
@@ -247,6 +251,7 @@ pub async fn start(
     let unlimited = database.pooled.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let ledger_pool = connect::writers_pool(unlimited, writers, config.database.acquire_timeout);
     let observe = Observe::new(Methods::of_contract()?, metrics.rpc.clone());
+    let tls = Tls::load(&config.server.tls, metrics.transport.clone()).await?;
     let webhook = config.alerts.webhook()?;
     let settings = AlertSettings { deliver: webhook.is_some(), log: config.alerts.log };
     let alerts = Alerts::new(settings, metrics.clone(), hub.clone());
@@ -284,6 +289,11 @@ pub async fn start(
         background.spawn(courier);
     }
     background.spawn(exchange_touches(hub, TouchChannel::new(database.direct.clone())));
+    if let Some(tls) = tls.clone() {
+        background.spawn(tls.watch(stop_background.clone()));
+    }
+    let (no_more_calls, no_more_connections) = (CancellationToken::new(), CancellationToken::new());
+    let transport_metrics = metrics.transport.clone();
     background.close();
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -312,9 +322,28 @@ pub async fn start(
     tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
     let pools = [ledger_pool, pool];
-    let lifetime =
-        Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health, pools, observe };
-    let serving = tokio::spawn(lifetime.serve(config.server.clone(), listener, routes));
+    // Outside of everything else, so that a call that is refused is seen, too.
+    let routes = Routes::from(routes.into_axum_router().layer(observe));
+    let transport = Transport::new(
+        &config.server,
+        routes,
+        tls,
+        transport_metrics,
+        no_more_calls.clone(),
+        no_more_connections.clone(),
+    );
+    let lifetime = Lifetime {
+        stop: stop.clone(),
+        draining,
+        no_more_calls,
+        no_more_connections,
+        stop_background,
+        background,
+        ledger,
+        health,
+        pools,
+    };
+    let serving = tokio::spawn(lifetime.serve(config.server.drain_timeout, transport.serve(listener)));
     Ok(Running { address, metrics_address, app, stop, serving })
 }
 
@@ -411,27 +440,18 @@ async fn set_health(health: &HealthReporter, serving: bool) {
 struct Lifetime {
     stop: CancellationToken,
     draining: CancellationToken,
+    no_more_calls: CancellationToken,
+    no_more_connections: CancellationToken,
     stop_background: CancellationToken,
     background: TaskTracker,
     ledger: Ledger,
     health: HealthReporter,
     pools: [PgPool; 2],
-    observe: Observe,
 }
 
 impl Lifetime {
     /// Serves, then ends everything, and says how much of the time for that is left.
-    async fn serve(self, config: ServerConfig, listener: TcpListener, routes: Routes) -> Duration {
-        let shutdown = CancellationToken::new();
-        // The server's own option does not reach connections of a listener that is passed in; without it, an answer's last
-        // packet waits for the caller's delayed acknowledgement, 40 ms.
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let server = tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
-            .max_concurrent_streams(Some(config.streams_per_connection))
-            .layer(self.observe)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+    async fn serve(self, drain_timeout: Duration, server: impl Future<Output = ()> + Send + 'static) -> Duration {
         let mut server = tokio::spawn(server);
         tokio::select! {
             () = self.stop.cancelled() => {}
@@ -447,19 +467,19 @@ impl Lifetime {
         let timer = tokio::spawn({
             let deadline = deadline.clone();
             async move {
-                tokio::time::sleep(config.drain_timeout).await;
+                tokio::time::sleep(drain_timeout).await;
                 deadline.cancel();
             }
         });
         // Streams end themselves; what is under way is finished; nothing new is taken.
         self.draining.cancel();
-        shutdown.cancel();
+        self.no_more_calls.cancel();
         if !server.is_finished() {
             tokio::select! {
                 _ = &mut server => {}
                 () = deadline.cancelled() => {
                     tracing::warn!("calls under way did not end in time");
-                    server.abort();
+                    self.no_more_connections.cancel();
                 }
             }
         }
@@ -478,6 +498,6 @@ impl Lifetime {
         }
         timer.abort();
         tracing::info!("stopped");
-        config.drain_timeout.saturating_sub(draining_since.elapsed())
+        drain_timeout.saturating_sub(draining_since.elapsed())
     }
 }

@@ -21,6 +21,12 @@ use crate::app::audit::AuditSettings;
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
 
+mod transport;
+
+pub use transport::{CallsConfig, ClientAuth, ConnectionsConfig, TlsConfig};
+
+/// Most streams of one connection that may be configured: each may hold a message that is not complete.
+const MOST_STREAMS: u32 = 10_000;
 /// Calls are settled up to a week after their check, and spools are kept for weeks.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(35 * 86_400);
 
@@ -69,6 +75,12 @@ pub struct ServerConfig {
     pub streams_per_connection: u32,
     /// Largest message, in bytes.
     pub message_bytes: usize,
+    /// Encryption of the port.
+    pub tls: TlsConfig,
+    /// Bounds of connections.
+    pub connections: ConnectionsConfig,
+    /// Bounds of calls.
+    pub calls: CallsConfig,
 }
 
 impl Default for ServerConfig {
@@ -78,8 +90,11 @@ impl Default for ServerConfig {
             allow_unauthenticated: false,
             reflection: false,
             drain_timeout: Duration::from_secs(15),
-            streams_per_connection: 1_000,
+            streams_per_connection: 256,
             message_bytes: 1 << 20,
+            tls: TlsConfig::default(),
+            connections: ConnectionsConfig::default(),
+            calls: CallsConfig::default(),
         }
     }
 }
@@ -492,15 +507,22 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let invalid = |key, rule: &str| Err(ConfigError::Invalid { key, rule: rule.to_owned() });
-        if !self.server.listen.ip().is_loopback() && !self.server.allow_unauthenticated {
+        let asks_for_credentials = self.server.allow_unauthenticated || self.server.tls.demands_certificates();
+        if !self.server.listen.ip().is_loopback() && !asks_for_credentials {
             return invalid(
                 "server.listen",
-                "an address that others reach needs server.allow_unauthenticated = true, as this version asks nobody \
-                 for a credential: put it behind something that does",
+                "an address that others reach needs server.tls with client_auth = \"required\", or \
+                 server.allow_unauthenticated = true behind something that asks for a credential",
             );
         }
         if !(0.0..=1.0).contains(&self.telemetry.sample_ratio) {
             return invalid("telemetry.sample_ratio", "must be between 0 and 1");
+        }
+        self.server.tls.check()?;
+        self.server.connections.check(self.server.message_bytes)?;
+        self.server.calls.check()?;
+        if self.server.streams_per_connection == 0 || self.server.streams_per_connection > MOST_STREAMS {
+            return invalid("server.streams_per_connection", "must be between 1 and 10000");
         }
         if self.ledger.queue_items == 0 || self.ledger.batch_items == 0 || self.ledger.writers == 0 {
             return invalid("ledger", "queue_items, batch_items and writers must be above 0");

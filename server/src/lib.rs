@@ -19,3 +19,4 @@ pub mod tasks;
 pub mod telemetry;
 pub mod tenant;
 pub mod trace;
+pub mod transport;

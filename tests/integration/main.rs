@@ -36,4 +36,5 @@ mod streaming;
 mod summaries;
 mod upgrading;
 mod traces;
+mod transport;
 mod usage;

@@ -20,6 +20,8 @@ pub struct ClientBuilder {
     endpoint: String,
     api_key: Option<SecretString>,
     user_agent: Option<String>,
+    #[cfg(feature = "tls")]
+    tls: Tls,
     deadline: Duration,
     connect_timeout: Duration,
     retry: RetryPolicy,
@@ -32,6 +34,8 @@ impl ClientBuilder {
             endpoint,
             api_key: None,
             user_agent: None,
+            #[cfg(feature = "tls")]
+            tls: Tls::default(),
             deadline: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(3),
             retry: RetryPolicy::default(),
@@ -48,6 +52,22 @@ impl ClientBuilder {
     /// The name and version of the calling program, put before those of this client in the `user-agent`.
     pub fn user_agent(mut self, program: impl Into<String>) -> Self {
         self.user_agent = Some(program.into());
+        self
+    }
+
+    /// The authority that signed the certificate of an `https` endpoint, in PEM; several may stand in one text. Without one, those
+    /// of the web's public key infrastructure count, with one they do not.
+    #[cfg(feature = "tls")]
+    pub fn ca_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.tls.authorities.push(tonic::transport::Certificate::from_pem(pem));
+        self
+    }
+
+    /// The certificate that this client shows to an `https` endpoint, with those between it and the root, and its private key, both
+    /// in PEM. Never shown in debug output.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(mut self, certificate: impl AsRef<[u8]>, private_key: impl AsRef<[u8]>) -> Self {
+        self.tls.identity = Some(tonic::transport::Identity::from_pem(certificate, private_key));
         self
     }
 
@@ -117,7 +137,7 @@ impl ClientBuilder {
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
-        with_tls(endpoint)
+        self.with_tls(endpoint)
     }
 
     fn into_client(self, channel: Channel) -> Result<Client, Error> {
@@ -139,20 +159,53 @@ fn sends_in_the_clear(endpoint: &Endpoint) -> bool {
     uri.scheme_str() == Some("http") && !loopback
 }
 
+/// Whom to trust, and whom to be.
 #[cfg(feature = "tls")]
-fn with_tls(endpoint: Endpoint) -> Result<Endpoint, Error> {
-    if endpoint.uri().scheme_str() != Some("https") {
-        return Ok(endpoint);
+#[derive(Clone, Default)]
+struct Tls {
+    authorities: Vec<tonic::transport::Certificate>,
+    identity: Option<tonic::transport::Identity>,
+}
+
+#[cfg(feature = "tls")]
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let identity = self.identity.as_ref().map(|_| "(hidden)");
+        formatter
+            .debug_struct("Tls")
+            .field("authorities", &self.authorities.len())
+            .field("identity", &identity)
+            .finish()
     }
-    endpoint
-        .tls_config(tonic::transport::ClientTlsConfig::new().with_enabled_roots())
-        .map_err(|failure| Error::invalid("endpoint", failure.to_string()))
+}
+
+#[cfg(feature = "tls")]
+impl ClientBuilder {
+    fn with_tls(&self, endpoint: Endpoint) -> Result<Endpoint, Error> {
+        if endpoint.uri().scheme_str() != Some("https") {
+            if self.tls.identity.is_some() || !self.tls.authorities.is_empty() {
+                return Err(Error::invalid("endpoint", "certificates need an endpoint that begins with https://"));
+            }
+            return Ok(endpoint);
+        }
+        let mut config = tonic::transport::ClientTlsConfig::new();
+        config = match self.tls.authorities.is_empty() {
+            true => config.with_enabled_roots(),
+            false => config.ca_certificates(self.tls.authorities.clone()),
+        };
+        if let Some(identity) = &self.tls.identity {
+            config = config.identity(identity.clone());
+        }
+        endpoint.tls_config(config).map_err(|failure| Error::invalid("endpoint", failure.to_string()))
+    }
 }
 
 #[cfg(not(feature = "tls"))]
-fn with_tls(endpoint: Endpoint) -> Result<Endpoint, Error> {
-    if endpoint.uri().scheme_str() == Some("https") {
-        return Err(Error::invalid("endpoint", "enable the feature `tls` of tollgate-client to use https"));
+impl ClientBuilder {
+    fn with_tls(&self, endpoint: Endpoint) -> Result<Endpoint, Error> {
+        if endpoint.uri().scheme_str() == Some("https") {
+            return Err(Error::invalid("endpoint", "enable the feature `tls` of tollgate-client to use https"));
+        }
+        Ok(endpoint)
     }
-    Ok(endpoint)
 }

@@ -11,7 +11,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::tls::TlsArguments;
 use crate::boot::DATABASE_HEALTH;
+use crate::config::ServerConfig;
 
 /// Options of `tollgate health`.
 #[derive(Debug, Clone, Args)]
@@ -19,6 +21,9 @@ pub struct HealthArguments {
     /// Server to ask, such as `http://127.0.0.1:4747`; by default the one that this configuration would start
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Whom to trust over https.
+    #[command(flatten)]
+    pub tls: TlsArguments,
     /// Longest time to wait for the answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     pub timeout: u64,
@@ -28,10 +33,14 @@ pub struct HealthArguments {
 ///
 /// # Errors
 /// If the URL is not one, or the server does not answer in time.
-pub async fn run(arguments: &HealthArguments, listen: SocketAddr) -> anyhow::Result<bool> {
-    let url = arguments.url.clone().unwrap_or_else(|| format!("http://{}", reachable(listen)));
+pub async fn run(arguments: &HealthArguments, server: &ServerConfig) -> anyhow::Result<bool> {
+    let scheme = if server.tls.is_on() { "https" } else { "http" };
+    let url = arguments.url.clone().unwrap_or_else(|| format!("{scheme}://{}", reachable(server.listen)));
     let limit = Duration::from_secs(arguments.timeout);
-    let endpoint = Endpoint::from_shared(url.clone()).with_context(|| format!("`{url}` is not a URL"))?;
+    let mut endpoint = Endpoint::from_shared(url.clone()).with_context(|| format!("`{url}` is not a URL"))?;
+    if endpoint.uri().scheme_str() == Some("https") {
+        endpoint = endpoint.tls_config(arguments.tls.channel()?).context("the certificates cannot be used")?;
+    }
     let channel = endpoint.connect_timeout(limit).timeout(limit).connect().await;
     let mut client = HealthClient::new(channel.with_context(|| format!("no server answers at {url}"))?);
     // The empty name stands for the server as a whole.
@@ -75,7 +84,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let error = run(&HealthArguments { url: None, timeout: 1 }, address).await.unwrap_err();
+        let server = ServerConfig { listen: address, ..ServerConfig::default() };
+        let arguments = HealthArguments { url: None, tls: TlsArguments::default(), timeout: 1 };
+        let error = run(&arguments, &server).await.unwrap_err();
         assert!(error.to_string().contains("no server answers"), "{error:#}");
     }
 }

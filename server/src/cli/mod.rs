@@ -8,6 +8,7 @@ pub mod prices;
 pub mod rebuild;
 pub mod reservations;
 pub mod serve;
+pub mod tls;
 pub mod verify;
 
 use std::io::Write;
@@ -91,7 +92,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Health(arguments) => {
-            let serving = health::run(arguments, config()?.server.listen).await?;
+            let serving = health::run(arguments, &config()?.server).await?;
             Ok(if serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }

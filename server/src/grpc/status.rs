@@ -116,6 +116,16 @@ pub fn status(error: &AppError) -> Status {
     Status::with_error_details(code, error.to_string(), details)
 }
 
+/// That of a call whose deadline came before its answer.
+pub fn deadline_exceeded(limit: Duration) -> Status {
+    Status::deadline_exceeded(format!("there was no answer within {limit:?}: try again with the same ids"))
+}
+
+/// That of a request whose messages take more than `limit` bytes together.
+pub fn request_too_large(limit: usize) -> Status {
+    Status::resource_exhausted(format!("a request must not be larger than {limit} bytes: send it in parts"))
+}
+
 /// The failure of one item of a batch.
 pub fn item_error(error: &AppError) -> v1::ItemError {
     let (code, reason) = classified(error);

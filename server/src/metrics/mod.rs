@@ -9,6 +9,7 @@ mod outage;
 mod process;
 mod rpc;
 mod state;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use ledger::{BatchRetry, CheckMode, LedgerMetrics};
 pub use outage::OutageMetrics;
 pub use rpc::{RpcMetrics, code_name};
 pub use state::{FULLNESS, Pool, State, Watch, Watched};
+pub use transport::{ConnectionRefusal, HandshakeFailure, TlsReload, TransportMetrics};
 
 /// The metrics of one server.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct Metrics {
     state: StateMetrics,
     process: ProcessMetrics,
     catalog_refused: Arc<AtomicBool>,
+    /// Of connections.
+    pub transport: TransportMetrics,
     catalogs: IntCounterVec,
     audit_runs: IntCounterVec,
     audit_drifting_rows: IntGaugeVec,
@@ -175,6 +179,7 @@ impl Metrics {
         registry.register(Box::new(audit_drifting_rows.clone()))?;
         registry.register(Box::new(audit_last_success.clone()))?;
         let outage = OutageMetrics::new(&registry)?;
+        let transport = TransportMetrics::new(&registry)?;
         let metrics = Self {
             rpc: RpcMetrics::new(&registry)?,
             ledger: LedgerMetrics::new(&registry)?,
@@ -183,6 +188,7 @@ impl Metrics {
             catalog_refused: Arc::default(),
             registry,
             outage,
+            transport,
             events,
             reported_cost_differences,
             alerts,

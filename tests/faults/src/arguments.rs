@@ -19,6 +19,12 @@ pub(crate) struct Arguments {
     /// Rounds in place of the scenario's own number
     #[arg(long, value_name = "COUNT")]
     pub(crate) rounds: Option<usize>,
+    /// Seconds of each attack in place of the scenario's own number
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) seconds: Option<u64>,
+    /// Fail where calls are much slower under attack: for a machine that does nothing else
+    #[arg(long)]
+    pub(crate) judge: bool,
     /// Print one line of JSON per scenario
     #[arg(long)]
     pub(crate) json: bool,
@@ -72,6 +78,8 @@ pub(crate) enum Scenario {
     DiskFull,
     Rolling,
     Upgrade,
+    Abuse,
+    Malformed,
 }
 
 impl Scenario {
@@ -91,6 +99,8 @@ impl Scenario {
         Self::DiskFull,
         Self::Rolling,
         Self::Upgrade,
+        Self::Abuse,
+        Self::Malformed,
     ];
 
     /// Its name on the command line and in reports.
@@ -111,6 +121,8 @@ impl Scenario {
             Self::DiskFull => "disk-full",
             Self::Rolling => "rolling",
             Self::Upgrade => "upgrade",
+            Self::Abuse => "abuse",
+            Self::Malformed => "malformed",
         }
     }
 
@@ -131,6 +143,8 @@ impl Scenario {
             Self::DiskFull => "the file system of Postgres is full",
             Self::Rolling => "two replicas are restarted in turn under the Rust client: no call fails",
             Self::Upgrade => "two replicas change from one release to the next and back while the schema grows",
+            Self::Abuse => "clients flood, stall and inflate while another one keeps on calling",
+            Self::Malformed => "damaged messages and damaged frames",
         }
     }
 }
@@ -154,6 +168,8 @@ impl ValueEnum for Choice {
             Choice::One(Scenario::DiskFull),
             Choice::One(Scenario::Rolling),
             Choice::One(Scenario::Upgrade),
+            Choice::One(Scenario::Abuse),
+            Choice::One(Scenario::Malformed),
         ];
         &ALL
     }

@@ -112,7 +112,7 @@ fn compare(told: &HashMap<Uuid, Told>, stored: Vec<(Uuid, i64)>) -> Vec<String> 
 }
 
 /// The server's own audit: events = totals = rollups = budgets, holds = counters.
-async fn audited(ground: &Ground) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn audited(ground: &Ground) -> anyhow::Result<Vec<String>> {
     let pool = PgPoolOptions::new().max_connections(1).connect_with(ground.options.clone()).await?;
     let report = audit(&pool, &Dictionary::default(), TenantId::LOCAL).await;
     pool.close().await;

@@ -7,6 +7,7 @@ mod bare_caller;
 mod caller;
 mod checker;
 mod history;
+mod http2;
 mod ledger;
 mod load;
 mod proxy;

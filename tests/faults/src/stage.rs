@@ -16,11 +16,14 @@ use crate::caller::{Endpoint, Service};
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) short: bool,
+    /// Whether slowness is a violation.
+    pub(crate) judge: bool,
     binary: PathBuf,
     old: Option<PathBuf>,
     folder: PathBuf,
     seed: u64,
     rounds: Option<usize>,
+    seconds: Option<u64>,
     keep: bool,
     started: AtomicU64,
 }
@@ -34,9 +37,10 @@ impl Stage {
         };
         let folder = folder::fresh("tollgate-faults")?;
         let cluster = Cluster::start(&folder).await?;
-        let Arguments { short, seed, rounds, keep, .. } = *arguments;
+        let Arguments { short, seed, rounds, seconds, judge, keep, .. } = *arguments;
         let old = arguments.old.clone();
-        Ok(Self { cluster, short, binary, old, folder, seed, rounds, keep, started: AtomicU64::new(0) })
+        let started = AtomicU64::new(0);
+        Ok(Self { cluster, short, judge, binary, old, folder, seed, rounds, seconds, keep, started })
     }
 
     /// Stops the database, and removes its files.
@@ -66,6 +70,11 @@ impl Stage {
     /// How many rounds to run.
     pub(crate) fn rounds(&self, short: usize, full: usize) -> usize {
         self.rounds.unwrap_or(if self.short { short } else { full })
+    }
+
+    /// How long to go on, in seconds.
+    pub(crate) fn seconds(&self, short: u64, full: u64) -> u64 {
+        self.seconds.unwrap_or(if self.short { short } else { full })
     }
 
     /// Everything random of one part of a run.

@@ -49,7 +49,10 @@ impl TestServer {
         let database = Database::given(options.clone());
         let running = boot::start(config, &database, listener, CancellationToken::new()).await.unwrap();
         let url = format!("http://{}", running.address);
-        let channel = Channel::from_shared(url.clone()).unwrap().connect().await.unwrap();
+        let endpoint = Channel::from_shared(url.clone()).unwrap();
+        // Who tests encryption connects on their own.
+        let channel =
+            if config.server.tls.is_on() { endpoint.connect_lazy() } else { endpoint.connect().await.unwrap() };
         Self {
             usage: UsageServiceClient::new(channel.clone()),
             budgets: BudgetServiceClient::new(channel.clone()),

@@ -156,6 +156,12 @@ impl Replica {
         processes::resident_bytes(self.pid().ok()?)
     }
 
+    /// Where its log is.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.launch.folder.join(format!("{}.log", self.launch.name))
+    }
+
     /// Its process.
     ///
     /// # Errors
@@ -166,8 +172,7 @@ impl Replica {
 
     fn spawn(&mut self) -> anyhow::Result<()> {
         let Launch { binary, folder, name, database_url, environment } = &self.launch;
-        let log = folder.join(format!("{name}.log"));
-        let log = OpenOptions::new().create(true).append(true).open(&log)?;
+        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let child = Command::new(binary)
             .arg("serve")
             .env("DATABASE_URL", database_url)

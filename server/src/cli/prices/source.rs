@@ -13,6 +13,7 @@ use tollgate_domain::price::Catalog;
 use tollgate_proto::v1;
 
 use crate::app::prices::{PriceFilter, listed_catalog};
+use crate::cli::tls::TlsArguments;
 use crate::grpc::convert::price::to_catalog_price;
 use crate::grpc::convert::values::to_timestamp;
 use crate::prices::catalog_of;
@@ -26,6 +27,8 @@ pub(in crate::cli) struct ServerArguments {
     /// The key that the server asks for
     #[arg(long, env = "TOLLGATE_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub(super) api_key: Option<String>,
+    #[command(flatten)]
+    pub(super) tls: TlsArguments,
 }
 
 /// A running server, or a catalog.
@@ -78,7 +81,7 @@ impl ServerArguments {
         if let Some(key) = self.api_key.as_deref().filter(|key| !key.is_empty()) {
             builder = builder.api_key(key);
         }
-        builder.connect_lazy().with_context(|| format!("`{url}` is not the URL of a server"))
+        self.tls.add_to(builder)?.connect_lazy().with_context(|| format!("`{url}` is not the URL of a server"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! One scenario per file.
 
+mod abuse;
 mod calls;
 mod cancel;
 mod cuts;
@@ -8,6 +9,7 @@ mod first_calls;
 mod hammer;
 mod kills;
 mod limits;
+mod malformed;
 mod outage;
 mod pause;
 mod rolling;
@@ -45,6 +47,8 @@ pub(crate) async fn run(scenario: Scenario, stage: &Stage) -> Report {
         Scenario::DiskFull => disk_full::run(stage).await,
         Scenario::Rolling => rolling::run(stage).await,
         Scenario::Upgrade => upgrade::run(stage).await,
+        Scenario::Abuse => abuse::run(stage).await,
+        Scenario::Malformed => malformed::run(stage).await,
     };
     let report = outcome.unwrap_or_else(|error| report::failed(scenario, &error));
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);

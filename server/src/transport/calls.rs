@@ -1,0 +1,91 @@
+//! One request, from its headers to its answer: what the handlers are told of the connection, and the bounds of a call.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::transport::server::TcpConnectInfo;
+use tower::Service as _;
+
+use super::activity::{Activity, Answer};
+use super::deadline;
+use super::peer::Peer;
+use super::received::ReceivedBytes;
+use crate::config::{CallsConfig, ServerConfig};
+use crate::grpc::status::deadline_exceeded;
+use crate::metrics::TransportMetrics;
+
+/// What every type of content of gRPC begins with.
+const GRPC: &[u8] = b"application/grpc";
+
+/// Answers the requests of all connections.
+#[derive(Debug, Clone)]
+pub(super) struct Calls {
+    routes: Routes,
+    bounds: CallsConfig,
+    received: ReceivedBytes,
+    metrics: TransportMetrics,
+}
+
+impl Calls {
+    pub(super) fn new(routes: Routes, config: &ServerConfig, metrics: TransportMetrics) -> Self {
+        Self {
+            routes: routes.prepare(),
+            bounds: config.calls.clone(),
+            received: ReceivedBytes::new(config.message_bytes, config.connections.received_bytes),
+            metrics,
+        }
+    }
+
+    /// Answers a request of this connection.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        activity: &Arc<Activity>,
+    ) -> Result<Response<Answer>, Infallible> {
+        let under_way = activity.begin();
+        let response = match refusal(&request) {
+            Some(code) => empty(code),
+            None => self.call(request, peer).await,
+        };
+        Ok(response.map(|body| under_way.until_sent(body)))
+    }
+
+    async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let limit = deadline::of_call(request.uri().path(), request.headers(), &self.bounds);
+        let mut request = request.map(|body| Body::new(self.received.counted(body)));
+        let extensions = request.extensions_mut();
+        extensions.insert(TcpConnectInfo { local_addr: peer.local, remote_addr: Some(peer.remote) });
+        if let Some(certificate) = &peer.certificate {
+            extensions.insert(certificate.clone());
+        }
+        match tokio::time::timeout(limit, self.routes.clone().call(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_) => {
+                self.metrics.call_expired();
+                deadline_exceeded(limit).into_http()
+            }
+        }
+    }
+}
+
+/// What is no call of gRPC has no status of gRPC.
+fn refusal<B>(request: &Request<B>) -> Option<StatusCode> {
+    if request.method() != Method::POST {
+        return Some(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let content = request.headers().get(header::CONTENT_TYPE);
+    let is_grpc = content.is_some_and(|content| content.as_bytes().starts_with(GRPC));
+    (!is_grpc).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+fn empty(code: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = code;
+    response
+}

@@ -1,0 +1,23 @@
+//! The port: which connections are taken, how they are encrypted, how long they live, and how long a call may take.
+//!
+//! One loop accepts (`listener`), one task runs each connection (`connection`): encryption and the preface of HTTP/2 under
+//! one deadline (`handshake`), then HTTP/2 with its bounds, then the answers (`calls`). What a connection may use is
+//! counted before it is used.
+
+mod activity;
+mod admission;
+mod calls;
+mod connection;
+mod deadline;
+mod handshake;
+mod listener;
+mod open_files;
+mod peer;
+mod preface;
+mod received;
+mod tls;
+
+pub use listener::Transport;
+pub use open_files::raise_open_files;
+pub use peer::ClientCertificate;
+pub use tls::{Tls, TlsError};

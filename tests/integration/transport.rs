@@ -1,0 +1,7 @@
+//! The port: encryption, bounds of connections and calls, and the end of connections.
+
+mod certificates;
+mod encryption;
+mod endings;
+mod limits;
+mod port;
