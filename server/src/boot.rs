@@ -23,9 +23,10 @@ use crate::alerts::{AlertSettings, Alerts, Feed, webhook};
 use crate::app::App;
 use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
+use crate::auth::{Credentials, LastUses};
 use crate::config::{Config, ConfigError, DatabaseConfig, ServerConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
-use crate::grpc::{AdminApi, AlertApi, BudgetApi, PriceApi, UsageApi};
+use crate::grpc::{AdminApi, AlertApi, AuthorizeLayer, BudgetApi, PriceApi, UsageApi};
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, Metrics};
@@ -243,7 +244,10 @@ pub async fn start(
 
     let background = TaskTracker::new();
     let stop_background = CancellationToken::new();
-    tasks::start(&background, &app, config.ledger.retention, &stop_background);
+    let uses = LastUses::default();
+    let credentials = Credentials::new(pool.clone(), ledger.presence().clone(), uses.clone());
+    let authorize = AuthorizeLayer::new(credentials, config.auth.required);
+    tasks::start(&background, &app, uses, config.ledger.retention, &stop_background);
     let audit = AuditTask::new(app.clone(), metrics.clone(), config.audit.settings());
     background.spawn(audit.run(stop_background.clone()));
     if let Some(file) = catalog_file {
@@ -287,10 +291,17 @@ pub async fn start(
             .map_err(BootError::Reflection)?;
         routes = routes.add_service(reflection);
     }
+    let routes = Routes::from(routes.into_axum_router().layer(authorize));
     set_health(&health, true).await;
     background.reopen();
     background.spawn(tell_database_health(ledger.presence().clone(), health.clone(), stop_background.clone()));
     background.close();
+    if !config.auth.required {
+        tracing::warn!(
+            "callers need no credential: whoever reaches this server is the local tenant with every permission; \
+             create a key with `tollgate keys create` and set auth.required = true"
+        );
+    }
     tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
     let pools = [ledger_pool, pool];

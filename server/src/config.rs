@@ -3,6 +3,8 @@
 //! Every key has an environment variable: `TOLLGATE_` and the path in capitals, joined by two underscores, for example
 //! `TOLLGATE_SERVER__LISTEN`. `DATABASE_URL` stands for `database.url`.
 
+mod exposure;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use thiserror::Error;
 use tollgate_domain::amount::Usd;
 use tollgate_domain::price::{FreeProviders, ReportedCostTolerance};
 
+use self::exposure::Exposure;
 use crate::alerts::webhook::{Secret, Target, Webhook};
 use crate::app::audit::AuditSettings;
 use crate::ledger::LedgerSettings;
@@ -30,6 +33,8 @@ const SHORTEST_RETENTION: Duration = Duration::from_secs(35 * 86_400);
 pub struct Config {
     /// The port and how it is served.
     pub server: ServerConfig,
+    /// Who may call.
+    pub auth: AuthConfig,
     /// The database.
     pub database: DatabaseConfig,
     /// The private Postgres, where no database is given.
@@ -58,6 +63,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Whether an address other than loopback may be served although nobody has to show a credential.
     pub allow_unauthenticated: bool,
+    /// Whether an address other than loopback may be served although API keys are sent to it in the clear.
+    pub allow_plaintext: bool,
     /// Whether the server describes its services to anybody who asks (gRPC reflection).
     pub reflection: bool,
     /// Longest time from the signal to stop until the process ends.
@@ -74,12 +81,22 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4747)),
             allow_unauthenticated: false,
+            allow_plaintext: false,
             reflection: false,
             drain_timeout: Duration::from_secs(15),
             streams_per_connection: 1_000,
             message_bytes: 1 << 20,
         }
     }
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Whether every call has to show an API key or a view token; health alone is for everybody. If not, callers without one are
+    /// the local tenant with every permission, and one that is sent is checked all the same.
+    pub required: bool,
 }
 
 /// The database.
@@ -457,12 +474,8 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let invalid = |key, rule: &str| Err(ConfigError::Invalid { key, rule: rule.to_owned() });
-        if !self.server.listen.ip().is_loopback() && !self.server.allow_unauthenticated {
-            return invalid(
-                "server.listen",
-                "an address that others reach needs server.allow_unauthenticated = true, as this version asks nobody \
-                 for a credential: put it behind something that does",
-            );
+        if let Err(rule) = self.exposure().check() {
+            return invalid("server.listen", rule);
         }
         if self.ledger.queue_items == 0 || self.ledger.batch_items == 0 || self.ledger.writers == 0 {
             return invalid("ledger", "queue_items, batch_items and writers must be above 0");
@@ -516,6 +529,17 @@ impl Config {
         Ok(())
     }
 
+    /// Who reaches the server, and how.
+    fn exposure(&self) -> Exposure {
+        Exposure {
+            loopback: self.server.listen.ip().is_loopback(),
+            credentials: self.auth.required,
+            encrypted: false,
+            allow_unauthenticated: self.server.allow_unauthenticated,
+            allow_plaintext: self.server.allow_plaintext,
+        }
+    }
+
     /// As TOML, secrets hidden.
     pub fn printable(&self) -> String {
         toml::to_string_pretty(self).unwrap_or_default()
@@ -557,6 +581,10 @@ mod tests {
         config.server.listen = SocketAddr::from(([0, 0, 0, 0], 4747));
         assert!(matches!(config.check(), Err(ConfigError::Invalid { key: "server.listen", .. })));
         config.server.allow_unauthenticated = true;
+        assert!(config.check().is_ok());
+        config.auth.required = true;
+        assert!(config.check().is_err(), "keys in the clear");
+        config.server.allow_plaintext = true;
         assert!(config.check().is_ok());
     }
 

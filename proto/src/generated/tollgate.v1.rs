@@ -4561,9 +4561,10 @@ pub enum ErrorReason {
     UnknownTokenClass = 20,
     /// INTERNAL: a fault of Tollgate. Its cause is in the server's log.
     Internal = 21,
-    /// UNAUTHENTICATED: the credential is missing, unknown, expired or revoked.
+    /// UNAUTHENTICATED: the credential does not work. The metadata `fault` says why: `MISSING`, `MALFORMED`, `UNKNOWN`, `EXPIRED` or
+    /// `REVOKED`. The last two are told to whoever holds the secret alone.
     Unauthenticated = 22,
-    /// PERMISSION_DENIED: the credential does not allow this.
+    /// PERMISSION_DENIED: the credential does not allow this. Where an API key lacks a permission, the metadata `permission` names it.
     PermissionDenied = 23,
     /// ABORTED: the event was amended since it was read. The metadata `revision` says where it stands. Read it again.
     RevisionMismatch = 24,
@@ -4577,6 +4578,10 @@ pub enum ErrorReason {
     PriceOfCatalog = 28,
     /// NOT_FOUND: there is no such alert.
     AlertNotFound = 29,
+    /// NOT_FOUND: there is no such API key.
+    ApiKeyNotFound = 30,
+    /// FAILED_PRECONDITION: the API key was revoked, so that it gets no new secret.
+    ApiKeyRevoked = 31,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4615,6 +4620,8 @@ impl ErrorReason {
             Self::PriceNotFound => "ERROR_REASON_PRICE_NOT_FOUND",
             Self::PriceOfCatalog => "ERROR_REASON_PRICE_OF_CATALOG",
             Self::AlertNotFound => "ERROR_REASON_ALERT_NOT_FOUND",
+            Self::ApiKeyNotFound => "ERROR_REASON_API_KEY_NOT_FOUND",
+            Self::ApiKeyRevoked => "ERROR_REASON_API_KEY_REVOKED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4650,6 +4657,8 @@ impl ErrorReason {
             "ERROR_REASON_PRICE_NOT_FOUND" => Some(Self::PriceNotFound),
             "ERROR_REASON_PRICE_OF_CATALOG" => Some(Self::PriceOfCatalog),
             "ERROR_REASON_ALERT_NOT_FOUND" => Some(Self::AlertNotFound),
+            "ERROR_REASON_API_KEY_NOT_FOUND" => Some(Self::ApiKeyNotFound),
+            "ERROR_REASON_API_KEY_REVOKED" => Some(Self::ApiKeyRevoked),
             _ => None,
         }
     }

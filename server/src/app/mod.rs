@@ -8,6 +8,7 @@ mod budget_alerts;
 pub mod budgets;
 pub mod check;
 pub mod error;
+pub mod keys;
 pub mod overrides;
 mod peeks;
 pub mod prices;
@@ -17,6 +18,7 @@ pub mod reprice;
 mod retention;
 pub mod stream;
 pub mod summary;
+pub mod tenants;
 pub mod totals;
 pub mod usage;
 
