@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 mod cluster;
+pub(crate) mod keys;
 pub(crate) mod outage;
 pub(crate) mod refusal;
 mod server;

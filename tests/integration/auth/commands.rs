@@ -1,0 +1,1 @@
+//! `tollgate keys` and `tollgate tenants`, the program itself.
