@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use tonic::transport::Endpoint;
+use tokio::time::timeout;
+use tollgate_client::{Client, Transport};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -19,6 +20,9 @@ pub struct HealthArguments {
     /// Server to ask, such as `http://127.0.0.1:4747`; by default the one that this configuration would start
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// The key to show; health is told without one
+    #[arg(long, env = "TOLLGATE_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
     /// Longest time to wait for the answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     pub timeout: u64,
@@ -31,9 +35,16 @@ pub struct HealthArguments {
 pub async fn run(arguments: &HealthArguments, listen: SocketAddr) -> anyhow::Result<bool> {
     let url = arguments.url.clone().unwrap_or_else(|| format!("http://{}", reachable(listen)));
     let limit = Duration::from_secs(arguments.timeout);
-    let endpoint = Endpoint::from_shared(url.clone()).with_context(|| format!("`{url}` is not a URL"))?;
-    let channel = endpoint.connect_timeout(limit).timeout(limit).connect().await;
-    let mut client = HealthClient::new(channel.with_context(|| format!("no server answers at {url}"))?);
+    let mut builder = Client::builder(&url).connect_timeout(limit);
+    if let Some(key) = arguments.api_key.as_deref().filter(|key| !key.is_empty()) {
+        builder = builder.api_key(key);
+    }
+    let connected = builder.connect().await.with_context(|| format!("no server answers at {url}"))?;
+    let mut client = HealthClient::new(connected.transport());
+    timeout(limit, ask(&mut client, &url)).await.with_context(|| format!("{url} does not tell its health in time"))?
+}
+
+async fn ask(client: &mut HealthClient<Transport>, url: &str) -> anyhow::Result<bool> {
     // The empty name stands for the server as a whole.
     let answer = client.check(HealthCheckRequest { service: String::new() }).await;
     let status = answer.with_context(|| format!("{url} does not tell its health"))?.into_inner().status();
@@ -75,7 +86,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let error = run(&HealthArguments { url: None, timeout: 1 }, address).await.unwrap_err();
+        let error = run(&HealthArguments { url: None, api_key: None, timeout: 1 }, address).await.unwrap_err();
         assert!(error.to_string().contains("no server answers"), "{error:#}");
     }
 }

@@ -2,10 +2,12 @@
 
 pub mod demo;
 pub mod health;
+pub mod keys;
 pub mod prices;
 pub mod rebuild;
 pub mod reservations;
 pub mod serve;
+pub mod tenants;
 pub mod verify;
 
 use std::io::Write;
@@ -47,6 +49,10 @@ pub enum Command {
     Prices(Box<prices::PricesArguments>),
     /// Look at reservations, and report those that ran out without a word of what became of their calls.
     Reservations(reservations::ReservationsArguments),
+    /// Create, list, rotate and revoke API keys, in the database or on a server.
+    Keys(Box<keys::KeysArguments>),
+    /// Create and list tenants.
+    Tenants(tenants::TenantsArguments),
     /// Ask a running server for its health; exits with 1 unless it serves.
     Health(health::HealthArguments),
 }
@@ -76,6 +82,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Rebuild(arguments) => rebuilt(arguments, config()?, &mut output).await,
         Command::Prices(arguments) => prices::run(arguments, &mut output).await,
         Command::Reservations(arguments) => reservations::run(arguments, &mut output).await,
+        Command::Keys(arguments) => {
+            keys::run(arguments, || Ok(config()?), &mut output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Tenants(arguments) => {
+            tenants::run(arguments, &config()?, &mut output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Health(arguments) => {
             let serving = health::run(arguments, config()?.server.listen).await?;
             Ok(if serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,5 +1,7 @@
 //! Credentials while the database is away, and while somebody guesses.
 
+use std::time::{Duration, Instant};
+
 use futures::future::join_all;
 use secrecy::ExposeSecret as _;
 use tollgate_proto::v1;
@@ -9,7 +11,7 @@ use tonic_types::StatusExt as _;
 
 use super::{assert_unauthenticated, record_once};
 use crate::harness::TestServer;
-use crate::harness::build::{budget, create, reserve, user};
+use crate::harness::build::{budget, create, event, record, reserve, user};
 use crate::harness::keys::keyed;
 use crate::harness::outage::OwnPostgres;
 use crate::harness::wait::until;
@@ -28,8 +30,8 @@ async fn decision_14_a_known_key_is_answered_while_the_database_is_away() {
     postgres.stop().await;
     until("a degraded answer", || async { check().await.ok().filter(|answer| answer.get_ref().degraded) }).await;
     // Longer than what was read is used while the database answers.
-    let began = std::time::Instant::now();
-    while began.elapsed() < std::time::Duration::from_secs(5) {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(5) {
         assert!(check().await.unwrap().into_inner().degraded);
     }
     let stranger = server.showing(&late.secret);
@@ -53,11 +55,17 @@ async fn guesses_are_refused_and_do_not_keep_a_known_key_out() {
     sqlx::raw_sql("LOCK TABLE api_key_secret IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     let guess = async || {
         let secret = NewSecret::mint(SecretKind::ApiKey).unwrap();
-        record_once(&server.showing(secret.text.expose_secret())).await.unwrap_err()
+        let mut request = tonic::Request::new(record(event(user("ann"), 10, 10)));
+        request.metadata_mut().insert("x-api-key", secret.text.expose_secret().parse().unwrap());
+        server.usage.clone().record_usage(request).await.unwrap_err()
     };
     let guesses = join_all((0..300).map(|_| guess()));
     let unlock = async {
-        let refused = until("the bound", || async { Some(guess().await).filter(|one| one.code() == Code::ResourceExhausted) });
+        let refused = until("the bound", || async {
+            // One that still finds a place waits for the lock; whoever gives up leaves it to the others.
+            let refused = tokio::time::timeout(Duration::from_millis(200), guess()).await.ok()?;
+            (refused.code() == Code::ResourceExhausted).then_some(refused)
+        });
         let refused = refused.await;
         assert!(refused.get_error_details().retry_info().is_some(), "{refused:?}");
         lock.rollback().await.unwrap();

@@ -13,7 +13,7 @@ use super::{assert_unauthenticated, record_once};
 use crate::harness::TestServer;
 use crate::harness::build::id;
 use crate::harness::keys::{Clients, holding, keyed};
-use crate::harness::refusal::reason;
+use crate::harness::refusal::{Refusal, reason};
 use crate::harness::time::{from_wire, milliseconds, seconds_from_now};
 use crate::harness::wait::{bounded, until};
 
@@ -89,10 +89,10 @@ async fn the_same_request_creates_one_key_and_another_one_is_told_apart() {
     let refused = admin.admin.clone().create_api_key(other).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "REQUEST_ID_REUSED"));
     let past = v1::ApiKey { expire_time: Some(seconds_from_now(-1)), permissions: vec![99], ..Default::default() };
-    let refused = admin.admin.clone().create_api_key(v1::CreateApiKeyRequest { api_key: Some(past), request_id: String::new() });
-    let refused = crate::harness::refusal::Refusal::of(&refused.await.unwrap_err());
+    let late = v1::CreateApiKeyRequest { api_key: Some(past), request_id: String::new() };
+    let refused = Refusal::of(&admin.admin.clone().create_api_key(late).await.unwrap_err());
     let fields = ["api_key.expire_time", "api_key.permissions"];
-    assert_eq!(refused, crate::harness::refusal::Refusal::new(Code::InvalidArgument, "INVALID_FIELD", &fields));
+    assert_eq!(refused, Refusal::new(Code::InvalidArgument, "INVALID_FIELD", &fields));
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! Tokens for web pages: they watch their scopes and do nothing else.
 
+use std::time::Duration;
+
 use tollgate_proto::v1;
 use tollgate_proto::v1::watch_scope::Scope;
 use tollgate_server::auth::Permission;
+use tollgate_server::store::credentials::purge;
 use tonic::Code;
 
 use super::{assert_denied, assert_unauthenticated, record_once};
@@ -116,11 +119,7 @@ async fn ended_tokens_and_secrets_are_deleted_after_a_while() {
              WHERE secret_id = (SELECT secret_id FROM view_token ORDER BY create_time LIMIT 1)",
         )
         .await;
-    until("the deletion", || async {
-        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM view_token").fetch_one(&server.pool()).await.unwrap();
-        (left == 1).then_some(())
-    })
-    .await;
+    assert_eq!(purge(&server.pool(), Duration::from_secs(86_400), 10).await.unwrap(), 1);
     let refused = server.showing(&old).usage.get_totals(totals(vec![scope("a", "s")])).await.unwrap_err();
     assert_unauthenticated(&refused, "UNKNOWN");
 }
