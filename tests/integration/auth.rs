@@ -28,5 +28,9 @@ fn assert_unauthenticated(refused: &Status, fault: &str) {
 
 /// The caller may not do this.
 fn assert_denied(refused: &Status) {
-    assert_eq!((refused.code(), reason(refused).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"), "{refused:?}");
+    assert_eq!(
+        (refused.code(), reason(refused).as_str()),
+        (Code::PermissionDenied, "PERMISSION_DENIED"),
+        "{refused:?}"
+    );
 }

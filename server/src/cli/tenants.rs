@@ -44,11 +44,7 @@ pub enum TenantsCommand {
 ///
 /// # Errors
 /// What kept it from being done.
-pub async fn run(
-    arguments: &TenantsArguments,
-    config: &Config,
-    output: &mut (dyn Write + Send),
-) -> anyhow::Result<()> {
+pub async fn run(arguments: &TenantsArguments, config: &Config, output: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let database = Database::open(config).await?;
     let done = async {
         database.prepare(config).await?;

@@ -26,12 +26,16 @@ impl Exposure {
             return Ok(());
         }
         if !credentials && !allow_unauthenticated {
-            return Err("an address that others reach needs auth.required = true, so that callers show an API key; or \
-                        server.allow_unauthenticated = true, behind something that asks them for a credential");
+            return Err(
+                "an address that others reach needs auth.required = true, so that callers show an API key; or \
+                        server.allow_unauthenticated = true, behind something that asks them for a credential",
+            );
         }
         if credentials && !encrypted && !allow_plaintext {
-            return Err("an address that others reach would have API keys sent in the clear: put it behind something that \
-                        encrypts, and set server.allow_plaintext = true");
+            return Err(
+                "an address that others reach would have API keys sent in the clear: put it behind something that \
+                        encrypts, and set server.allow_plaintext = true",
+            );
         }
         Ok(())
     }

@@ -118,8 +118,7 @@ impl AdminService for AdminApi {
         let tenant = tenant_of(&request);
         let answered = async {
             let ViewTokenRequest { scopes, ttl } = view_token(request.into_inner())?;
-            let ViewToken { secret, expire_time } =
-                create_view_token(&self.app.pool, tenant, &scopes, ttl).await?;
+            let ViewToken { secret, expire_time } = create_view_token(&self.app.pool, tenant, &scopes, ttl).await?;
             let expire_time = Some(to_timestamp(expire_time));
             Ok(v1::CreateViewTokenResponse { token: shown(Some(secret)), expire_time })
         };

@@ -131,10 +131,14 @@ mod tests {
         }
         let defined: BTreeSet<String> = pool
             .services()
-            .flat_map(|service| service.methods().map(|method| path(service.full_name(), method.name())).collect::<Vec<_>>())
+            .flat_map(|service| {
+                service.methods().map(|method| path(service.full_name(), method.name())).collect::<Vec<_>>()
+            })
             .collect();
-        let listed: BTreeSet<String> =
-            METHODS.iter().flat_map(|(service, methods)| methods.iter().map(|(method, _)| path(service, method))).collect();
+        let listed: BTreeSet<String> = METHODS
+            .iter()
+            .flat_map(|(service, methods)| methods.iter().map(|(method, _)| path(service, method)))
+            .collect();
         assert_eq!(listed, defined);
         assert!(defined.iter().all(|path| need(path).is_some()));
         assert_eq!(need("/tollgate.v1.UsageService/Another"), None);

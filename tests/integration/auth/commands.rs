@@ -53,8 +53,18 @@ async fn the_first_key_is_made_in_the_database_and_makes_others_on_the_server() 
     assert!(secret.starts_with("tgk_") && !first.error.contains(secret), "{}", first.error);
 
     let online = [("TOLLGATE_URL", server.url.as_str()), ("TOLLGATE_API_KEY", secret)];
-    let arguments =
-        ["keys", "create", "--permission", "record", "--pin", "user_id=ann", "--pin", "label:app=web", "--expires-in", "1d"];
+    let arguments = [
+        "keys",
+        "create",
+        "--permission",
+        "record",
+        "--pin",
+        "user_id=ann",
+        "--pin",
+        "label:app=web",
+        "--expires-in",
+        "1d",
+    ];
     let made = tollgate(&online, &[&arguments[..], &["--json"]].concat()).await.json();
     assert_eq!(made["permissions"], serde_json::json!(["RECORD"]));
     assert_eq!(made["pinned"], serde_json::json!({ "user_id": "ann", "label:app": "web" }));

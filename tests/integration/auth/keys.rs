@@ -212,8 +212,10 @@ async fn no_table_holds_a_secret() {
     record_once(&server.showing(&first)).await.unwrap();
     record_once(&server.showing(&second)).await.unwrap();
     let pool = server.pool();
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetch_all(&pool).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
     assert!(tables.len() > 20, "{tables:?}");
     for table in tables {
         let statement = format!("SELECT coalesce(string_agg(t::text, ''), '') FROM \"{table}\" t");

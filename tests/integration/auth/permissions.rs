@@ -110,7 +110,8 @@ fn methods() -> Vec<(String, String)> {
     }
     let mut methods = Vec::new();
     for service in pool.services() {
-        let named = |method: prost_reflect::MethodDescriptor| (service.full_name().to_owned(), method.name().to_owned());
+        let named =
+            |method: prost_reflect::MethodDescriptor| (service.full_name().to_owned(), method.name().to_owned());
         methods.extend(service.methods().map(named));
     }
     methods

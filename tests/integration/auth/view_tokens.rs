@@ -16,11 +16,7 @@ use crate::harness::time::milliseconds;
 use crate::harness::wait::{bounded, until};
 
 fn scope(key: &str, session_id: &str) -> v1::WatchScope {
-    v1::WatchScope {
-        key: key.to_owned(),
-        scope: Some(Scope::SessionId(session_id.to_owned())),
-        ..Default::default()
-    }
+    v1::WatchScope { key: key.to_owned(), scope: Some(Scope::SessionId(session_id.to_owned())), ..Default::default() }
 }
 
 fn totals(scopes: Vec<v1::WatchScope>) -> v1::GetTotalsRequest {
@@ -88,16 +84,17 @@ async fn a_stream_ends_with_its_token() {
         }
     });
     assert_unauthenticated(&ended.await, "EXPIRED");
-    let refused = until("the refusal", || async {
-        viewer.usage.clone().get_totals(totals(vec![scope("a", "s")])).await.err()
-    });
+    let refused =
+        until("the refusal", || async { viewer.usage.clone().get_totals(totals(vec![scope("a", "s")])).await.err() });
     assert_unauthenticated(&refused.await, "EXPIRED");
 }
 
 #[tokio::test]
 async fn a_token_is_bounded_and_says_what_is_wrong() {
     let (server, admin) = administered().await;
-    for (scopes, ttl) in [(vec![], 60), (vec![scope("a", "s")], 86_401), (vec![scope("a", "s")], 0), (vec![scope("", "")], 60)] {
+    for (scopes, ttl) in
+        [(vec![], 60), (vec![scope("a", "s")], 86_401), (vec![scope("a", "s")], 0), (vec![scope("", "")], 60)]
+    {
         let request = v1::CreateViewTokenRequest { scopes, ttl: Some(milliseconds(ttl * 1_000)) };
         let refused = admin.admin.clone().create_view_token(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");

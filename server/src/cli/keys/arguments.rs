@@ -56,11 +56,10 @@ impl FromStr for DurationArgument {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let form = || format!("`{text}` is not a duration such as 90d, 12h, 30m or 45s");
-        let (digits, seconds) =
-            [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)]
-                .into_iter()
-                .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
-                .ok_or_else(form)?;
+        let (digits, seconds) = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)]
+            .into_iter()
+            .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
+            .ok_or_else(form)?;
         let count: u32 = digits.parse().map_err(|_| form())?;
         Ok(Self(Duration::from_secs(u64::from(count).saturating_mul(seconds))))
     }
