@@ -65,7 +65,7 @@ pub struct ServerConfig {
     pub allow_unauthenticated: bool,
     /// Whether an address other than loopback may be served although API keys are sent to it in the clear.
     pub allow_plaintext: bool,
-    /// Whether the server describes its services to anybody who asks (gRPC reflection).
+    /// Whether the server describes its services (gRPC reflection), where keys are required to any caller who has one.
     pub reflection: bool,
     /// Longest time from the signal to stop until the process ends.
     #[serde(with = "humantime_serde")]

@@ -1526,10 +1526,11 @@ pub struct ApiKey {
 /// Creates an API key.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateApiKeyRequest {
-    /// The key. Required. Its output-only fields are ignored.
+    /// The key. Required. Its output-only fields are ignored. No key creates one with more permissions than its own.
     #[prost(message, optional, tag = "1")]
     pub api_key: ::core::option::Option<ApiKey>,
     /// The identity of the request, minted by the caller: the same one again returns the same key, without its secret. A UUID.
+    /// Empty means that the call is not safe to repeat.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
 }
@@ -1572,7 +1573,8 @@ pub struct RotateApiKeyRequest {
     /// The key. Required.
     #[prost(string, tag = "1")]
     pub api_key_id: ::prost::alloc::string::String,
-    /// How long the old secret still works: at most 7 days. Unset means that it stops at once.
+    /// How long the old secret still works: at most 7 days. Unset means that it stops at once. At most 8 secrets of a key work at
+    /// the same time: with more, it must be unset.
     #[prost(message, optional, tag = "2")]
     pub grace: ::core::option::Option<::prost_types::Duration>,
 }
@@ -1603,7 +1605,8 @@ pub struct RevokeApiKeyResponse {
 /// Creates a token that may call StreamUsage and GetTotals for some scopes.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateViewTokenRequest {
-    /// What may be watched. Required: 1 to 64.
+    /// What may be watched. Required: 1 to 64. The token is for these scopes as they are, whatever their `key`, and for nothing else:
+    /// neither another window nor another breakdown.
     #[prost(message, repeated, tag = "1")]
     pub scopes: ::prost::alloc::vec::Vec<WatchScope>,
     /// How long the token works: at most 24 hours. Unset means 1 hour.
@@ -1830,6 +1833,11 @@ pub mod admin_service_client {
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// Keeps the credentials of a tenant, erases people, and audits the books. Needs a key with the permission ADMIN.
+    ///
+    /// Every call of every service shows its credential as `authorization: Bearer <secret>`, or as `x-api-key: <secret>`; the checks of
+    /// gRPC health need none. The tenant is that of the credential. A gateway whose key was granted other tenants by whoever runs the
+    /// service names one of them by the header `x-tollgate-tenant`. What was revoked or has expired is refused everywhere within five
+    /// seconds, and open streams end with UNAUTHENTICATED.
     #[derive(Debug, Clone)]
     pub struct AdminServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -2075,6 +2083,11 @@ pub mod admin_service_server {
         ) -> std::result::Result<tonic::Response<super::RunAuditResponse>, tonic::Status>;
     }
     /// Keeps the credentials of a tenant, erases people, and audits the books. Needs a key with the permission ADMIN.
+    ///
+    /// Every call of every service shows its credential as `authorization: Bearer <secret>`, or as `x-api-key: <secret>`; the checks of
+    /// gRPC health need none. The tenant is that of the credential. A gateway whose key was granted other tenants by whoever runs the
+    /// service names one of them by the header `x-tollgate-tenant`. What was revoked or has expired is refused everywhere within five
+    /// seconds, and open streams end with UNAUTHENTICATED.
     #[derive(Debug)]
     pub struct AdminServiceServer<T> {
         inner: Arc<T>,
@@ -4547,7 +4560,8 @@ pub enum ErrorReason {
     /// INVALID_ARGUMENT: the page token or cursor is damaged, expired, or of another request. Start from the first page.
     PageTokenInvalid = 14,
     /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes is full, and nothing was recorded. Retry with the same
-    /// ids. For RunAudit: another audit runs.
+    /// ids. For RunAudit: another audit runs. Also where too many credentials are looked up at the same time, or the tenant has as
+    /// many API keys or view tokens as it may have.
     QueueFull = 15,
     /// UNAVAILABLE: this replica drains. Retry with the same ids, elsewhere.
     ShuttingDown = 16,
