@@ -296,12 +296,6 @@ pub async fn start(
     background.reopen();
     background.spawn(tell_database_health(ledger.presence().clone(), health.clone(), stop_background.clone()));
     background.close();
-    if !config.auth.required {
-        tracing::warn!(
-            "callers need no credential: whoever reaches this server is the local tenant with every permission; \
-             create a key with `tollgate keys create` and set auth.required = true"
-        );
-    }
     tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
     let pools = [ledger_pool, pool];
