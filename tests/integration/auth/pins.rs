@@ -9,6 +9,7 @@ use tollgate_server::tenant::TenantId;
 use crate::harness::TestServer;
 use crate::harness::build::{budget, create, event, id, key, record, reserve, settling, user};
 use crate::harness::keys::{Clients, Issued, holding, keyed};
+use crate::harness::time::seconds_from_now;
 
 const EVERYTHING_BUT_ADMIN: [Permission; 4] =
     [Permission::Record, Permission::Check, Permission::Read, Permission::Budgets];
@@ -99,6 +100,21 @@ async fn a_correction_does_not_change_which_key_made_the_call() {
     corrector.usage.clone().amend_usage(amend).await.unwrap();
     let corrected = usage(&corrector, &event_id(&first)).await;
     assert_eq!((user_of(&corrected).as_str(), &corrected.api_key_id), ("bob", &caller.id));
+    // What is charged now is the first caller's, too.
+    let by_key = v1::GetSummaryRequest {
+        start_time: Some(seconds_from_now(-3_600)),
+        end_time: Some(seconds_from_now(3_600)),
+        cost_basis: v1::CostBasis::Current.into(),
+        group_by: vec![key("api_key_id")],
+        ..Default::default()
+    };
+    let summary = corrector.usage.clone().get_summary(by_key).await.unwrap().into_inner();
+    let tokens = |row: &v1::get_summary_response::Row| {
+        row.measures.clone().unwrap().totals.unwrap().tokens.unwrap().total_input_tokens
+    };
+    let charged: Vec<_> = summary.rows.iter().filter(|row| tokens(row) != 0).collect();
+    let of_caller = v1::GroupValue { kind: Some(v1::group_value::Kind::Value(caller.id)) };
+    assert_eq!(charged.iter().map(|row| (&row.groups, tokens(row))).collect::<Vec<_>>(), [(&vec![of_caller], 20)]);
     server.assert_audit_holds().await;
 }
 
