@@ -50,8 +50,10 @@ USER tollgate
 ENV TOLLGATE_EMBEDDED__DATA_DIR=/var/lib/tollgate/data
 VOLUME /var/lib/tollgate
 
-# As above:
-#   docker run --env TOLLGATE_SERVER__ALLOW_UNAUTHENTICATED=true --publish 127.0.0.1:4747:4747 tollgate
+# A container is reached from outside itself, so the server asks who may reach it. With keys, behind something that encrypts:
+#   docker run --env TOLLGATE_AUTH__REQUIRED=true --env TOLLGATE_SERVER__ALLOW_PLAINTEXT=true --publish 127.0.0.1:4747:4747 tollgate
+# The first key: docker exec CONTAINER tollgate keys create --permission admin
+# Without keys, where nobody else reaches it: TOLLGATE_SERVER__ALLOW_UNAUTHENTICATED=true instead of both.
 ENV TOLLGATE_SERVER__LISTEN=0.0.0.0:4747
 EXPOSE 4747
 

@@ -1,5 +1,6 @@
 //! Who made a call and where: the named dimensions, free labels, and matches on them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -207,6 +208,25 @@ impl Dimensions {
         self
     }
 
+    /// Puts in what the server says, over what the caller sent.
+    pub fn stamp(&mut self, stamp: &Self) {
+        let Self { values, labels } = stamp;
+        self.values.extend(values.iter().map(|(dimension, value)| (*dimension, value.clone())));
+        self.labels.extend(labels.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+
+    /// Without the API key: the same content sent with another one is told again, not another content.
+    pub fn without_api_key(&self) -> Cow<'_, Self> {
+        match self.get(Dimension::ApiKeyId) {
+            None => Cow::Borrowed(self),
+            Some(_) => {
+                let mut told = self.clone();
+                told.values.remove(&Dimension::ApiKeyId);
+                Cow::Owned(told)
+            }
+        }
+    }
+
     /// The session at the root of the tree: `root_session_id`, else `session_id`.
     pub fn root_session(&self) -> Option<&str> {
         self.get(Dimension::RootSessionId).or_else(|| self.get(Dimension::SessionId))
@@ -354,6 +374,16 @@ mod tests {
         let dimensions = Dimensions::default().with(Dimension::RootSessionId, "root");
         assert!(dimensions.validate("event.dimensions").is_err());
         assert!(dimensions.with(Dimension::SessionId, "leaf").validate("event.dimensions").is_ok());
+    }
+
+    #[test]
+    fn a_stamp_wins_and_the_api_key_is_left_out_of_what_was_told() {
+        let mut dimensions = Dimensions::default().with(Dimension::UserId, "sent").with(Dimension::TeamId, "t");
+        let told = dimensions.clone().with(Dimension::UserId, "pinned");
+        let stamp = Dimensions::default().with(Dimension::UserId, "pinned").with(Dimension::ApiKeyId, "k");
+        dimensions.stamp(&stamp);
+        assert_eq!(dimensions.get(Dimension::ApiKeyId), Some("k"));
+        assert_eq!(*dimensions.without_api_key(), told);
     }
 
     #[test]

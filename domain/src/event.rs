@@ -8,7 +8,7 @@ use uuid::Uuid;
 use self::canonical::{Canonical, Plain};
 use crate::amount::Usd;
 use crate::digest::Digester;
-use crate::dimensions::Dimensions;
+use crate::dimensions::{Dimension, Dimensions};
 use crate::extract::ModelUsage;
 use crate::model::ModelRef;
 use crate::price::{UnitCount, Used};
@@ -248,7 +248,10 @@ impl UsageEvent {
             visit("additional", additional);
         }
         for (dimension, value) in &dimensions.values {
-            visit(dimension.name(), &Plain(value));
+            // Who sent it is the server's word: a retry with another key is the same event.
+            if *dimension != Dimension::ApiKeyId {
+                visit(dimension.name(), &Plain(value));
+            }
         }
     }
 
@@ -296,7 +299,6 @@ impl UsageEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dimensions::Dimension;
     use crate::tokens::{TokenClass, TokenPart, UsageQuality};
 
     fn event() -> UsageEvent {
@@ -394,6 +396,13 @@ mod tests {
             origin: Origin::Otlp,
             ..event()
         }
+    }
+
+    #[test]
+    fn decision_7_the_api_key_stays_out_of_the_fingerprint() {
+        let mut retry = event();
+        retry.dimensions.set(Dimension::ApiKeyId, "another");
+        assert_eq!(event().fingerprint(), retry.fingerprint());
     }
 
     #[test]

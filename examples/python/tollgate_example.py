@@ -4,6 +4,7 @@ Needs a running server (`tollgate serve`) and the packages of requirements.txt. 
 what it has to be. Everything is recorded for a user and a session of this run alone, so it may be run again and again.
 """
 
+import collections
 import datetime
 import importlib
 import os
@@ -20,6 +21,7 @@ from grpc_tools import protoc
 
 PROTO_ROOT = pathlib.Path(__file__).resolve().parents[2] / "proto"
 SERVER = os.environ.get("TOLLGATE_URL", "127.0.0.1:4747").removeprefix("http://")
+API_KEY = os.environ.get("TOLLGATE_API_KEY")
 SECONDS = 10  # The longest wait for any answer.
 
 INPUT_TOKENS, OUTPUT_TOKENS = 45_230, 12_890
@@ -38,7 +40,7 @@ def main():
         sys.path.insert(0, folder)
         with grpc.insecure_channel(SERVER) as channel:
             try:
-                run(Tollgate(channel))
+                run(Tollgate(grpc.intercept_channel(channel, ShowKey(API_KEY)) if API_KEY else channel))
             except Mismatch as mismatch:
                 sys.exit(f"mismatch: {mismatch}")
             except grpc.RpcError as error:
@@ -52,6 +54,37 @@ def generate_stubs(folder):
     imports = [f"-I{PROTO_ROOT}", f"-I{well_known}"]
     if protoc.main(["protoc", *imports, f"--python_out={folder}", f"--grpc_python_out={folder}", *files]) != 0:
         sys.exit(f"the contract in {PROTO_ROOT} does not compile")
+
+
+class CallDetails(
+    collections.namedtuple("CallDetails", "method timeout metadata credentials wait_for_ready compression"),
+    grpc.ClientCallDetails,
+):
+    """What is said of a call besides its message."""
+
+
+class ShowKey(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Shows the API key with every call."""
+
+    def __init__(self, key):
+        self.header = ("authorization", f"Bearer {key}")
+
+    def intercept_unary_unary(self, proceed, details, request):
+        return proceed(self.keyed(details), request)
+
+    def intercept_unary_stream(self, proceed, details, request):
+        return proceed(self.keyed(details), request)
+
+    def keyed(self, details):
+        metadata = [*(details.metadata or ()), self.header]
+        return CallDetails(
+            details.method,
+            details.timeout,
+            metadata,
+            details.credentials,
+            details.wait_for_ready,
+            details.compression,
+        )
 
 
 class Tollgate:

@@ -25,9 +25,10 @@ use crate::alerts::{AlertSettings, Alerts, Feed, webhook};
 use crate::app::App;
 use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
+use crate::auth::{Credentials, LastUses};
 use crate::config::{Config, ConfigError, DatabaseConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
-use crate::grpc::{AdminApi, AlertApi, BudgetApi, Methods, Observe, PriceApi, UsageApi};
+use crate::grpc::{AdminApi, AlertApi, AuthorizeLayer, BudgetApi, Methods, Observe, PriceApi, UsageApi};
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, FULLNESS, Metrics, Pool, State, Watch, Watched};
@@ -270,7 +271,10 @@ pub async fn start(
     let app =
         App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone(), alerts, feed.clone(), audits);
 
-    tasks::start(&background, &app, config.ledger.retention, &stop_background);
+    let uses = LastUses::default();
+    let credentials = Credentials::new(pool.clone(), ledger.presence().clone(), uses.clone());
+    let authorize = AuthorizeLayer::new(credentials, config.auth.required);
+    tasks::start(&background, &app, uses, config.ledger.retention, &stop_background);
     let audit = AuditTask::new(app.clone(), metrics.clone(), config.audit.settings());
     background.spawn(audit.run(stop_background.clone()));
     if let Some(file) = catalog_file {
@@ -313,6 +317,7 @@ pub async fn start(
             .map_err(BootError::Reflection)?;
         routes = routes.add_service(reflection);
     }
+    let routes = Routes::from(routes.into_axum_router().layer(authorize));
     set_health(&health, true).await;
     background.reopen();
     background.spawn(tell_database_health(ledger.presence().clone(), health.clone(), stop_background.clone()));

@@ -3,6 +3,8 @@
 //! Every key has an environment variable: `TOLLGATE_` and the path in capitals, joined by two underscores, for example
 //! `TOLLGATE_SERVER__LISTEN`. `DATABASE_URL` stands for `database.url`.
 
+mod exposure;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use thiserror::Error;
 use tollgate_domain::amount::Usd;
 use tollgate_domain::price::{FreeProviders, ReportedCostTolerance};
 
+use self::exposure::Exposure;
 use crate::alerts::webhook::{Secret, Target, Webhook};
 use crate::app::audit::AuditSettings;
 use crate::ledger::LedgerSettings;
@@ -36,6 +39,8 @@ const SHORTEST_RETENTION: Duration = Duration::from_secs(35 * 86_400);
 pub struct Config {
     /// The port and how it is served.
     pub server: ServerConfig,
+    /// Who may call.
+    pub auth: AuthConfig,
     /// The database.
     pub database: DatabaseConfig,
     /// The private Postgres, where no database is given.
@@ -66,7 +71,9 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Whether an address other than loopback may be served although nobody has to show a credential.
     pub allow_unauthenticated: bool,
-    /// Whether the server describes its services to anybody who asks (gRPC reflection).
+    /// Whether an address other than loopback may be served although API keys are sent to it in the clear.
+    pub allow_plaintext: bool,
+    /// Whether the server describes its services (gRPC reflection), where keys are required to any caller who has one.
     pub reflection: bool,
     /// Longest time from the signal to stop until the process ends.
     #[serde(with = "humantime_serde")]
@@ -88,6 +95,7 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4747)),
             allow_unauthenticated: false,
+            allow_plaintext: false,
             reflection: false,
             drain_timeout: Duration::from_secs(15),
             streams_per_connection: 256,
@@ -97,6 +105,15 @@ impl Default for ServerConfig {
             calls: CallsConfig::default(),
         }
     }
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Whether every call has to show an API key or a view token; health alone is for everybody. If not, callers without one are
+    /// the local tenant with every permission, and one that is sent is checked all the same.
+    pub required: bool,
 }
 
 /// The database.
@@ -507,13 +524,8 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let invalid = |key, rule: &str| Err(ConfigError::Invalid { key, rule: rule.to_owned() });
-        let asks_for_credentials = self.server.allow_unauthenticated || self.server.tls.demands_certificates();
-        if !self.server.listen.ip().is_loopback() && !asks_for_credentials {
-            return invalid(
-                "server.listen",
-                "an address that others reach needs server.tls with client_auth = \"required\", or \
-                 server.allow_unauthenticated = true behind something that asks for a credential",
-            );
+        if let Err(rule) = self.exposure().check() {
+            return invalid("server.listen", rule);
         }
         if !(0.0..=1.0).contains(&self.telemetry.sample_ratio) {
             return invalid("telemetry.sample_ratio", "must be between 0 and 1");
@@ -576,6 +588,17 @@ impl Config {
         Ok(())
     }
 
+    /// Who reaches the server, and how.
+    fn exposure(&self) -> Exposure {
+        Exposure {
+            loopback: self.server.listen.ip().is_loopback(),
+            credentials: self.auth.required || self.server.tls.demands_certificates(),
+            encrypted: self.server.tls.is_on(),
+            allow_unauthenticated: self.server.allow_unauthenticated,
+            allow_plaintext: self.server.allow_plaintext,
+        }
+    }
+
     /// As TOML, secrets hidden.
     pub fn printable(&self) -> String {
         toml::to_string_pretty(self).unwrap_or_default()
@@ -617,6 +640,10 @@ mod tests {
         config.server.listen = SocketAddr::from(([0, 0, 0, 0], 4747));
         assert!(matches!(config.check(), Err(ConfigError::Invalid { key: "server.listen", .. })));
         config.server.allow_unauthenticated = true;
+        assert!(config.check().is_ok());
+        config.auth.required = true;
+        assert!(config.check().is_err(), "keys in the clear");
+        config.server.allow_plaintext = true;
         assert!(config.check().is_ok());
     }
 

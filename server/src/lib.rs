@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod app;
+pub mod auth;
 pub mod boot;
 pub mod cli;
 pub mod config;

@@ -9,6 +9,7 @@
 
 mod alerts;
 mod auditing;
+mod auth;
 mod budgets;
 mod canaries;
 mod corrections;

@@ -19,7 +19,7 @@ use self::database::Filled;
 use self::statement::{Case, Statement};
 
 /// Folders of `server/sql` whose statements are all listed. The others read whole tables by intent (`audit`, `rebuild`), or
-/// tables that stay small (`price`, `tasks`), or none (`live`).
+/// tables that stay small (`credential`, `price`, `tasks`), or none (`live`).
 const FOLDERS: [&str; 11] = [
     "alert",
     "budget",

@@ -145,11 +145,6 @@ async fn what_is_defined_and_not_there_yet_says_so() {
     let mut admin = AdminServiceClient::new(channel);
     let answers: Vec<(&str, Option<Status>)> = vec![
         ("ExportUsage", usage.export_usage(v1::ExportUsageRequest::default()).await.err()),
-        ("CreateApiKey", admin.create_api_key(v1::CreateApiKeyRequest::default()).await.err()),
-        ("ListApiKeys", admin.list_api_keys(v1::ListApiKeysRequest::default()).await.err()),
-        ("RotateApiKey", admin.rotate_api_key(v1::RotateApiKeyRequest::default()).await.err()),
-        ("RevokeApiKey", admin.revoke_api_key(v1::RevokeApiKeyRequest::default()).await.err()),
-        ("CreateViewToken", admin.create_view_token(v1::CreateViewTokenRequest::default()).await.err()),
         ("EraseSubject", admin.erase_subject(v1::EraseSubjectRequest::default()).await.err()),
         ("GetErasure", admin.get_erasure(v1::GetErasureRequest::default()).await.err()),
     ];

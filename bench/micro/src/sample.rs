@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
 use tollgate_domain::model::ModelRef;
@@ -69,7 +70,7 @@ fn part(class: v1::TokenClass, tokens: i64) -> v1::TokenPart {
 
 /// The event, validated.
 pub(crate) fn event() -> anyhow::Result<UsageEvent> {
-    Ok(convert::event::event(Some(message()), "event")?)
+    Ok(convert::event::event(Some(message()), "event", &Dimensions::default())?)
 }
 
 /// When it started.

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use prost::Message as _;
+use tollgate_domain::dimensions::Dimensions;
 use tollgate_proto::v1;
 use tollgate_server::grpc::convert;
 
@@ -24,10 +25,11 @@ pub(crate) fn decode() -> anyhow::Result<Routine> {
 /// The message, validated.
 pub(crate) fn decode_and_convert() -> anyhow::Result<Routine> {
     let bytes = request();
-    convert::event::event(v1::RecordUsageRequest::decode(&*bytes)?.event, "event")?;
+    convert::event::event(v1::RecordUsageRequest::decode(&*bytes)?.event, "event", &Dimensions::default())?;
+    let stamp = Dimensions::default();
     Ok(Routine::new(move || {
         let event = v1::RecordUsageRequest::decode(black_box(&*bytes)).ok().and_then(|request| request.event);
-        drop(black_box(convert::event::event(event, "event")));
+        drop(black_box(convert::event::event(event, "event", &stamp)));
     }))
 }
 

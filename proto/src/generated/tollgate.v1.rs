@@ -1526,10 +1526,11 @@ pub struct ApiKey {
 /// Creates an API key.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateApiKeyRequest {
-    /// The key. Required. Its output-only fields are ignored.
+    /// The key. Required. Its output-only fields are ignored. No key creates one with more permissions than its own.
     #[prost(message, optional, tag = "1")]
     pub api_key: ::core::option::Option<ApiKey>,
     /// The identity of the request, minted by the caller: the same one again returns the same key, without its secret. A UUID.
+    /// Empty means that the call is not safe to repeat.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
 }
@@ -1572,7 +1573,8 @@ pub struct RotateApiKeyRequest {
     /// The key. Required.
     #[prost(string, tag = "1")]
     pub api_key_id: ::prost::alloc::string::String,
-    /// How long the old secret still works: at most 7 days. Unset means that it stops at once.
+    /// How long the old secret still works: at most 7 days. Unset means that it stops at once. At most 8 secrets of a key work at
+    /// the same time: with more, it must be unset.
     #[prost(message, optional, tag = "2")]
     pub grace: ::core::option::Option<::prost_types::Duration>,
 }
@@ -1603,7 +1605,8 @@ pub struct RevokeApiKeyResponse {
 /// Creates a token that may call StreamUsage and GetTotals for some scopes.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateViewTokenRequest {
-    /// What may be watched. Required: 1 to 64.
+    /// What may be watched. Required: 1 to 64. The token is for these scopes as they are, whatever their `key`, and for nothing else:
+    /// neither another window nor another breakdown.
     #[prost(message, repeated, tag = "1")]
     pub scopes: ::prost::alloc::vec::Vec<WatchScope>,
     /// How long the token works: at most 24 hours. Unset means 1 hour.
@@ -1621,14 +1624,6 @@ pub struct CreateViewTokenResponse {
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Starts an erasure.
-///
-/// From the answer on, the name stands nowhere in totals, summaries, budgets and lists of events: a pseudonym stands in its place,
-/// with all that the person used, so that every sum stays what it was. Counters and overrides of budgets that count per name, and
-/// selectors that name it, go on under the pseudonym. What reservations, alerts and answers to corrections still tell, and the metadata
-/// of the person's events, go in the background. Then the key of the pseudonym is forgotten, and nobody can tell whose it was.
-///
-/// Events that arrive later with the same name are those of somebody new. Names in labels, in ids other than the subject's own, in the
-/// words of budgets, and in backups are not looked for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EraseSubjectRequest {
     /// The identity of the request, minted by the caller: the same one again returns the same erasure. Required. A UUID.
@@ -1666,7 +1661,7 @@ pub struct Erasure {
     /// Where the erasure is in its life.
     #[prost(enumeration = "erasure::State", tag = "2")]
     pub state: i32,
-    /// How many events it concerns; 0 until they are counted.
+    /// How many events it concerns.
     #[prost(int64, tag = "3")]
     pub events: i64,
     /// How many of them are erased.
@@ -1838,6 +1833,11 @@ pub mod admin_service_client {
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// Keeps the credentials of a tenant, erases people, and audits the books. Needs a key with the permission ADMIN.
+    ///
+    /// Every call of every service shows its credential as `authorization: Bearer <secret>`, or as `x-api-key: <secret>`; the checks of
+    /// gRPC health need none. The tenant is that of the credential. A gateway whose key was granted other tenants by whoever runs the
+    /// service names one of them by the header `x-tollgate-tenant`. What was revoked or has expired is refused everywhere within five
+    /// seconds, and open streams end with UNAUTHENTICATED.
     #[derive(Debug, Clone)]
     pub struct AdminServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -2083,6 +2083,11 @@ pub mod admin_service_server {
         ) -> std::result::Result<tonic::Response<super::RunAuditResponse>, tonic::Status>;
     }
     /// Keeps the credentials of a tenant, erases people, and audits the books. Needs a key with the permission ADMIN.
+    ///
+    /// Every call of every service shows its credential as `authorization: Bearer <secret>`, or as `x-api-key: <secret>`; the checks of
+    /// gRPC health need none. The tenant is that of the credential. A gateway whose key was granted other tenants by whoever runs the
+    /// service names one of them by the header `x-tollgate-tenant`. What was revoked or has expired is refused everywhere within five
+    /// seconds, and open streams end with UNAUTHENTICATED.
     #[derive(Debug)]
     pub struct AdminServiceServer<T> {
         inner: Arc<T>,
@@ -4555,7 +4560,8 @@ pub enum ErrorReason {
     /// INVALID_ARGUMENT: the page token or cursor is damaged, expired, or of another request. Start from the first page.
     PageTokenInvalid = 14,
     /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes is full, and nothing was recorded. Retry with the same
-    /// ids. For RunAudit: another audit runs.
+    /// ids. For RunAudit: another audit runs. Also where too many credentials are looked up at the same time, or the tenant has as
+    /// many API keys or view tokens as it may have.
     QueueFull = 15,
     /// UNAVAILABLE: this replica drains. Retry with the same ids, elsewhere.
     ShuttingDown = 16,
@@ -4569,9 +4575,10 @@ pub enum ErrorReason {
     UnknownTokenClass = 20,
     /// INTERNAL: a fault of Tollgate. Its cause is in the server's log.
     Internal = 21,
-    /// UNAUTHENTICATED: the credential is missing, unknown, expired or revoked.
+    /// UNAUTHENTICATED: the credential does not work. The metadata `fault` says why: `MISSING`, `MALFORMED`, `UNKNOWN`, `EXPIRED` or
+    /// `REVOKED`. The last two are told to whoever holds the secret alone.
     Unauthenticated = 22,
-    /// PERMISSION_DENIED: the credential does not allow this.
+    /// PERMISSION_DENIED: the credential does not allow this. Where an API key lacks a permission, the metadata `permission` names it.
     PermissionDenied = 23,
     /// ABORTED: the event was amended since it was read. The metadata `revision` says where it stands. Read it again.
     RevisionMismatch = 24,
@@ -4585,10 +4592,10 @@ pub enum ErrorReason {
     PriceOfCatalog = 28,
     /// NOT_FOUND: there is no such alert.
     AlertNotFound = 29,
-    /// NOT_FOUND: there is no such erasure.
-    ErasureNotFound = 30,
-    /// FAILED_PRECONDITION: a budget still counts back. Ask for the erasure again when it is in force.
-    BudgetBackfilling = 31,
+    /// NOT_FOUND: there is no such API key.
+    ApiKeyNotFound = 30,
+    /// FAILED_PRECONDITION: the API key was revoked, so that it gets no new secret.
+    ApiKeyRevoked = 31,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4627,8 +4634,8 @@ impl ErrorReason {
             Self::PriceNotFound => "ERROR_REASON_PRICE_NOT_FOUND",
             Self::PriceOfCatalog => "ERROR_REASON_PRICE_OF_CATALOG",
             Self::AlertNotFound => "ERROR_REASON_ALERT_NOT_FOUND",
-            Self::ErasureNotFound => "ERROR_REASON_ERASURE_NOT_FOUND",
-            Self::BudgetBackfilling => "ERROR_REASON_BUDGET_BACKFILLING",
+            Self::ApiKeyNotFound => "ERROR_REASON_API_KEY_NOT_FOUND",
+            Self::ApiKeyRevoked => "ERROR_REASON_API_KEY_REVOKED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4664,8 +4671,8 @@ impl ErrorReason {
             "ERROR_REASON_PRICE_NOT_FOUND" => Some(Self::PriceNotFound),
             "ERROR_REASON_PRICE_OF_CATALOG" => Some(Self::PriceOfCatalog),
             "ERROR_REASON_ALERT_NOT_FOUND" => Some(Self::AlertNotFound),
-            "ERROR_REASON_ERASURE_NOT_FOUND" => Some(Self::ErasureNotFound),
-            "ERROR_REASON_BUDGET_BACKFILLING" => Some(Self::BudgetBackfilling),
+            "ERROR_REASON_API_KEY_NOT_FOUND" => Some(Self::ApiKeyNotFound),
+            "ERROR_REASON_API_KEY_REVOKED" => Some(Self::ApiKeyRevoked),
             _ => None,
         }
     }

@@ -79,7 +79,7 @@ impl CheckRequest {
         let Self { dimensions, model, fallbacks, estimate, input_estimated: _, mode } = self;
         let headroom = matches!(mode, CheckMode::Reserve { headroom: true, .. });
         let mut digester = Digester::new();
-        digester.shown(format_args!("{dimensions:?}")).shown(format_args!("{model:?}"));
+        digester.shown(format_args!("{:?}", dimensions.without_api_key())).shown(format_args!("{model:?}"));
         digester.shown(format_args!("{fallbacks:?}")).shown(format_args!("{estimate:?}")).field([u8::from(headroom)]);
         digester.finish()
     }
@@ -280,5 +280,7 @@ mod tests {
             mode: CheckMode::Reserve { id: Uuid::nil(), ttl: Duration::ZERO, headroom: true },
         };
         assert_eq!(request.fingerprint().to_string(), "b032e0a7-d0c8-6374-1c55-e5d7c6a7e5f9");
+        let dimensions = request.dimensions.clone().with(Dimension::ApiKeyId, "another");
+        assert_eq!(CheckRequest { dimensions, ..request.clone() }.fingerprint(), request.fingerprint());
     }
 }

@@ -5,7 +5,11 @@ use std::time::Duration;
 use thiserror::Error;
 use tollgate_domain::violation::Violation;
 
+use crate::auth::Refusal;
 use crate::store::StoreError;
+
+/// When a caller may try again whose credential could not be looked up.
+const LOOK_UP_RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// Why a use case failed. Each variant has one gRPC code and one reason.
 #[derive(Debug, Clone, Error)]
@@ -33,10 +37,16 @@ pub enum AppError {
         /// The newest time accepted.
         newest: String,
     },
+    /// The caller is turned away.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The API key was revoked.
+    #[error("API key `{0}` was revoked: create another one")]
+    ApiKeyRevoked(String),
     /// Something that the request names does not exist.
     #[error("{what} `{id}` does not exist")]
     NotFound {
-        /// `event`, `reservation`, `budget`, `price`, `alert`, `erasure`.
+        /// `event`, `reservation`, `budget`, `price`, `alert`, `erasure`, `API key`.
         what: Named,
         /// Its id.
         id: String,
@@ -124,6 +134,8 @@ pub enum Named {
     Alert,
     /// An erasure.
     Erasure,
+    /// An API key.
+    ApiKey,
 }
 
 impl std::fmt::Display for Named {
@@ -135,6 +147,7 @@ impl std::fmt::Display for Named {
             Self::Price => "price",
             Self::Alert => "alert",
             Self::Erasure => "erasure",
+            Self::ApiKey => "API key",
         })
     }
 }
@@ -149,6 +162,17 @@ impl AppError {
 impl From<Vec<Violation>> for AppError {
     fn from(violations: Vec<Violation>) -> Self {
         Self::Invalid(violations)
+    }
+}
+
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Busy => Self::Full { what: "the queue of credential look-ups", retry_after: LOOK_UP_RETRY_AFTER },
+            Refusal::Unavailable => Self::Unavailable,
+            Refusal::Internal => Self::Internal,
+            refusal => Self::Refused(refusal),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod budgets;
 pub mod check;
 pub mod erase;
 pub mod error;
+pub mod keys;
 pub mod overrides;
 mod peeks;
 pub mod prices;
@@ -18,6 +19,7 @@ pub mod reprice;
 mod retention;
 pub mod stream;
 pub mod summary;
+pub mod tenants;
 pub mod totals;
 pub mod usage;
 

@@ -4,11 +4,13 @@ pub mod demo;
 pub mod erase;
 pub mod doctor;
 pub mod health;
+pub mod keys;
 pub mod prices;
 pub mod rebuild;
 pub mod reservations;
 pub mod serve;
 pub mod tls;
+pub mod tenants;
 pub mod verify;
 
 use std::io::Write;
@@ -54,6 +56,10 @@ pub enum Command {
     Erase(erase::EraseArguments),
     /// Examine the configuration and the database, and say what to do; exits with 1 if anything fails.
     Doctor(doctor::DoctorArguments),
+    /// Create, list, rotate and revoke API keys, in the database or on a server.
+    Keys(Box<keys::KeysArguments>),
+    /// Create and list tenants.
+    Tenants(tenants::TenantsArguments),
     /// Ask a running server for its health; exits with 1 unless it serves.
     Health(health::HealthArguments),
 }
@@ -90,6 +96,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Doctor(arguments) => {
             let sound = doctor::run(arguments, &config()?, &mut output).await?;
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Keys(arguments) => {
+            keys::run(arguments, || Ok(config()?), &mut output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Tenants(arguments) => {
+            tenants::run(arguments, &config()?, &mut output).await?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Health(arguments) => {
             let serving = health::run(arguments, &config()?.server).await?;

@@ -54,6 +54,12 @@ pub async fn run(arguments: &ServeArguments, config: &Config, output: &mut impl 
     }
     let telemetry = telemetry::start(&config.log, &config.telemetry)?;
     raise_open_files(config.server.connections.limit);
+    if !config.auth.required {
+        tracing::warn!(
+            "callers need no credential: whoever reaches this server is the local tenant with every permission; \
+             create a key with `tollgate keys create` and set auth.required = true"
+        );
+    }
     let stop = stop_on_signals()?;
     let listener = TcpListener::bind(config.server.listen)
         .await

@@ -1,20 +1,33 @@
 //! Administration on the wire.
 
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use tollgate_domain::violation::Violations;
 use tollgate_proto::v1;
 use tollgate_proto::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
+use super::authorize::caller_of;
+use super::convert::api_key::{ViewTokenRequest, grace, new_key, to_api_key, view_token};
 use super::convert::audit::{range, to_response};
 use super::convert::erasure::{Asked, asked, erasure_id, to_erasure, to_rehearsal};
+use super::convert::values::{page_size, to_timestamp, uuid};
 use super::planned::planned;
 use super::status::status;
 use super::tenant_of;
+use crate::app::keys::{
+    KeyWithSecret, KeysPage, ViewToken, create_key, create_view_token, list_keys, revoke_key, rotate_key,
+};
 use crate::app::{App, AppError};
 
 /// Most findings that one answer shows.
 const FINDINGS_LIMIT: u16 = 1_000;
 
-/// Administration: audits; the rest is planned.
+const PAGE_SIZE: u32 = 100;
+const PAGE_SIZE_LIMIT: u32 = 1_000;
+
+/// Administration: keys, view tokens, audits; the rest is planned.
 #[derive(Debug, Clone)]
 pub struct AdminApi {
     app: App,
@@ -31,37 +44,86 @@ impl AdminApi {
 impl AdminService for AdminApi {
     async fn create_api_key(
         &self,
-        _request: Request<v1::CreateApiKeyRequest>,
+        request: Request<v1::CreateApiKeyRequest>,
     ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
-        Err(planned("AdminService.CreateApiKey"))
+        let caller = caller_of(&request);
+        let answered = async {
+            let (key, request_id) = new_key(request.into_inner(), Timestamp::now())?;
+            let created = create_key(&self.app.pool, caller.tenant, caller.permissions, key, request_id).await?;
+            let KeyWithSecret { key, secret } = created;
+            Ok(v1::CreateApiKeyResponse { api_key: Some(to_api_key(&key)), secret: shown(secret) })
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn list_api_keys(
         &self,
-        _request: Request<v1::ListApiKeysRequest>,
+        request: Request<v1::ListApiKeysRequest>,
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
-        Err(planned("AdminService.ListApiKeys"))
+        let tenant = tenant_of(&request);
+        let v1::ListApiKeysRequest { page_size: size, page_token, show_revoked } = request.into_inner();
+        let answered = async {
+            let mut found = Violations::new();
+            let limit = page_size(&mut found, size, PAGE_SIZE, PAGE_SIZE_LIMIT) as usize;
+            found.into_result(())?;
+            let before = match page_token.as_str() {
+                "" => None,
+                token => Some(Uuid::try_parse(token).map_err(|_| AppError::PageTokenInvalid)?),
+            };
+            let KeysPage { keys, next } = list_keys(&self.app.pool, tenant, before, show_revoked, limit).await?;
+            Ok(v1::ListApiKeysResponse {
+                api_keys: keys.iter().map(to_api_key).collect(),
+                next_page_token: next.map(|next| next.to_string()).unwrap_or_default(),
+            })
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn rotate_api_key(
         &self,
-        _request: Request<v1::RotateApiKeyRequest>,
+        request: Request<v1::RotateApiKeyRequest>,
     ) -> Result<Response<v1::RotateApiKeyResponse>, Status> {
-        Err(planned("AdminService.RotateApiKey"))
+        let tenant = tenant_of(&request);
+        let v1::RotateApiKeyRequest { api_key_id, grace: message } = request.into_inner();
+        let answered = async {
+            let mut found = Violations::new();
+            let id = uuid(&mut found, "api_key_id", &api_key_id);
+            let grace = grace(&mut found, message);
+            let id = found.into_result(id)?.ok_or(AppError::Internal)?;
+            let KeyWithSecret { key, secret } = rotate_key(&self.app.pool, tenant, id, grace).await?;
+            Ok(v1::RotateApiKeyResponse { api_key: Some(to_api_key(&key)), secret: shown(secret) })
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn revoke_api_key(
         &self,
-        _request: Request<v1::RevokeApiKeyRequest>,
+        request: Request<v1::RevokeApiKeyRequest>,
     ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
-        Err(planned("AdminService.RevokeApiKey"))
+        let tenant = tenant_of(&request);
+        let v1::RevokeApiKeyRequest { api_key_id } = request.into_inner();
+        let answered = async {
+            let mut found = Violations::new();
+            let id = uuid(&mut found, "api_key_id", &api_key_id);
+            let id = found.into_result(id)?.ok_or(AppError::Internal)?;
+            let key = revoke_key(&self.app.pool, tenant, id).await?;
+            Ok(v1::RevokeApiKeyResponse { api_key: Some(to_api_key(&key)) })
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn create_view_token(
         &self,
-        _request: Request<v1::CreateViewTokenRequest>,
+        request: Request<v1::CreateViewTokenRequest>,
     ) -> Result<Response<v1::CreateViewTokenResponse>, Status> {
-        Err(planned("AdminService.CreateViewToken"))
+        let tenant = tenant_of(&request);
+        let answered = async {
+            let ViewTokenRequest { scopes, ttl } = view_token(request.into_inner())?;
+            let ViewToken { secret, expire_time } = create_view_token(&self.app.pool, tenant, &scopes, ttl).await?;
+            let expire_time = Some(to_timestamp(expire_time));
+            Ok(v1::CreateViewTokenResponse { token: shown(Some(secret)), expire_time })
+        };
+        answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
 
     async fn erase_subject(
@@ -102,4 +164,9 @@ impl AdminService for AdminApi {
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }
+}
+
+/// The one time that a secret leaves the server; empty where there is none to show.
+fn shown(secret: Option<SecretString>) -> String {
+    secret.map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
 }

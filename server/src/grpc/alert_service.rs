@@ -12,6 +12,7 @@ use tollgate_proto::v1::alert_service_server::AlertService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::authorize::{caller_of, while_authorized};
 use super::convert::alert::to_alert;
 use super::convert::values::{duration, page_size, text, timestamp, uuid};
 use super::status::status;
@@ -77,11 +78,12 @@ impl AlertService for AlertApi {
         &self,
         request: Request<v1::StreamAlertsRequest>,
     ) -> Result<Response<Self::StreamAlertsStream>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
         let answered = async {
             let request = stream_request(request.into_inner())?;
-            let messages = self.app.stream_alerts(tenant, request).await?;
-            Ok(messages.map(|message| message.map(to_message).map_err(|error| status(&error))).boxed())
+            let messages = self.app.stream_alerts(caller.tenant, request).await?;
+            let messages = messages.map(|message| message.map(to_message).map_err(|error| status(&error)));
+            Ok(while_authorized(caller, messages))
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
     }

@@ -14,6 +14,7 @@ use tollgate_proto::v1::budget_service_server::BudgetService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::authorize::caller_of;
 use super::convert::budget::{budget, to_budget, to_state};
 use super::convert::check::{check, extension, to_answer, to_decision};
 use super::convert::dimensions::matches;
@@ -82,11 +83,12 @@ impl BudgetService for BudgetApi {
         &self,
         request: Request<v1::CheckBudgetRequest>,
     ) -> Result<Response<v1::CheckBudgetResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
+        let tenant = caller.tenant;
         let message = request.into_inner();
         let all_budgets = message.view != i32::from(v1::ResponseView::Ack);
         let answered = async {
-            let request = check(message)?;
+            let request = check(message, &caller.stamp)?;
             let answer = self.app.check(tenant, &request).await?;
             let held: Vec<&Reservation> = answer.reservation.iter().collect();
             // The hold is made: what only names it must not turn the answer into an error.

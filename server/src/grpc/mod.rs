@@ -2,10 +2,12 @@
 
 mod admin_service;
 mod alert_service;
+mod authorize;
 mod budget_service;
 pub mod convert;
 mod methods;
 mod observe;
+pub mod needs;
 mod overrides;
 mod planned;
 mod price_service;
@@ -15,6 +17,7 @@ mod usage_service;
 
 pub use admin_service::AdminApi;
 pub use alert_service::AlertApi;
+pub use authorize::AuthorizeLayer;
 pub use budget_service::BudgetApi;
 pub use methods::Methods;
 pub use observe::Observe;
@@ -25,7 +28,7 @@ use tonic::Request;
 
 use crate::tenant::TenantId;
 
-/// Whose call this is. A server without credentials serves one local tenant.
+/// Whose call this is.
 fn tenant_of<T>(request: &Request<T>) -> TenantId {
-    request.extensions().get::<TenantId>().copied().unwrap_or(TenantId::LOCAL)
+    authorize::caller_of(request).tenant
 }

@@ -11,6 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::convert::event::to_violations;
 use crate::app::AppError;
 use crate::app::error::Named;
+use crate::auth::Refusal;
 
 /// Domain of the reasons.
 const DOMAIN: &str = "tollgate";
@@ -42,8 +43,14 @@ fn classified(error: &AppError) -> (Code, ErrorReason) {
                 Named::Price => ErrorReason::PriceNotFound,
                 Named::Alert => ErrorReason::AlertNotFound,
                 Named::Erasure => ErrorReason::ErasureNotFound,
+                Named::ApiKey => ErrorReason::ApiKeyNotFound,
             },
         ),
+        AppError::Refused(refusal) if refusal.credential_fault().is_some() => {
+            (Code::Unauthenticated, ErrorReason::Unauthenticated)
+        }
+        AppError::Refused(_) => (Code::PermissionDenied, ErrorReason::PermissionDenied),
+        AppError::ApiKeyRevoked(_) => (Code::FailedPrecondition, ErrorReason::ApiKeyRevoked),
         AppError::ReservationIdReused(_) => (Code::FailedPrecondition, ErrorReason::ReservationIdReused),
         AppError::ReservationEnded { .. } => (Code::FailedPrecondition, ErrorReason::ReservationEnded),
         AppError::BudgetExists(_) => (Code::AlreadyExists, ErrorReason::BudgetAlreadyExists),
@@ -89,6 +96,8 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
         AppError::EventTooOld { oldest } => Some(("oldest", oldest.clone())),
         AppError::RevisionMismatch { revision, .. } => Some(("revision", revision.to_string())),
         AppError::ReservationEnded { state, .. } => Some(("state", (*state).to_owned())),
+        AppError::Refused(Refusal::Lacks(permission)) => Some(("permission", permission.name().to_owned())),
+        AppError::Refused(refusal) => refusal.credential_fault().map(|fault| ("fault", fault.to_owned())),
         _ => None,
     };
     named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

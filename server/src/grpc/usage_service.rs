@@ -13,7 +13,9 @@ use tollgate_proto::v1::usage_service_server::UsageService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::authorize::{caller_of, while_authorized};
 use super::convert::amend;
+use super::convert::api_key::may_watch;
 use super::convert::budget::to_state;
 use super::convert::cost::to_charge;
 use super::convert::dimensions::matches;
@@ -30,7 +32,9 @@ use crate::app::summary::summarize_page;
 use crate::app::totals::{Scope, ScopeQuery, read_scopes};
 use crate::app::usage::ListRequest;
 use crate::app::{App, AppError};
+use crate::auth::Caller;
 use crate::ledger::RecordAnswer;
+use crate::live::WatchedScope;
 use crate::tenant::TenantId;
 use tollgate_domain::event::EventKey;
 
@@ -114,11 +118,13 @@ impl UsageService for UsageApi {
         &self,
         request: Request<v1::RecordUsageRequest>,
     ) -> Result<Response<v1::RecordUsageResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
+        let tenant = caller.tenant;
         let v1::RecordUsageRequest { event: message, view: wanted } = request.into_inner();
         let answered = async {
             let view = view(wanted)?;
-            let answer = self.app.record(tenant, event(message, "event")?, view == v1::ResponseView::Full).await?;
+            let event = event(message, "event", &caller.stamp)?;
+            let answer = self.app.record(tenant, event, view == v1::ResponseView::Full).await?;
             self.recorded(tenant, answer, view).await
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
@@ -128,7 +134,8 @@ impl UsageService for UsageApi {
         &self,
         request: Request<v1::BatchRecordUsageRequest>,
     ) -> Result<Response<v1::BatchRecordUsageResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
+        let tenant = caller.tenant;
         let v1::BatchRecordUsageRequest { events, view: wanted } = request.into_inner();
         let view = view(wanted).map_err(|error| status(&error))?;
         if events.is_empty() || events.len() > BATCH_LIMIT {
@@ -140,7 +147,7 @@ impl UsageService for UsageApi {
         let enqueued: Vec<_> = events
             .into_iter()
             .map(|message| {
-                let event = event(Some(message), "event")?;
+                let event = event(Some(message), "event", &caller.stamp)?;
                 self.app.enqueue_record(tenant, event, &book, view == v1::ResponseView::Full)
             })
             .collect();
@@ -163,9 +170,10 @@ impl UsageService for UsageApi {
         &self,
         request: Request<v1::AmendUsageRequest>,
     ) -> Result<Response<v1::AmendUsageResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
         let answered = async {
-            let answer = self.app.amend(tenant, amend::request(request.into_inner())?).await?;
+            let asked = amend::request(request.into_inner(), &caller.pinned)?;
+            let answer = self.app.amend(caller.tenant, asked).await?;
             Ok(amend::to_response(&answer, Timestamp::now()))
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
@@ -241,15 +249,15 @@ impl UsageService for UsageApi {
         &self,
         request: Request<v1::StreamUsageRequest>,
     ) -> Result<Response<Self::StreamUsageStream>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
         let v1::StreamUsageRequest { scopes: messages, min_interval, heartbeat } = request.into_inner();
         let subscribed = async {
             let mut found = Violations::new();
-            let scopes = named(scopes(&mut found, messages, SCOPES_LIMIT));
+            let scopes = named(watched(&mut found, messages, &caller)?);
             let min_interval = duration(&mut found, "min_interval", min_interval, LONGEST_HEARTBEAT);
             let heartbeat = duration(&mut found, "heartbeat", heartbeat, LONGEST_HEARTBEAT);
             checked(found)?;
-            stream::subscribe(&self.app.hub, tenant, StreamRequest { scopes, min_interval, heartbeat }).await
+            stream::subscribe(&self.app.hub, caller.tenant, StreamRequest { scopes, min_interval, heartbeat }).await
         };
         let messages = subscribed.await.map_err(|error: AppError| status(&error))?;
         let encoded = messages.map(|message| {
@@ -260,22 +268,22 @@ impl UsageService for UsageApi {
                 as_of: Some(to_timestamp(message.as_of)),
             })
         });
-        Ok(Response::new(encoded.boxed()))
+        Ok(Response::new(while_authorized(caller, encoded)))
     }
 
     async fn get_totals(
         &self,
         request: Request<v1::GetTotalsRequest>,
     ) -> Result<Response<v1::GetTotalsResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
         let v1::GetTotalsRequest { scopes: messages, after_versions, wait } = request.into_inner();
         let answered = async {
             let mut found = Violations::new();
-            let scopes = named(scopes(&mut found, messages, SCOPES_LIMIT));
+            let scopes = named(watched(&mut found, messages, &caller)?);
             let wait = duration(&mut found, "wait", wait, std::time::Duration::from_secs(30)).unwrap_or_default();
             checked(found)?;
             let request = TotalsRequest { scopes, after_versions, wait };
-            let totals = stream::get_totals(&self.app.hub, tenant, request).await?;
+            let totals = stream::get_totals(&self.app.hub, caller.tenant, request).await?;
             Ok(v1::GetTotalsResponse {
                 scopes: totals.scopes.iter().map(to_scope).collect(),
                 as_of: Some(to_timestamp(totals.as_of)),
@@ -298,7 +306,18 @@ impl UsageService for UsageApi {
     }
 }
 
-fn named(scopes: Vec<(String, crate::live::WatchedScope)>) -> Vec<NamedScope> {
+/// The scopes that are asked for, where the caller may watch them.
+fn watched(
+    found: &mut Violations,
+    messages: Vec<v1::WatchScope>,
+    caller: &Caller,
+) -> Result<Vec<(String, WatchedScope)>, AppError> {
+    let wanted = scopes(found, messages, SCOPES_LIMIT);
+    may_watch(caller, &wanted)?;
+    Ok(wanted)
+}
+
+fn named(scopes: Vec<(String, WatchedScope)>) -> Vec<NamedScope> {
     scopes.into_iter().map(|(key, scope)| NamedScope { key: Arc::from(key), scope }).collect()
 }
 

@@ -133,12 +133,10 @@ pub(super) fn unknown(event_id: Uuid) -> AppError {
     AppError::NotFound { what: Named::Event, id: event_id.to_string() }
 }
 
-/// Dimensions replace all that the caller may say; what the server stamped stays.
+/// Dimensions replace all that the caller may say; the key that made the call stays.
 fn reattributed(before: &Dimensions, wanted: &Dimensions) -> Dimensions {
-    let mut dimensions = wanted.clone();
-    if let Some(key) = before.get(Dimension::ApiKeyId) {
-        dimensions.set(Dimension::ApiKeyId, key);
-    }
+    let mut dimensions = wanted.without_api_key().into_owned();
+    dimensions.set(Dimension::ApiKeyId, before.get(Dimension::ApiKeyId).unwrap_or_default());
     dimensions
 }
 
@@ -167,8 +165,13 @@ fn replacement(record: &Record, standing: &Standing, event_id: Uuid) -> Result<N
             event.dimensions = current.event.dimensions.clone();
             first.charge_time
         }
-        None if event.start_time == first.event.start_time => first.charge_time,
-        None => event.start_time.min(first.record_time),
+        None => {
+            event.dimensions = reattributed(&first.event.dimensions, &event.dimensions);
+            match event.start_time == first.event.start_time {
+                true => first.charge_time,
+                false => event.start_time.min(first.record_time),
+            }
+        }
     };
     Ok(NewFacts {
         charge: record.charge.clone(),

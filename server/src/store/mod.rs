@@ -8,6 +8,7 @@ pub mod backfill;
 pub mod budgets;
 pub mod connect;
 pub mod counters;
+pub mod credentials;
 pub mod dictionary;
 pub mod erasures;
 pub mod doctor;

@@ -4,6 +4,7 @@
 mod audit;
 mod backfill;
 mod erase;
+mod credentials;
 mod expire;
 mod matches;
 mod partitions;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::auth::LastUses;
 use crate::store::StoreError;
 
 /// Makes what the ledger needs before it starts.
@@ -30,10 +32,11 @@ pub async fn prepare(pool: &PgPool, retention: Duration) -> Result<(), StoreErro
 }
 
 /// Starts all of them; they end with `stop`.
-pub fn start(tracker: &TaskTracker, app: &App, retention: Duration, stop: &CancellationToken) {
+pub fn start(tracker: &TaskTracker, app: &App, uses: LastUses, retention: Duration, stop: &CancellationToken) {
     let App { pool, ledger, .. } = app;
     tracker.spawn(backfill::run(app.clone(), stop.clone()));
     tracker.spawn(erase::run(app.clone(), stop.clone()));
+    tracker.spawn(credentials::run(pool.clone(), uses, stop.clone()));
     tracker.spawn(expire::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(matches::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(withdraw::run(pool.clone(), ledger.clone(), stop.clone()));

@@ -83,7 +83,7 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::Hammer,
         Self::FirstCalls,
         Self::ServerKill,
@@ -151,7 +151,7 @@ impl Scenario {
 
 impl ValueEnum for Choice {
     fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [Choice; 16] = [
+        const ALL: [Choice; 18] = [
             Choice::All,
             Choice::One(Scenario::Hammer),
             Choice::One(Scenario::FirstCalls),

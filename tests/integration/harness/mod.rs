@@ -3,6 +3,7 @@
 pub(crate) mod build;
 mod cluster;
 pub(crate) mod collector;
+pub(crate) mod keys;
 pub(crate) mod outage;
 pub(crate) mod program;
 pub(crate) mod refusal;

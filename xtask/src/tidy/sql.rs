@@ -10,7 +10,7 @@ const STATEMENTS: &str = "server/sql/";
 const TENANT_COLUMN: &str = "tenant_id";
 
 /// Statements that touch no tenant's rows, and what they touch.
-const WITHOUT_TENANT: [&str; 14] = [
+const WITHOUT_TENANT: [&str; 15] = [
     // A notification; its payload names the tenant.
     "server/sql/live/send_touches.sql",
     // The settings of the transaction.
@@ -21,6 +21,8 @@ const WITHOUT_TENANT: [&str; 14] = [
     "server/sql/audit/lock.sql",
     // An advisory lock.
     "server/sql/tasks/lock_partitions.sql",
+    // The lock under which tenants are numbered.
+    "server/sql/credential/lock_tenants.sql",
     // The lock of one tenant's budgets, by its number.
     "server/sql/ledger/lock_budgets.sql",
     // The locks of budgets, by their numbers.

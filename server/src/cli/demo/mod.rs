@@ -25,11 +25,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Args;
-use jiff::{Timestamp, Unit};
+use jiff::{SignedDuration, Timestamp, Unit};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollgate_client::{Client, RetryPolicy};
+use tollgate_domain::dimensions::Dimensions;
 
 pub use pace::Pace;
 pub use trace::TraceError;
@@ -41,6 +43,8 @@ use self::report::{Counter, Outcomes, Recorded, Report, Timing};
 use self::screen::Screen;
 use super::serve::stop_on_signals;
 use crate::app::audit::audit;
+use crate::app::keys::{NewKey, create_key};
+use crate::auth::Permissions;
 use crate::boot::{self, Database, Running};
 use crate::config::{Config, LogConfig};
 use crate::telemetry;
@@ -91,7 +95,7 @@ pub async fn run(arguments: &DemoArguments, config: &Config, output: &mut impl W
     let calls: Vec<_> = calls.map(|(index, traced)| PlannedCall::new(&project, index, traced)).collect();
     let began = Instant::now();
     let database = Database::open(config).await?;
-    let demo = Demo { arguments, project, interrupt, began };
+    let demo = Demo { arguments, project, interrupt, began, shows_key: config.auth.required };
     let shown = demo.show(config, &database, calls, output).await;
     database.close().await?;
     telemetry.flush(FLUSH_TIME).await;
@@ -112,6 +116,8 @@ struct Demo<'a> {
     project: String,
     interrupt: CancellationToken,
     began: Instant,
+    /// Whether the server asks for a key, of itself as of anybody.
+    shows_key: bool,
 }
 
 impl Demo<'_> {
@@ -185,7 +191,8 @@ impl Demo<'_> {
         started: Duration,
         calls: Vec<PlannedCall>,
     ) -> anyhow::Result<Report> {
-        let client = connect(&endpoint).await?;
+        let key = if self.shows_key { own_key(running).await? } else { None };
+        let client = connect(&endpoint, key).await?;
         if !self.arguments.no_budgets {
             let prices = running.app.prices.book(TenantId::LOCAL).await?;
             budgets::create(&client, &prices, &self.project, &calls).await?;
@@ -279,9 +286,26 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// A key for this run, which works for a day.
+async fn own_key(running: &Running) -> anyhow::Result<Option<SecretString>> {
+    let key = NewKey {
+        display_name: "demo".to_owned(),
+        permissions: Permissions::EVERYTHING,
+        pinned: Dimensions::default(),
+        granted: Vec::new(),
+        expire_time: Some(Timestamp::now().checked_add(SignedDuration::from_hours(24))?),
+    };
+    let made = create_key(&running.app.pool, TenantId::LOCAL, Permissions::EVERYTHING, key, None).await?;
+    Ok(made.secret)
+}
+
 /// A client that is patient: a demo on a slow disk is slow, not broken.
-async fn connect(endpoint: &str) -> anyhow::Result<Client> {
+async fn connect(endpoint: &str, key: Option<SecretString>) -> anyhow::Result<Client> {
     let retry = RetryPolicy { attempt_timeout: Duration::from_secs(20), ..RetryPolicy::default() };
-    let client = Client::builder(endpoint).user_agent("tollgate-demo").deadline(Duration::from_secs(60)).retry(retry);
+    let mut client =
+        Client::builder(endpoint).user_agent("tollgate-demo").deadline(Duration::from_secs(60)).retry(retry);
+    if let Some(key) = key {
+        client = client.api_key(key.expose_secret());
+    }
     client.connect().await.with_context(|| format!("the server at {endpoint} does not answer its own client"))
 }

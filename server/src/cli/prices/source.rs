@@ -64,6 +64,11 @@ pub(super) struct Found {
 }
 
 impl ServerArguments {
+    /// Whether a server is named.
+    pub(in crate::cli) fn is_given(&self) -> bool {
+        self.url.as_deref().is_some_and(|url| !url.is_empty())
+    }
+
     /// The server that must be given.
     pub(super) fn required(&self) -> anyhow::Result<Client> {
         self.required_for("prices are set on a server")

@@ -1,11 +1,12 @@
 //! Amendments.
 
+use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::violation::Violations;
 use tollgate_proto::v1;
 use tollgate_proto::v1::amend_usage_request::Change;
 
 use super::budget::to_state;
-use super::dimensions::dimensions;
+use super::dimensions::stamped;
 use super::event::event;
 use super::values::{text, uuid};
 use crate::app::AppError;
@@ -15,11 +16,12 @@ use crate::ledger::AdjustAnswer;
 /// Longest reason of a correction, in bytes.
 pub const REASON_BYTES_LIMIT: usize = 512;
 
-/// A validated amendment.
+/// A validated amendment. What the caller's key pins wins in the dimensions that it sends; the key that made the call stays that
+/// of the event.
 ///
 /// # Errors
 /// [`AppError::Invalid`] with every violation, and [`AppError::NotImplemented`].
-pub fn request(message: v1::AmendUsageRequest) -> Result<AmendRequest, AppError> {
+pub fn request(message: v1::AmendUsageRequest, pinned: &Dimensions) -> Result<AmendRequest, AppError> {
     let v1::AmendUsageRequest { request_id, event_id, expected_revision, change, reason, validate_only } = message;
     let mut found = Violations::new();
     let parsed_request = uuid(&mut found, "request_id", &request_id);
@@ -38,7 +40,7 @@ pub fn request(message: v1::AmendUsageRequest) -> Result<AmendRequest, AppError>
         Some(Change::Replacement(mut replacement)) => {
             // Unset means the event's own key.
             replacement.key.get_or_insert(v1::usage_event::Key::EventId(event_id));
-            match event(Some(replacement), "replacement") {
+            match event(Some(replacement), "replacement", pinned) {
                 Ok(event) => Some(Amendment::Replace(Box::new(event))),
                 Err(AppError::Invalid(violations)) => {
                     // Said once already, where the event's id is no id at all.
@@ -50,7 +52,7 @@ pub fn request(message: v1::AmendUsageRequest) -> Result<AmendRequest, AppError>
             }
         }
         Some(Change::Reattribute(message)) => {
-            Some(Amendment::Reattribute(Box::new(dimensions(&mut found, "reattribute", Some(message)))))
+            Some(Amendment::Reattribute(Box::new(stamped(&mut found, "reattribute", Some(message), pinned))))
         }
     };
     found.into_result(()).map_err(AppError::from)?;

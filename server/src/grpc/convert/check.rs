@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tollgate_domain::budget::Decision;
+use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::price::Estimate;
 use tollgate_domain::tokens::{CHARACTERS_LIMIT, tokens_of_characters};
 use tollgate_domain::violation::Violations;
@@ -12,7 +13,7 @@ use tollgate_proto::v1;
 
 use super::budget::{to_choice, to_state};
 use super::cost::to_cost;
-use super::dimensions::{dimensions, model, required_model, to_model};
+use super::dimensions::{model, required_model, stamped, to_model};
 use super::tokens::{units, usage};
 use super::values::{count, decimal, duration, known, remaining, to_timestamp, uuid_v7};
 use crate::app::AppError;
@@ -26,11 +27,11 @@ const LONGEST_TTL: Duration = Duration::from_secs(7 * 86_400);
 /// How long a caller may go by `when_unreachable` without having heard from Tollgate.
 const WHEN_UNREACHABLE_TTL: Duration = Duration::from_secs(600);
 
-/// A validated check.
+/// A validated check, its dimensions stamped by the server.
 ///
 /// # Errors
 /// [`AppError::Invalid`] with every violation.
-pub fn check(message: v1::CheckBudgetRequest) -> Result<CheckRequest, AppError> {
+pub fn check(message: v1::CheckBudgetRequest, stamp: &Dimensions) -> Result<CheckRequest, AppError> {
     let v1::CheckBudgetRequest {
         mode,
         reservation_id,
@@ -46,7 +47,7 @@ pub fn check(message: v1::CheckBudgetRequest) -> Result<CheckRequest, AppError> 
     let holds = matches!(mode, Some(v1::CheckMode::Reserve | v1::CheckMode::ReserveHeadroom));
     let id = holds.then(|| uuid_v7(&mut found, "reservation_id", &reservation_id)).flatten();
     found.add_if(!holds && !reservation_id.is_empty(), "reservation_id", "may be set only with a mode that reserves");
-    let dimensions = dimensions(&mut found, "dimensions", dimensions_message);
+    let dimensions = stamped(&mut found, "dimensions", dimensions_message, stamp);
     let (estimate, input_estimated) = estimate(&mut found, "estimate", estimate_message);
     let model_message = match (model_message, estimate.amount_usd) {
         (None, Some(_)) => Default::default(),

@@ -15,12 +15,36 @@ use super::values::text;
 /// Longest field of a model reference, in bytes.
 const MODEL_BYTES_LIMIT: usize = 256;
 
+/// Validated dimensions of a call: what the caller sends, with what the server stamps on it, which wins.
+pub fn stamped(
+    violations: &mut Violations,
+    path: impl Display + Copy,
+    message: Option<v1::Dimensions>,
+    stamp: &Dimensions,
+) -> Dimensions {
+    let mut dimensions = sent(violations, path, message);
+    dimensions.stamp(stamp);
+    checked(violations, path, dimensions)
+}
+
 /// Validated dimensions.
 pub fn dimensions(
     violations: &mut Violations,
     path: impl Display + Copy,
     message: Option<v1::Dimensions>,
 ) -> Dimensions {
+    let dimensions = sent(violations, path, message);
+    checked(violations, path, dimensions)
+}
+
+fn checked(violations: &mut Violations, path: impl Display, dimensions: Dimensions) -> Dimensions {
+    if let Err(found) = dimensions.validate(path) {
+        violations.extend(found);
+    }
+    dimensions
+}
+
+fn sent(violations: &mut Violations, path: impl Display + Copy, message: Option<v1::Dimensions>) -> Dimensions {
     let Some(message) = message else { return Dimensions::default() };
     let v1::Dimensions {
         workspace_id,
@@ -98,9 +122,6 @@ pub fn dimensions(
         }
     }
     dimensions.labels = labels.into_iter().collect::<BTreeMap<_, _>>();
-    if let Err(found) = dimensions.validate(path) {
-        violations.extend(found);
-    }
     dimensions
 }
 

@@ -4,12 +4,13 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use tollgate_domain::amount::{Amount, Usd};
+use tollgate_domain::dimensions::{Dimension, Dimensions};
 use tollgate_domain::event::{Accounting, CallOutcome, EventKey, Origin, ReservationUse, UsageEvent};
 use tollgate_domain::violation::{FieldOf, Violation, Violations};
 use tollgate_proto::v1;
 
 use super::cost::to_charge;
-use super::dimensions::{dimensions, model, required_model, to_dimensions, to_model};
+use super::dimensions::{model, required_model, stamped, to_dimensions, to_model};
 use super::provider_usage::provider_usage;
 use super::tokens::{to_unit, to_usage, units, usage};
 use super::values::{
@@ -29,11 +30,11 @@ const REPORTED_COST_LIMIT: u32 = 1_000_000_000;
 const METADATA_BYTES_LIMIT: usize = 4 << 10;
 const LONGEST_CALL: Duration = Duration::from_secs(30 * 86_400);
 
-/// A validated event.
+/// A validated event, its dimensions stamped by the server.
 ///
 /// # Errors
 /// [`AppError::Invalid`] with every violation, and [`AppError::NotImplemented`].
-pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, AppError> {
+pub fn event(message: Option<v1::UsageEvent>, path: &str, stamp: &Dimensions) -> Result<UsageEvent, AppError> {
     let Some(message) = message else { return Err(AppError::invalid(path, "must be set")) };
     let v1::UsageEvent {
         key,
@@ -94,7 +95,7 @@ pub fn event(message: Option<v1::UsageEvent>, path: &str) -> Result<UsageEvent, 
         format_args!("must be at most {REPORTED_COST_LIMIT}"),
     );
     let reported_currency = currency(&mut found, field("reported_currency"), reported_currency, has_cost);
-    let dimensions = dimensions(&mut found, field("dimensions"), dimensions_message);
+    let dimensions = stamped(&mut found, field("dimensions"), dimensions_message, stamp);
     let request_model = required_model(&mut found, field("request_model"), request_model);
     let response_model = response_model.map(|message| model(&mut found, field("response_model"), message));
     let reservation = reservation.and_then(|message| reservation_use(&mut found, field("reservation"), &message));
@@ -322,7 +323,7 @@ pub fn to_first_record(standing: &Standing) -> v1::UsageRecord {
         cost: Some(to_charge(charge)),
         current_cost: Some(if *cancelled { nothing(current) } else { current }),
         revision: *revision,
-        api_key_id: String::new(),
+        api_key_id: event.dimensions.get(Dimension::ApiKeyId).unwrap_or_default().to_owned(),
         charge_time: Some(to_timestamp(*charge_time)),
         record_time: Some(to_timestamp(*record_time)),
         extracted: event.usage_api.as_ref().and(event.usage.as_ref()).map(to_usage),

@@ -3,6 +3,7 @@
 
 pub mod alert;
 pub mod amend;
+pub mod api_key;
 pub mod audit;
 pub mod budget;
 pub mod check;

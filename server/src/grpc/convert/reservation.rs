@@ -1,6 +1,7 @@
 //! Reservations.
 
 use jiff::Timestamp;
+use tollgate_domain::dimensions::Dimension;
 use tollgate_domain::reservation::{Part, State};
 use tollgate_proto::v1;
 
@@ -46,7 +47,11 @@ pub fn to_reservation(
         state: to_state(*state).into(),
         dimensions: context.as_ref().map(|context| to_dimensions(&context.dimensions)),
         model: context.as_ref().map(|context| to_model(&context.model)),
-        api_key_id: String::new(),
+        api_key_id: context
+            .as_ref()
+            .and_then(|context| context.dimensions.get(Dimension::ApiKeyId))
+            .unwrap_or_default()
+            .to_owned(),
         create_time: Some(to_timestamp(*create_time)),
         expire_time: Some(to_timestamp(*expire_time)),
         remaining_ttl: pending.then(|| remaining(now, *expire_time)),

@@ -1,0 +1,3 @@
+INSERT INTO view_token (tenant_id, secret_id, digest, scopes, expire_time)
+VALUES ($1, $2, $3, $4, now() + $5::bigint * interval '1 microsecond')
+RETURNING expire_time

@@ -1,0 +1,1 @@
+SELECT tenant_id, name FROM tenant WHERE name = ANY ($1)

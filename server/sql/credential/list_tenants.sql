@@ -1,0 +1,1 @@
+SELECT tenant_id, name, create_time FROM tenant ORDER BY tenant_id LIMIT $1

@@ -1,0 +1,213 @@
+//! API keys and view tokens: created, listed, given new secrets, revoked.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use sqlx::PgPool;
+use tollgate_domain::dimensions::Dimensions;
+use uuid::Uuid;
+
+use super::AppError;
+use super::error::Named;
+use crate::auth::{NewSecret, NoRandomness, Permissions, Refusal, SecretKind};
+use crate::store::StoreError;
+use crate::store::connect::begin;
+use crate::store::credentials::{self, LockedKey, NewStoredKey, SecretRecord, StoredKey};
+use crate::tenant::TenantId;
+
+/// Longest time for which a replaced secret still works.
+pub const LONGEST_GRACE: Duration = Duration::from_secs(7 * 86_400);
+/// Most keys of a tenant that are not revoked.
+const KEYS_LIMIT: i64 = 10_000;
+/// Most secrets of one key that work.
+const SECRETS_LIMIT: i64 = 8;
+/// Most view tokens of a tenant that work.
+const VIEW_TOKENS_LIMIT: i64 = 100_000;
+/// When a tenant with too many of something may try again.
+const FULL_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// A validated key to be created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewKey {
+    /// A name for people.
+    pub display_name: String,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// Values that it puts into every call.
+    pub pinned: Dimensions,
+    /// Other tenants for which it may speak.
+    pub granted: Vec<TenantId>,
+    /// When it expires.
+    pub expire_time: Option<Timestamp>,
+}
+
+/// A key with a secret that is shown this once.
+#[derive(Debug)]
+pub struct KeyWithSecret {
+    /// The key.
+    pub key: StoredKey,
+    /// Its new secret; absent where the same request was answered before.
+    pub secret: Option<SecretString>,
+}
+
+/// A page of keys, newest first.
+#[derive(Debug, Clone)]
+pub struct KeysPage {
+    /// The keys.
+    pub keys: Vec<StoredKey>,
+    /// Where the next page begins.
+    pub next: Option<Uuid>,
+}
+
+/// A view token that is shown this once.
+#[derive(Debug)]
+pub struct ViewToken {
+    /// The token.
+    pub secret: SecretString,
+    /// When it ends.
+    pub expire_time: Timestamp,
+}
+
+impl NewKey {
+    fn is(&self, stored: &StoredKey) -> bool {
+        let Self { display_name, permissions, pinned, granted, expire_time } = self;
+        let same_grants = *granted == stored.granted;
+        let same_terms = permissions.codes() == stored.permissions && *pinned == stored.pinned;
+        *display_name == stored.display_name && same_terms && same_grants && *expire_time == stored.expire_time
+    }
+}
+
+/// Creates a key for whoever holds the permissions `creator`. The same request again gets the same key, without its secret.
+///
+/// # Errors
+/// [`AppError::Refused`] for more permissions than the creator has, [`AppError::RequestIdReused`] for a request that created
+/// another key, [`AppError::Full`] for too many keys, and others.
+pub async fn create_key(
+    pool: &PgPool,
+    tenant: TenantId,
+    creator: Permissions,
+    new: NewKey,
+    request_id: Option<Uuid>,
+) -> Result<KeyWithSecret, AppError> {
+    if let Some(missing) = new.permissions.iter().find(|permission| !creator.allow(*permission)) {
+        return Err(Refusal::Lacks(missing).into());
+    }
+    if credentials::count_keys(pool, tenant).await? >= KEYS_LIMIT {
+        return Err(AppError::Full { what: "the list of API keys", retry_after: FULL_RETRY_AFTER });
+    }
+    let secret = mint(SecretKind::ApiKey)?;
+    let NewKey { display_name, permissions, pinned, granted, expire_time } = new.clone();
+    let stored = NewStoredKey {
+        api_key_id: Uuid::now_v7(),
+        display_name,
+        permissions: permissions.codes(),
+        pinned,
+        granted,
+        expire_time,
+        request_id,
+    };
+    if credentials::create_key(pool, tenant, &stored, record(&secret)).await? {
+        let key = known(pool, tenant, stored.api_key_id).await?;
+        return Ok(KeyWithSecret { key, secret: Some(secret.text) });
+    }
+    let request_id = request_id.ok_or(AppError::Internal)?;
+    let earlier = credentials::key_of_request(pool, tenant, request_id).await?.ok_or(AppError::Internal)?;
+    match new.is(&earlier) {
+        true => Ok(KeyWithSecret { key: earlier, secret: None }),
+        false => Err(AppError::RequestIdReused(request_id.to_string())),
+    }
+}
+
+/// Lists up to `limit` keys below `before`, newest first.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn list_keys(
+    pool: &PgPool,
+    tenant: TenantId,
+    before: Option<Uuid>,
+    revoked_too: bool,
+    limit: usize,
+) -> Result<KeysPage, AppError> {
+    let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let mut keys = credentials::list_keys(pool, tenant, before, revoked_too, wanted).await?;
+    let more = keys.len() > limit;
+    keys.truncate(limit);
+    let next = keys.last().filter(|_| more).map(|key| key.api_key_id);
+    Ok(KeysPage { keys, next })
+}
+
+/// Gives a key a new secret; those that it has work for `grace` more, at most [`LONGEST_GRACE`].
+///
+/// # Errors
+/// [`AppError::NotFound`], [`AppError::ApiKeyRevoked`], [`AppError::Invalid`] for a grace where many secrets work already.
+pub async fn rotate_key(
+    pool: &PgPool,
+    tenant: TenantId,
+    api_key_id: Uuid,
+    grace: Duration,
+) -> Result<KeyWithSecret, AppError> {
+    let secret = mint(SecretKind::ApiKey)?;
+    let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let locked = credentials::lock_key(&mut transaction, tenant, api_key_id).await?;
+    let Some(LockedKey { revoked, secrets }) = locked else { return Err(unknown(api_key_id)) };
+    if revoked {
+        return Err(AppError::ApiKeyRevoked(api_key_id.to_string()));
+    }
+    if secrets >= SECRETS_LIMIT && !grace.is_zero() {
+        let rule = format!("must be unset: {secrets} secrets of the key work already, wait until some have expired");
+        return Err(AppError::invalid("grace", rule));
+    }
+    credentials::replace_secret(&mut transaction, tenant, api_key_id, grace, record(&secret)).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(KeyWithSecret { key: known(pool, tenant, api_key_id).await?, secret: Some(secret.text) })
+}
+
+/// Revokes a key with all its secrets. Once more changes nothing.
+///
+/// # Errors
+/// [`AppError::NotFound`] and others.
+pub async fn revoke_key(pool: &PgPool, tenant: TenantId, api_key_id: Uuid) -> Result<StoredKey, AppError> {
+    match credentials::revoke_key(pool, tenant, api_key_id).await? {
+        true => known(pool, tenant, api_key_id).await,
+        false => Err(unknown(api_key_id)),
+    }
+}
+
+/// Creates a token that watches these encoded scopes for a while.
+///
+/// # Errors
+/// [`AppError::Full`] for too many tokens, and others.
+pub async fn create_view_token(
+    pool: &PgPool,
+    tenant: TenantId,
+    scopes: &[Vec<u8>],
+    ttl: Duration,
+) -> Result<ViewToken, AppError> {
+    if credentials::count_view_tokens(pool, tenant).await? >= VIEW_TOKENS_LIMIT {
+        return Err(AppError::Full { what: "the list of view tokens", retry_after: FULL_RETRY_AFTER });
+    }
+    let secret = mint(SecretKind::ViewToken)?;
+    let expire_time = credentials::create_view_token(pool, tenant, record(&secret), scopes, ttl).await?;
+    Ok(ViewToken { secret: secret.text, expire_time })
+}
+
+async fn known(pool: &PgPool, tenant: TenantId, api_key_id: Uuid) -> Result<StoredKey, AppError> {
+    credentials::key(pool, tenant, api_key_id).await?.ok_or_else(|| unknown(api_key_id))
+}
+
+fn unknown(api_key_id: Uuid) -> AppError {
+    AppError::NotFound { what: Named::ApiKey, id: api_key_id.to_string() }
+}
+
+fn mint(kind: SecretKind) -> Result<NewSecret, AppError> {
+    NewSecret::mint(kind).map_err(|error: NoRandomness| {
+        tracing::error!(%error, "no secret can be minted");
+        AppError::Internal
+    })
+}
+
+fn record(secret: &NewSecret) -> SecretRecord<'_> {
+    SecretRecord { id: secret.id.as_bytes(), digest: secret.digest.as_bytes() }
+}
