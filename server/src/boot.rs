@@ -25,7 +25,7 @@ use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
 use crate::config::{Config, ConfigError, DatabaseConfig, ServerConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
-use crate::grpc::{AdminApi, AlertApi, BudgetApi, PriceApi, UsageApi};
+use crate::grpc::{AdminApi, AlertApi, BudgetApi, Deadlines, PriceApi, UsageApi};
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, Metrics};
@@ -372,6 +372,7 @@ impl Lifetime {
         let server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
             .max_concurrent_streams(Some(config.streams_per_connection))
+            .layer(Deadlines)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
         let mut server = tokio::spawn(server);

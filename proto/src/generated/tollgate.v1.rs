@@ -4546,8 +4546,8 @@ pub enum ErrorReason {
     QueryTooWide = 13,
     /// INVALID_ARGUMENT: the page token or cursor is damaged, expired, or of another request. Start from the first page.
     PageTokenInvalid = 14,
-    /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes is full, and nothing was recorded. Retry with the same
-    /// ids. For RunAudit: another audit runs.
+    /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes, or the tenant's share of it, is full, or takes longer than
+    /// the call's deadline; nothing was recorded. Retry with the same ids. For RunAudit: another audit runs.
     QueueFull = 15,
     /// UNAVAILABLE: this replica drains. Retry with the same ids, elsewhere.
     ShuttingDown = 16,
@@ -4577,6 +4577,8 @@ pub enum ErrorReason {
     PriceOfCatalog = 28,
     /// NOT_FOUND: there is no such alert.
     AlertNotFound = 29,
+    /// DEADLINE_EXCEEDED: the call's deadline passed while it waited for its turn, and nothing was done. Retry with the same ids.
+    DeadlineExceeded = 30,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4615,6 +4617,7 @@ impl ErrorReason {
             Self::PriceNotFound => "ERROR_REASON_PRICE_NOT_FOUND",
             Self::PriceOfCatalog => "ERROR_REASON_PRICE_OF_CATALOG",
             Self::AlertNotFound => "ERROR_REASON_ALERT_NOT_FOUND",
+            Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4650,6 +4653,7 @@ impl ErrorReason {
             "ERROR_REASON_PRICE_NOT_FOUND" => Some(Self::PriceNotFound),
             "ERROR_REASON_PRICE_OF_CATALOG" => Some(Self::PriceOfCatalog),
             "ERROR_REASON_ALERT_NOT_FOUND" => Some(Self::AlertNotFound),
+            "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             _ => None,
         }
     }

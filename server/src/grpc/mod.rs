@@ -4,6 +4,7 @@ mod admin_service;
 mod alert_service;
 mod budget_service;
 pub mod convert;
+mod deadline;
 mod overrides;
 mod planned;
 mod price_service;
@@ -14,6 +15,7 @@ mod usage_service;
 pub use admin_service::AdminApi;
 pub use alert_service::AlertApi;
 pub use budget_service::BudgetApi;
+pub use deadline::Deadlines;
 pub use price_service::{PriceApi, quantities_of};
 pub use usage_service::UsageApi;
 
