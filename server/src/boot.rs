@@ -214,7 +214,7 @@ pub async fn start(
         // Known from the start, in case the database goes away before the first call.
         prices.book(tenant).await?;
     }
-    let dictionary = Dictionary::default();
+    let dictionary = Dictionary::new(config.limits.dictionary());
     let draining = CancellationToken::new();
     let source = DatabaseSource::new(pool.clone(), dictionary.clone());
     let hub = Hub::new(config.live.settings(), source, draining.clone());

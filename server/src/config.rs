@@ -20,6 +20,7 @@ use crate::alerts::webhook::{Secret, Target, Webhook};
 use crate::app::audit::AuditSettings;
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
+use crate::store::folding::DictionaryLimits;
 
 /// Calls are settled up to a week after their check, and spools are kept for weeks.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(35 * 86_400);
@@ -36,6 +37,8 @@ pub struct Config {
     pub embedded: EmbeddedConfig,
     /// The ledger's bounds.
     pub ledger: LedgerConfig,
+    /// What a tenant's values are bounded by.
+    pub limits: LimitsConfig,
     /// Live totals.
     pub live: LiveConfig,
     /// What calls cost.
@@ -190,6 +193,37 @@ impl LedgerConfig {
             retention: self.retention,
             count_at_once: self.count_at_once,
             ..LedgerSettings::default()
+        }
+    }
+}
+
+/// What a tenant's values are bounded by. What is beyond is counted as `__other__` in totals and summaries; budgets and events go by
+/// the exact values.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Most values that a tenant's totals tell apart of each dimension with few values, models included.
+    pub values_per_dimension: usize,
+    /// Most combinations of them.
+    pub shapes_per_tenant: usize,
+    /// Most price sheets that differ in the name of their model.
+    pub price_sheets_per_tenant: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let DictionaryLimits { values_per_dimension, shapes, price_sheets } = DictionaryLimits::default();
+        Self { values_per_dimension, shapes_per_tenant: shapes, price_sheets_per_tenant: price_sheets }
+    }
+}
+
+impl LimitsConfig {
+    /// For the dictionaries.
+    pub fn dictionary(&self) -> DictionaryLimits {
+        DictionaryLimits {
+            values_per_dimension: self.values_per_dimension,
+            shapes: self.shapes_per_tenant,
+            price_sheets: self.price_sheets_per_tenant,
         }
     }
 }

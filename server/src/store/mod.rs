@@ -11,6 +11,7 @@ pub mod counters;
 pub mod dictionary;
 pub mod error;
 pub mod event_row;
+pub mod folding;
 pub mod heartbeat;
 pub mod ledger;
 pub mod lent;
