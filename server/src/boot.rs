@@ -25,7 +25,7 @@ use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
 use crate::config::{Config, ConfigError, DatabaseConfig, ServerConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
-use crate::grpc::{AdminApi, AlertApi, BudgetApi, Deadlines, PriceApi, UsageApi};
+use crate::grpc::{AdminApi, AlertApi, BudgetApi, Deadlines, PriceApi, UnreadableMessages, UsageApi};
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, Metrics};
@@ -238,8 +238,18 @@ pub async fn start(
         LedgerSettings { reported_cost: config.prices.reported_cost(), ..config.ledger.settings() },
     );
     let audits = RequestedAudits::new(&config.audit.settings());
-    let app =
-        App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone(), alerts, feed.clone(), audits);
+    let readers = config.limits.readers(config.database.connections);
+    let app = App::new(
+        pool.clone(),
+        ledger.clone(),
+        hub.clone(),
+        dictionary,
+        prices.clone(),
+        alerts,
+        feed.clone(),
+        audits,
+        readers,
+    );
 
     let background = TaskTracker::new();
     let stop_background = CancellationToken::new();
@@ -373,6 +383,7 @@ impl Lifetime {
             .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
             .max_concurrent_streams(Some(config.streams_per_connection))
             .layer(Deadlines)
+            .layer(UnreadableMessages)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
         let mut server = tokio::spawn(server);

@@ -9,12 +9,14 @@
 
 mod alerts;
 mod auditing;
+mod boundaries;
 mod budgets;
 mod corrections;
 mod crash;
 mod degraded;
 mod field_rules;
 mod harness;
+mod limits;
 mod listing;
 mod metrics;
 mod model;

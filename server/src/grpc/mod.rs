@@ -10,6 +10,7 @@ mod planned;
 mod price_service;
 mod reprice;
 pub mod status;
+mod unreadable;
 mod usage_service;
 
 pub use admin_service::AdminApi;
@@ -17,6 +18,7 @@ pub use alert_service::AlertApi;
 pub use budget_service::BudgetApi;
 pub use deadline::Deadlines;
 pub use price_service::{PriceApi, quantities_of};
+pub use unreadable::UnreadableMessages;
 pub use usage_service::UsageApi;
 
 use tonic::Request;

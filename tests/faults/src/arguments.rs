@@ -66,10 +66,12 @@ pub(crate) enum Scenario {
     Slow,
     Outage,
     DiskFull,
+    Fair,
+    LabelBomb,
 }
 
 impl Scenario {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Hammer,
         Self::FirstCalls,
         Self::ServerKill,
@@ -83,6 +85,8 @@ impl Scenario {
         Self::Slow,
         Self::Outage,
         Self::DiskFull,
+        Self::Fair,
+        Self::LabelBomb,
     ];
 
     /// Its name on the command line and in reports.
@@ -101,6 +105,8 @@ impl Scenario {
             Self::Slow => "slow",
             Self::Outage => "outage",
             Self::DiskFull => "disk-full",
+            Self::Fair => "fair",
+            Self::LabelBomb => "label-bomb",
         }
     }
 
@@ -119,13 +125,15 @@ impl Scenario {
             Self::Slow => "Postgres answers late, or not at all for a while",
             Self::Outage => "Postgres is stopped under the load of the recorder",
             Self::DiskFull => "the file system of Postgres is full",
+            Self::Fair => "a tenant floods at ten times its share beside a quiet one",
+            Self::LabelBomb => "every event has names that nobody has had before",
         }
     }
 }
 
 impl ValueEnum for Choice {
     fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [Choice; 14] = [
+        const ALL: [Choice; 16] = [
             Choice::All,
             Choice::One(Scenario::Hammer),
             Choice::One(Scenario::FirstCalls),
@@ -140,6 +148,8 @@ impl ValueEnum for Choice {
             Choice::One(Scenario::Slow),
             Choice::One(Scenario::Outage),
             Choice::One(Scenario::DiskFull),
+            Choice::One(Scenario::Fair),
+            Choice::One(Scenario::LabelBomb),
         ];
         &ALL
     }

@@ -4,9 +4,11 @@ mod calls;
 mod cancel;
 mod cuts;
 mod disk_full;
+mod fair;
 mod first_calls;
 mod hammer;
 mod kills;
+mod label_bomb;
 mod limits;
 mod outage;
 mod pause;
@@ -41,6 +43,8 @@ pub(crate) async fn run(scenario: Scenario, stage: &Stage) -> Report {
         Scenario::Slow => slow::run(stage).await,
         Scenario::Outage => outage::run(stage).await,
         Scenario::DiskFull => disk_full::run(stage).await,
+        Scenario::Fair => fair::run(stage).await,
+        Scenario::LabelBomb => label_bomb::run(stage).await,
     };
     let report = outcome.unwrap_or_else(|error| report::failed(scenario, &error));
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
