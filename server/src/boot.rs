@@ -28,7 +28,7 @@ use crate::app::stream::DatabaseSource;
 use crate::auth::{Credentials, LastUses};
 use crate::config::{Config, ConfigError, DatabaseConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
-use crate::grpc::{AdminApi, AlertApi, AuthorizeLayer, BudgetApi, Methods, Observe, PriceApi, UsageApi};
+use crate::grpc::{AdminApi, AlertApi, AuthorizeLayer, BudgetApi, Methods, Observe, PriceApi, UnreadableMessages, UsageApi};
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, FULLNESS, Metrics, Pool, State, Watch, Watched};
@@ -244,7 +244,7 @@ pub async fn start(
         // Known from the start, in case the database goes away before the first call.
         prices.book(tenant).await?;
     }
-    let dictionary = Dictionary::default();
+    let dictionary = Dictionary::new(config.limits.dictionary());
     let source = DatabaseSource::new(pool.clone(), dictionary.clone());
     let hub = Hub::new(config.live.settings(), source, draining.clone());
     let writers = u32::try_from(config.ledger.writers).unwrap_or(u32::MAX);
@@ -268,8 +268,18 @@ pub async fn start(
         LedgerSettings { reported_cost: config.prices.reported_cost(), ..config.ledger.settings() },
     );
     let audits = RequestedAudits::new(&config.audit.settings());
-    let app =
-        App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone(), alerts, feed.clone(), audits);
+    let readers = config.limits.readers(config.database.connections);
+    let app = App::new(
+        pool.clone(),
+        ledger.clone(),
+        hub.clone(),
+        dictionary,
+        prices.clone(),
+        alerts,
+        feed.clone(),
+        audits,
+        readers,
+    );
 
     let uses = LastUses::default();
     let credentials = Credentials::new(pool.clone(), ledger.presence().clone(), uses.clone());
@@ -317,7 +327,7 @@ pub async fn start(
             .map_err(BootError::Reflection)?;
         routes = routes.add_service(reflection);
     }
-    let routes = Routes::from(routes.into_axum_router().layer(authorize));
+    let routes = Routes::from(routes.into_axum_router().layer(UnreadableMessages).layer(authorize));
     set_health(&health, true).await;
     background.reopen();
     background.spawn(tell_database_health(ledger.presence().clone(), health.clone(), stop_background.clone()));

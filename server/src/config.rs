@@ -21,8 +21,10 @@ use tollgate_domain::price::{FreeProviders, ReportedCostTolerance};
 use self::exposure::Exposure;
 use crate::alerts::webhook::{Secret, Target, Webhook};
 use crate::app::audit::AuditSettings;
+use crate::app::readers::ReaderSettings;
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
+use crate::store::folding::DictionaryLimits;
 
 mod transport;
 
@@ -47,6 +49,8 @@ pub struct Config {
     pub embedded: EmbeddedConfig,
     /// The ledger's bounds.
     pub ledger: LedgerConfig,
+    /// What a tenant's values are bounded by.
+    pub limits: LimitsConfig,
     /// Live totals.
     pub live: LiveConfig,
     /// What calls cost.
@@ -228,6 +232,57 @@ impl LedgerConfig {
     }
 }
 
+/// What a tenant's values are bounded by. What is beyond is counted as `__other__` in totals and summaries; budgets and events go by
+/// the exact values.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Most values that a tenant's totals tell apart of each dimension with few values, models included.
+    pub values_per_dimension: usize,
+    /// Most combinations of them.
+    pub shapes_per_tenant: usize,
+    /// Most price sheets that differ in the name of their model.
+    pub price_sheets_per_tenant: usize,
+    /// Most summaries of a tenant at once. All tenants together have three quarters of `database.connections`.
+    pub summaries_per_tenant: usize,
+    /// Most summaries of a tenant that wait.
+    pub summaries_waiting_per_tenant: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let DictionaryLimits { values_per_dimension, shapes, price_sheets } = DictionaryLimits::default();
+        Self {
+            values_per_dimension,
+            shapes_per_tenant: shapes,
+            price_sheets_per_tenant: price_sheets,
+            summaries_per_tenant: 4,
+            summaries_waiting_per_tenant: 32,
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// For what reads much, where the pool has so many connections.
+    pub fn readers(&self, connections: u32) -> ReaderSettings {
+        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        ReaderSettings {
+            at_once: connections.saturating_sub(connections.div_ceil(4)).max(1),
+            per_tenant: self.summaries_per_tenant,
+            waiting_per_tenant: self.summaries_waiting_per_tenant,
+        }
+    }
+
+    /// For the dictionaries.
+    pub fn dictionary(&self) -> DictionaryLimits {
+        DictionaryLimits {
+            values_per_dimension: self.values_per_dimension,
+            shapes: self.shapes_per_tenant,
+            price_sheets: self.price_sheets_per_tenant,
+        }
+    }
+}
+
 /// Live totals.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -240,15 +295,29 @@ pub struct LiveConfig {
     pub poll_interval: Duration,
     /// Most subscribers.
     pub subscribers: usize,
+    /// Most subscribers of one tenant.
+    pub subscribers_per_tenant: usize,
     /// Whether replicas tell each other through the database what they touched.
     pub notify: bool,
 }
 
 impl Default for LiveConfig {
     fn default() -> Self {
-        let HubSettings { refresh_interval, poll_interval, subscribers_limit, scopes_limit_per_stream: _, notify } =
-            HubSettings::default();
-        Self { refresh_interval, poll_interval, subscribers: subscribers_limit, notify }
+        let HubSettings {
+            refresh_interval,
+            poll_interval,
+            subscribers_limit,
+            subscribers_limit_per_tenant,
+            scopes_limit_per_stream: _,
+            notify,
+        } = HubSettings::default();
+        Self {
+            refresh_interval,
+            poll_interval,
+            subscribers: subscribers_limit,
+            subscribers_per_tenant: subscribers_limit_per_tenant,
+            notify,
+        }
     }
 }
 
@@ -259,6 +328,7 @@ impl LiveConfig {
             refresh_interval: self.refresh_interval,
             poll_interval: self.poll_interval,
             subscribers_limit: self.subscribers,
+            subscribers_limit_per_tenant: self.subscribers_per_tenant,
             notify: self.notify,
             ..HubSettings::default()
         }
@@ -567,6 +637,10 @@ impl Config {
         self.alerts.webhook()?;
         if self.audit.slice_events < 500 || self.audit.request_events == 0 {
             return invalid("audit", "slice_events must be at least 500, request_events above 0");
+        }
+        let LimitsConfig { values_per_dimension, shapes_per_tenant, price_sheets_per_tenant, .. } = self.limits;
+        if values_per_dimension == 0 || shapes_per_tenant == 0 || price_sheets_per_tenant == 0 {
+            return invalid("limits", "every limit of values, shapes and price sheets must be above 0");
         }
         if self.audit.statement_timeout.is_zero() {
             return invalid("audit.statement_timeout", "must be above 0");

@@ -10,6 +10,7 @@
 mod alerts;
 mod auditing;
 mod auth;
+mod boundaries;
 mod budgets;
 mod canaries;
 mod corrections;
@@ -21,6 +22,7 @@ mod documentation;
 mod doctor;
 mod field_rules;
 mod harness;
+mod limits;
 mod listing;
 mod metrics;
 mod model;

@@ -4559,9 +4559,14 @@ pub enum ErrorReason {
     QueryTooWide = 13,
     /// INVALID_ARGUMENT: the page token or cursor is damaged, expired, or of another request. Start from the first page.
     PageTokenInvalid = 14,
+<<<<<<< HEAD
     /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes is full, and nothing was recorded. Retry with the same
     /// ids. For RunAudit: another audit runs. Also where too many credentials are looked up at the same time, or the tenant has as
     /// many API keys or view tokens as it may have.
+=======
+    /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes, or the tenant's share of it, is full, or takes longer than
+    /// the call's deadline; nothing was recorded. Retry with the same ids. For RunAudit: another audit runs.
+>>>>>>> limits
     QueueFull = 15,
     /// UNAVAILABLE: this replica drains. Retry with the same ids, elsewhere.
     ShuttingDown = 16,
@@ -4592,10 +4597,15 @@ pub enum ErrorReason {
     PriceOfCatalog = 28,
     /// NOT_FOUND: there is no such alert.
     AlertNotFound = 29,
+<<<<<<< HEAD
     /// NOT_FOUND: there is no such API key.
     ApiKeyNotFound = 30,
     /// FAILED_PRECONDITION: the API key was revoked, so that it gets no new secret.
     ApiKeyRevoked = 31,
+=======
+    /// DEADLINE_EXCEEDED: the call's deadline passed while it waited for its turn, and nothing was done. Retry with the same ids.
+    DeadlineExceeded = 30,
+>>>>>>> limits
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4634,8 +4644,12 @@ impl ErrorReason {
             Self::PriceNotFound => "ERROR_REASON_PRICE_NOT_FOUND",
             Self::PriceOfCatalog => "ERROR_REASON_PRICE_OF_CATALOG",
             Self::AlertNotFound => "ERROR_REASON_ALERT_NOT_FOUND",
+<<<<<<< HEAD
             Self::ApiKeyNotFound => "ERROR_REASON_API_KEY_NOT_FOUND",
             Self::ApiKeyRevoked => "ERROR_REASON_API_KEY_REVOKED",
+=======
+            Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
+>>>>>>> limits
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4671,8 +4685,12 @@ impl ErrorReason {
             "ERROR_REASON_PRICE_NOT_FOUND" => Some(Self::PriceNotFound),
             "ERROR_REASON_PRICE_OF_CATALOG" => Some(Self::PriceOfCatalog),
             "ERROR_REASON_ALERT_NOT_FOUND" => Some(Self::AlertNotFound),
+<<<<<<< HEAD
             "ERROR_REASON_API_KEY_NOT_FOUND" => Some(Self::ApiKeyNotFound),
             "ERROR_REASON_API_KEY_REVOKED" => Some(Self::ApiKeyRevoked),
+=======
+            "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
+>>>>>>> limits
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 -- What events charge to budgets as corrected, by window, shape and the dimensions that matter to a question ($4: their codes, $5:
 -- whether labels do), so that groups stay few. Windows come sorted and disjoint: $2 their starts, $3 their ends.
--- Reversed legs of corrections count negatively. $7: only what was recorded before; NULL = everything.
+-- Reversed legs of corrections count negatively. $7: only what was recorded before; NULL = everything. $8: whether exact shapes
+-- matter where they were folded: they stand under the empty label.
 SELECT
     charged.place AS "place!", charged.shape_id AS "shape_id!",
     charged.customer_id, charged.user_id, charged.session_id, charged.parent_session_id, charged.root_session_id,
@@ -30,7 +31,10 @@ FROM (
         CASE WHEN 22::smallint = ANY($4) THEN workflow_step END AS workflow_step,
         CASE WHEN 25::smallint = ANY($4) THEN panel_position END AS panel_position,
         CASE WHEN 26::smallint = ANY($4) THEN panel_size END AS panel_size,
-        CASE WHEN $5::boolean THEN labels END AS labels
+        CASE
+            WHEN $5::boolean THEN CASE WHEN $8::boolean THEN labels ELSE labels - '' END
+            WHEN $8 AND labels ? '' THEN jsonb_build_object('', labels -> '')
+        END AS labels
     FROM (
         SELECT
             1::smallint AS sign, charge_time,

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
 use tollgate_domain::amount::{Amount, AmountError};
 use tollgate_domain::budget::{Budget, Carry, Counter, OverrunCause, Reach, Unit};
-use tollgate_domain::dimensions::Dimension;
 use tollgate_domain::reservation::Part;
 use tollgate_domain::window::{Bounds, Periods};
 use uuid::Uuid;
@@ -120,15 +119,14 @@ pub(super) async fn charged(
     let stored = periods::in_range(connection, tenant, active, range.start, last).await?;
     let windows = windows_between(budget, &stored, range.start, last)?;
     let needed = Needed::by(budget);
-    let dimensions: Vec<Dimension> = needed.dimensions.iter().copied().collect();
     let ranges: Vec<(Timestamp, Timestamp)> =
         windows.iter().map(|bounds| (bounds.start.max(range.start), bounds.end.min(range.end))).collect();
-    let groups = charged_groups(connection, tenant, &ranges, &dimensions, needed.labels, recorded_before).await?;
+    let groups = charged_groups(connection, tenant, &ranges, &needed, recorded_before).await?;
     let shapes = groups.iter().map(|group| group.shape_id);
     let shapes = dictionary.shapes(connection, tenant, shapes).await?;
     let mut counted: BTreeMap<WindowKey, Counted> = BTreeMap::new();
     for group in &groups {
-        let (Some(shape), Some(bounds)) = (shapes.get(&group.shape_id), windows.get(group.window_index)) else {
+        let (Some(shape), Some(bounds)) = (group.shape(&shapes), windows.get(group.window_index)) else {
             return Err(AppError::Internal);
         };
         let Reach::Counter(per_values) = budget.reach(&dimensions_of(group, shape)) else { continue };

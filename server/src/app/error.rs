@@ -108,6 +108,15 @@ pub enum AppError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// It would wait beyond its deadline; nothing was done.
+    #[error("the ledger's queue takes longer than the call's deadline allows: try again in {} ms", .retry_after.as_millis())]
+    TooSlow {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The call's deadline passed while it waited; nothing was done.
+    #[error("the deadline passed while the call waited, and nothing was done: try again with the same id")]
+    DeadlineExceeded,
     /// The server drains.
     #[error("the server is shutting down: try another replica, or again in a moment")]
     ShuttingDown,

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod overrides;
 mod peeks;
 pub mod prices;
+pub mod readers;
 pub mod rebuild;
 pub mod record;
 pub mod reprice;
@@ -32,6 +33,7 @@ pub use error::AppError;
 use self::audit::RequestedAudits;
 use self::budgets::PartBudget;
 use self::peeks::Peeks;
+use self::readers::{ReaderSettings, Readers, Reading};
 use crate::alerts::{Alerts, Feed};
 use crate::ledger::Ledger;
 use crate::live::Hub;
@@ -60,6 +62,8 @@ pub struct App {
     pub feed: Feed,
     /// Audits on request.
     audits: RequestedAudits,
+    /// Whose turn it is to read much.
+    readers: Readers,
     /// Checks that hold nothing.
     peeks: Peeks,
     /// What counters show in reservations, by budget number and counter.
@@ -80,10 +84,12 @@ impl App {
         alerts: Alerts,
         feed: Feed,
         audits: RequestedAudits,
+        readers: ReaderSettings,
     ) -> Self {
         let peeks = Peeks::start(&pool, &ledger, &prices);
         let part_budgets = Cache::new(PART_BUDGETS);
-        Self { pool, ledger, hub, dictionary, prices, alerts, feed, audits, peeks, part_budgets }
+        let readers = Readers::new(readers);
+        Self { pool, ledger, hub, dictionary, prices, alerts, feed, audits, readers, peeks, part_budgets }
     }
 
     /// A read-only transaction that sees one snapshot.
@@ -92,5 +98,14 @@ impl App {
             return Err(StoreError::unanswered());
         }
         begin(&self.pool, SNAPSHOT).await
+    }
+
+    /// Waits for the turn of something that reads much; it lasts as long as what is given back.
+    ///
+    /// # Errors
+    /// [`AppError::Full`] where as many of the tenant wait as may.
+    pub async fn turn_to_read(&self, tenant: TenantId) -> Result<impl Send + use<>, AppError> {
+        let reading: Reading = self.readers.enter(tenant).await?;
+        Ok(reading)
     }
 }

@@ -19,7 +19,7 @@ use super::record::price_by;
 use super::{App, AppError};
 use crate::ledger::{Adjust, CORRECTIONS_LIMIT, Change, Correction, STATED_UNIT};
 use crate::store::adjustments::{self, RequestKey, Standing};
-use crate::store::shape::Shape;
+use crate::store::shape::{OTHER, Shape};
 use crate::store::usage::{self, ScanFilter};
 use crate::store::{StoreError, summaries};
 use crate::tenant::TenantId;
@@ -169,7 +169,11 @@ impl App {
         if !request.models.is_empty() {
             let numbers = summaries::shape_ids(&mut transaction, tenant).await?;
             let shapes = self.dictionary.shapes(&mut transaction, tenant, numbers).await?;
-            let wanted = |shape: &Shape| request.models.contains(&shape.model().model);
+            // Events of a model that there was no room for are among the others; each is looked at.
+            let wanted = |shape: &Shape| {
+                let model = &shape.model().model;
+                model == OTHER || request.models.contains(model)
+            };
             let wanted = shapes.into_iter().filter(|(_, shape)| wanted(shape)).map(|(number, _)| number);
             filter.shapes = Some(wanted.collect());
         }

@@ -176,7 +176,7 @@ impl From<LiveError> for AppError {
         match error {
             LiveError::Invalid(violations) => Self::Invalid(violations),
             LiveError::TooWide(why) => Self::QueryTooWide(why),
-            LiveError::Full => Self::Full { what: "the number of subscribers", retry_after: FULL_RETRY_AFTER },
+            LiveError::Full => Self::Full { what: "the number of streams", retry_after: FULL_RETRY_AFTER },
             LiveError::ShuttingDown => Self::ShuttingDown,
             LiveError::Unavailable => Self::Unavailable,
             LiveError::Internal => Self::Internal,

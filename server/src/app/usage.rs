@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::error::Named;
 use super::{App, AppError};
 use crate::store::adjustments::{self, Standing};
-use crate::store::shape::Shape;
+use crate::store::shape::{OTHER, Shape};
 use crate::store::usage::{self, ListFilter};
 use crate::store::{StoreError, ledger, summaries};
 use crate::tenant::TenantId;
@@ -107,7 +107,7 @@ impl App {
         if !by_shape.is_empty() || !request.models.is_empty() {
             let numbers = summaries::shape_ids(&mut transaction, tenant).await?;
             let shapes = self.dictionary.shapes(&mut transaction, tenant, numbers).await?;
-            let matching = shapes.into_iter().filter(|(_, shape)| selects(shape, &by_shape, &request.models));
+            let matching = shapes.into_iter().filter(|(_, shape)| selects(shape, &by_shape, &request.models, Certainty::Perhaps));
             filter.shapes = Some(matching.map(|(number, _)| number).collect());
         }
         let chunk = i64::try_from(request.limit).unwrap_or(i64::MAX);
@@ -118,7 +118,10 @@ impl App {
             let events = adjustments::standing(&mut transaction, &self.dictionary, tenant, rows).await?;
             for event in events {
                 filter.after = Some((event.first.event.start_time, event.first.event_id));
-                if meets(&event.first.event.dimensions, &by_row) {
+                let first = &event.first.event;
+                let exact = filter.shapes.is_none()
+                    || selects(&Shape::of(first, &first.dimensions), &by_shape, &request.models, Certainty::Exact);
+                if exact && meets(&first.dimensions, &by_row) {
                     found.push(event);
                 }
                 if found.len() == request.limit {
@@ -137,14 +140,26 @@ impl App {
     }
 }
 
-fn selects(shape: &Shape, conditions: &[&DimensionMatch], models: &[String]) -> bool {
+/// How much a shape says of an event's values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// What is folded may be anything.
+    Perhaps,
+    Exact,
+}
+
+fn selects(shape: &Shape, conditions: &[&DimensionMatch], models: &[String], certainty: Certainty) -> bool {
+    let perhaps = |value: Option<&str>| certainty == Certainty::Perhaps && value == Some(OTHER);
     let value = |key: &DimensionKey| match key {
         DimensionKey::Dimension(dimension) => shape.values.get(dimension).map(String::as_str),
         DimensionKey::Label(_) => None,
     };
     let model = &shape.model().model;
-    (models.is_empty() || models.contains(model))
-        && conditions.iter().all(|condition| condition.accepts(value(&condition.key)))
+    (models.is_empty() || models.contains(model) || perhaps(Some(model)))
+        && conditions.iter().all(|condition| {
+            let value = value(&condition.key);
+            perhaps(value) || condition.accepts(value)
+        })
 }
 
 fn meets(dimensions: &Dimensions, conditions: &[&DimensionMatch]) -> bool {

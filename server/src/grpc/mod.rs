@@ -6,13 +6,14 @@ mod authorize;
 mod budget_service;
 pub mod convert;
 mod methods;
-mod observe;
 pub mod needs;
+mod observe;
 mod overrides;
 mod planned;
 mod price_service;
 mod reprice;
 pub mod status;
+mod unreadable;
 mod usage_service;
 
 pub use admin_service::AdminApi;
@@ -22,6 +23,7 @@ pub use budget_service::BudgetApi;
 pub use methods::Methods;
 pub use observe::Observe;
 pub use price_service::{PriceApi, quantities_of};
+pub use unreadable::UnreadableMessages;
 pub use usage_service::UsageApi;
 
 use tonic::Request;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tollgate_proto::v1::{self, ErrorReason};
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -17,6 +18,8 @@ use crate::auth::Refusal;
 const DOMAIN: &str = "tollgate";
 /// Most broken field rules that one status names: a status travels in a header, which is bounded.
 const VIOLATIONS_SHOWN: usize = 32;
+/// When to try again, in milliseconds: gRPC's retry design (gRFC A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// When to try again while the database is away.
 const DATABASE_RETRY: Duration = Duration::from_millis(500);
 
@@ -68,6 +71,8 @@ fn classified(error: &AppError) -> (Code, ErrorReason) {
             Code::ResourceExhausted,
             if what.contains("stream") { ErrorReason::TooManyStreams } else { ErrorReason::QueueFull },
         ),
+        AppError::TooSlow { .. } => (Code::ResourceExhausted, ErrorReason::QueueFull),
+        AppError::DeadlineExceeded => (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded),
         AppError::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown),
         AppError::Unavailable => (Code::Unavailable, ErrorReason::DatabaseUnavailable),
         AppError::Internal => (Code::Internal, ErrorReason::Internal),
@@ -82,7 +87,8 @@ fn reason_name(reason: ErrorReason) -> &'static str {
 /// When the same call should be tried again; `None` = it would fail again.
 fn retry_after(error: &AppError) -> Option<Duration> {
     match error {
-        AppError::Full { retry_after, .. } => Some(*retry_after),
+        AppError::Full { retry_after, .. } | AppError::TooSlow { retry_after } => Some(*retry_after),
+        AppError::DeadlineExceeded => Some(Duration::ZERO),
         AppError::Unavailable => Some(DATABASE_RETRY),
         AppError::ShuttingDown => Some(DRAIN_RETRY),
         _ => None,
@@ -122,7 +128,12 @@ pub fn status(error: &AppError) -> Status {
     if let Some(delay) = retry_after(error) {
         details.set_retry_info(Some(delay));
     }
-    Status::with_error_details(code, error.to_string(), details)
+    let mut status = Status::with_error_details(code, error.to_string(), details);
+    if let Some(delay) = retry_after(error) {
+        // Clients that retry by themselves go by this, and by nothing that the details say.
+        status.metadata_mut().insert(PUSHBACK, MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
+    }
+    status
 }
 
 /// That of a call whose deadline came before its answer.

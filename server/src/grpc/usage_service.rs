@@ -299,6 +299,7 @@ impl UsageService for UsageApi {
         let tenant = tenant_of(&request);
         let answered = async {
             let (request, mask, token) = summary::request(request.into_inner())?;
+            let _turn = self.app.turn_to_read(tenant).await?;
             let page = summarize_page(&self.app.pool, &self.app.dictionary, tenant, &request, &token).await?;
             summary::to_response(page, &mask)
         };

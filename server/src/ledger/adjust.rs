@@ -308,6 +308,7 @@ impl New {
             event_id: standing.first.event_id,
             event: &facts.event,
             shape_id: numbers.shape(self.shape)?,
+            is_folded: numbers.is_folded(self.shape),
             price_sheet_id,
             charge: &facts.charge,
             charge_time: facts.charge_time,

@@ -144,6 +144,7 @@ impl<'a> Drafts<'a> {
                 event_id: draft.event_id,
                 event: &draft.event,
                 shape_id: numbers.shape(draft.shape)?,
+                is_folded: numbers.is_folded(draft.shape),
                 price_sheet_id: draft.sheet.as_ref().map(|(digest, _)| numbers.sheet(*digest)).transpose()?,
                 charge: &draft.charge,
                 charge_time: draft.charge_time,

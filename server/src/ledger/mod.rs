@@ -11,6 +11,7 @@ mod claim;
 mod command;
 mod correction;
 mod counters;
+pub mod deadline;
 mod degraded;
 mod drafts;
 mod fullness;
@@ -206,7 +207,12 @@ impl Ledger {
             known_windows: Cache::new(200_000),
             matches: Mutex::default(),
         });
-        let (queue, intake) = queue::bounded(settings.queue_items, settings.queue_bytes);
+        let (queue, intake) = queue::bounded(queue::Bounds {
+            items: settings.queue_items,
+            bytes: settings.queue_bytes,
+            writers: settings.writers,
+            batch_items: settings.batch_items,
+        });
         let tasks = TaskTracker::new();
         let failed = CancellationToken::new();
         // Cancelled also where it panics: nobody would see the database come back.
@@ -421,6 +427,6 @@ impl Ledger {
         if self.shared.patience().is_zero() {
             return Err(AppError::Unavailable);
         }
-        self.queue.push(tenant, command)
+        self.queue.push(tenant, command, deadline::current())
     }
 }

@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until the queue is closed and empty.
 pub(super) async fn run(shared: Arc<Shared>, intake: Intake) {
-    while let Some(batch) = intake.next_batch(shared.settings.batch_items).await {
+    while let Some(batch) = intake.next_batch().await {
         flush(&shared, batch).await;
     }
 }
@@ -32,7 +32,7 @@ pub(super) async fn run(shared: Arc<Shared>, intake: Intake) {
 /// Commits the commands; those that are only tried out have a transaction of their own, after the others. A batch that fails on
 /// its data is halved until the bad command fails alone.
 async fn flush(shared: &Shared, batch: Batch) {
-    let Batch { tenant, commands, mut turn } = batch;
+    let Batch { tenant, commands, mut turn, under_way } = batch;
     let commands = commands.into_iter().filter(|command| !command.is_abandoned()).map(|mut command| {
         command.taken();
         command
@@ -67,6 +67,7 @@ async fn flush(shared: &Shared, batch: Batch) {
             }
         }
     }
+    drop(under_way);
 }
 
 /// Tries the transaction until its outcome is known or `retry_for` is over. An unknown outcome repeats the whole batch:

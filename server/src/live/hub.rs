@@ -150,10 +150,10 @@ impl Hub {
         }
         let mailbox = Arc::new(Mailbox::default());
         let mut table = lock(&self.shared.table);
-        if table.subscribers >= self.shared.settings.subscribers_limit {
+        let HubSettings { subscribers_limit, subscribers_limit_per_tenant, .. } = self.shared.settings;
+        if !table.admit(tenant, subscribers_limit, subscribers_limit_per_tenant) {
             return Err(LiveError::Full);
         }
-        table.subscribers += 1;
         let id = SubscriberId(table.next_number());
         let entries = (0_u8..)
             .zip(scopes)

@@ -11,6 +11,8 @@ pub struct HubSettings {
     pub poll_interval: Duration,
     /// Most subscribers of this replica, long polls included.
     pub subscribers_limit: usize,
+    /// Most of them of one tenant.
+    pub subscribers_limit_per_tenant: usize,
     /// Most scopes of one subscriber, at most 64.
     pub scopes_limit_per_stream: usize,
     /// Whether replicas tell each other through the database what they touched. Off where the database is reached
@@ -24,6 +26,7 @@ impl Default for HubSettings {
             refresh_interval: Duration::from_millis(20),
             poll_interval: Duration::from_secs(2),
             subscribers_limit: 20_000,
+            subscribers_limit_per_tenant: 10_000,
             scopes_limit_per_stream: 64,
             notify: true,
         }

@@ -124,7 +124,9 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut table = lock(&self.shared.table);
-        table.subscribers = table.subscribers.saturating_sub(1);
+        if let Some(watched) = self.scopes.first() {
+            table.dismiss(watched.entry.tenant);
+        }
         for (position, watched) in (0_u8..).zip(&self.scopes) {
             table.leave(&watched.entry, self.id, position);
         }

@@ -23,6 +23,7 @@ pub(super) struct Table {
     rollovers: BTreeMap<(Instant, EntryId), Arc<Entry>>,
     pub(super) lanes: Lanes,
     pub(super) subscribers: usize,
+    subscribers_by_tenant: HashMap<TenantId, usize>,
     watched: usize,
     last_number: u64,
 }
@@ -31,6 +32,27 @@ impl Table {
     /// How many distinct scopes are watched.
     pub(super) fn watched(&self) -> usize {
         self.watched
+    }
+
+    /// Lets a subscriber in, where there is room for it on this replica and among those of its tenant.
+    pub(super) fn admit(&mut self, tenant: TenantId, limit: usize, limit_per_tenant: usize) -> bool {
+        let of_tenant = self.subscribers_by_tenant.get(&tenant).copied().unwrap_or(0);
+        if self.subscribers >= limit || of_tenant >= limit_per_tenant {
+            return false;
+        }
+        self.subscribers += 1;
+        self.subscribers_by_tenant.insert(tenant, of_tenant + 1);
+        true
+    }
+
+    /// A subscriber that was let in is gone.
+    pub(super) fn dismiss(&mut self, tenant: TenantId) {
+        self.subscribers = self.subscribers.saturating_sub(1);
+        let Some(of_tenant) = self.subscribers_by_tenant.get_mut(&tenant) else { return };
+        *of_tenant -= 1;
+        if *of_tenant == 0 {
+            self.subscribers_by_tenant.remove(&tenant);
+        }
     }
 
     /// A number higher than all before.

@@ -236,6 +236,20 @@ async fn subscribers_and_scopes_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tenant_has_its_own_bound_of_subscribers() {
+    let source = ScriptedSource::new();
+    let hub = source.hub(HubSettings { subscribers_limit: 3, subscribers_limit_per_tenant: 2, ..quiet() });
+    let other = TenantId(TENANT.0 + 1);
+    let first = hub.watch(TENANT, vec![session("a")]).unwrap();
+    let _second = hub.watch(TENANT, vec![session("a")]).unwrap();
+    assert!(matches!(hub.watch(TENANT, vec![session("a")]), Err(LiveError::Full)));
+    let _others = hub.watch(other, vec![session("a")]).unwrap();
+    assert!(matches!(hub.watch(other, vec![session("a")]), Err(LiveError::Full)), "the replica's bound");
+    drop(first);
+    hub.watch(TENANT, vec![session("a")]).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn draining_ends_everything() {
     let source = ScriptedSource::new();
     let hub = Hub::new(quiet(), source.clone(), tokio_util::sync::CancellationToken::new());

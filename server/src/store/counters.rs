@@ -1,6 +1,7 @@
 //! What the ledger's events charge to budgets: for counters that begin, and for the audit of those that count.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -15,6 +16,7 @@ use super::error::StoreError;
 use super::event_row::EventRow;
 use super::shape::Shape;
 use super::time::to_database;
+use super::usage::labels_and_shape;
 use crate::tenant::TenantId;
 
 /// Most groups that are told apart: with labels, there can be as many as events.
@@ -81,8 +83,17 @@ pub struct ChargedGroup {
     pub values: Vec<(Dimension, String)>,
     /// Labels; empty unless they were asked for.
     pub labels: BTreeMap<String, String>,
+    /// Their exact shape, where they count under another one and it was asked for.
+    pub exact: Option<Shape>,
     /// What they charge, in every unit.
     pub quantities: ChargedQuantities,
+}
+
+impl ChargedGroup {
+    /// Their shape, of these by number.
+    pub fn shape<'a>(&'a self, shapes: &'a HashMap<i64, Arc<Shape>>) -> Option<&'a Shape> {
+        self.exact.as_ref().or_else(|| shapes.get(&self.shape_id).map(|shape| &**shape))
+    }
 }
 
 /// What must be told apart to know which counter of a budget an event falls under.
@@ -92,15 +103,17 @@ pub struct Needed {
     pub dimensions: BTreeSet<Dimension>,
     /// Whether labels matter.
     pub labels: bool,
+    /// Whether the shape matters, as it was before it was folded for want of room.
+    pub shape: bool,
 }
 
 impl Needed {
     /// What `budget` selects and counts by.
     pub fn by(budget: &Budget) -> Self {
-        let mut needed = Self::default();
+        let mut needed = Self { shape: !budget.models.is_empty(), ..Self::default() };
         for key in budget.selector.iter().map(|condition| &condition.key).chain(&budget.per) {
             match key {
-                DimensionKey::Dimension(dimension) if dimension.is_in_shape() => {}
+                DimensionKey::Dimension(dimension) if dimension.is_in_shape() => needed.shape = true,
                 DimensionKey::Dimension(dimension) => {
                     needed.dimensions.insert(*dimension);
                 }
@@ -133,8 +146,7 @@ pub async fn charged_groups(
     connection: &mut PgConnection,
     tenant: TenantId,
     windows: &[(Timestamp, Timestamp)],
-    needed: &[Dimension],
-    labels: bool,
+    needed: &Needed,
     recorded_before: Option<Timestamp>,
 ) -> Result<Vec<ChargedGroup>, StoreError> {
     if windows.is_empty() {
@@ -147,7 +159,7 @@ pub async fn charged_groups(
     }
     let (starts, ends): (Vec<_>, Vec<_>) =
         windows.iter().map(|(start, end)| (to_database(*start), to_database(*end))).unzip();
-    let codes: Vec<i16> = needed.iter().map(|dimension| dimension.code()).collect();
+    let codes: Vec<i16> = needed.dimensions.iter().map(|dimension| dimension.code()).collect();
     let rows = sqlx::query_file_as!(
         Row,
         "sql/budget/charged_groups.sql",
@@ -155,9 +167,10 @@ pub async fn charged_groups(
         &starts,
         &ends,
         &codes,
-        labels,
+        needed.labels,
         GROUPS_LIMIT,
-        recorded_before.map(to_database)
+        recorded_before.map(to_database),
+        needed.shape
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -232,12 +245,13 @@ impl Row {
         for (dimension, position) in self.positions() {
             values.extend(position.map(|position| (dimension, position.to_string())));
         }
-        let labels = self.labels.map(serde_json::from_value).transpose();
+        let (labels, exact) = labels_and_shape(self.labels.as_ref())?;
         Ok(ChargedGroup {
             window_index: usize::try_from(self.place - 1).map_err(|_| StoreError::Unreadable { what: "window" })?,
             shape_id: self.shape_id,
             values,
-            labels: labels.map_err(|_| StoreError::Unreadable { what: "label" })?.unwrap_or_default(),
+            labels,
+            exact,
             quantities: ChargedQuantities {
                 usd: Usd::new(self.usd).map_err(|_| StoreError::Unreadable { what: "amount" })?,
                 input_tokens: self.input_tokens,

@@ -16,12 +16,16 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::folding::{DictionaryLimits, Folding};
 use super::shape::Shape;
 use crate::tenant::TenantId;
 use crate::trace::statement;
 
-/// Entries that each cache keeps.
-const CACHE_ENTRIES: u64 = 200_000;
+/// Bytes that the memory of one kind takes at most, about: what many values need is bounded by their size, not their count.
+const SYMBOL_BYTES: u64 = 32 << 20;
+const OTHER_BYTES: u64 = 16 << 20;
+/// What an entry takes beside its text.
+const ENTRY_BYTES: usize = 200;
 /// Price sheets whose digests are kept: those in use.
 const DIGESTS: u64 = 2_000;
 
@@ -34,11 +38,13 @@ pub struct Dictionary {
     /// By [`SymbolText`].
     symbols: Cache<String, i64>,
     symbol_texts: Cache<(TenantId, ErasuresVersion, i64), Arc<str>>,
-    shapes: Cache<(TenantId, Uuid), i64>,
+    /// Their numbers, and whether these are of other shapes under which they count.
+    shapes: Cache<(TenantId, Uuid), (i64, bool)>,
     shape_contents: Cache<(TenantId, i64), Arc<Shape>>,
     sheets: Cache<(TenantId, Uuid), i64>,
     sheet_contents: Cache<(TenantId, i64), Arc<PriceSheet>>,
     sheet_digests: Cache<Arc<PriceSheet>, Uuid>,
+    folding: Folding,
     /// The newest versions that were seen; 0 where there are none.
     erasures: Arc<RwLock<HashMap<TenantId, ErasuresVersion>>>,
 }
@@ -49,17 +55,26 @@ pub type ErasuresVersion = i64;
 
 impl Default for Dictionary {
     fn default() -> Self {
-        Self {
-            symbols: Cache::new(CACHE_ENTRIES),
-            symbol_texts: Cache::new(CACHE_ENTRIES),
-            shapes: Cache::new(CACHE_ENTRIES),
-            shape_contents: Cache::new(CACHE_ENTRIES),
-            sheets: Cache::new(CACHE_ENTRIES),
-            sheet_contents: Cache::new(CACHE_ENTRIES),
-            sheet_digests: Cache::new(DIGESTS),
-            erasures: Arc::default(),
-        }
+        Self::new(DictionaryLimits::default())
     }
+}
+
+/// A memory of about so many bytes.
+fn memory<K, V>(bytes: u64, texts: impl Fn(&K, &V) -> usize + Send + Sync + 'static) -> Cache<K, V>
+where
+    K: Eq + std::hash::Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let weigh = move |key: &K, value: &V| u32::try_from(ENTRY_BYTES + texts(key, value)).unwrap_or(u32::MAX);
+    Cache::builder().weigher(weigh).max_capacity(bytes).build()
+}
+
+fn shape_bytes(shape: &Shape) -> usize {
+    shape.texts().map(|(_, value)| value.len() + 64).sum()
+}
+
+fn sheet_bytes(sheet: &PriceSheet) -> usize {
+    sheet.model.len() + 256 * sheet.rates.len() + sheet.others.values().map(sheet_bytes).sum::<usize>()
 }
 
 /// The numbers that one batch needs. What it added is remembered by [`Dictionary::remember`], after the commit.
@@ -71,11 +86,18 @@ pub struct Numbers {
     sheets: HashMap<Uuid, Resolved>,
 }
 
-/// A number, and whether it was not remembered yet.
+/// A number, whether it was not remembered yet, and whether it is of something else under which this counts.
 #[derive(Debug, Clone, Copy)]
 struct Resolved {
     number: i64,
     is_news: bool,
+    is_folded: bool,
+}
+
+impl Resolved {
+    fn news(number: i64) -> Self {
+        Self { number, is_news: true, is_folded: false }
+    }
 }
 
 impl Numbers {
@@ -94,6 +116,11 @@ impl Numbers {
     /// [`StoreError::Unreadable`] where it did not.
     pub fn shape(&self, digest: Uuid) -> Result<i64, StoreError> {
         self.shapes.get(&digest).map(|resolved| resolved.number).ok_or(StoreError::Unreadable { what: "shape" })
+    }
+
+    /// Whether the number of this shape is that of another one, for want of room.
+    pub fn is_folded(&self, digest: Uuid) -> bool {
+        self.shapes.get(&digest).is_some_and(|resolved| resolved.is_folded)
     }
 
     /// The number of a price sheet that the batch asked for.
@@ -164,6 +191,21 @@ pub fn sheet_digest(sheet: &PriceSheet) -> Result<Uuid, StoreError> {
 }
 
 impl Dictionary {
+    /// With nothing remembered yet.
+    pub fn new(limits: DictionaryLimits) -> Self {
+        Self {
+            symbols: memory(SYMBOL_BYTES, |text: &String, _| text.len()),
+            symbol_texts: memory(OTHER_BYTES, |_, text: &Arc<str>| text.len()),
+            shapes: memory(OTHER_BYTES, |_, _| 0),
+            shape_contents: memory(OTHER_BYTES, |_, shape: &Arc<Shape>| shape_bytes(shape)),
+            sheets: memory(OTHER_BYTES, |_, _| 0),
+            sheet_contents: memory(OTHER_BYTES, |_, sheet: &Arc<PriceSheet>| sheet_bytes(sheet)),
+            sheet_digests: Cache::new(DIGESTS),
+            folding: Folding::new(limits),
+            erasures: Arc::default(),
+        }
+    }
+
     /// [`sheet_digest`], remembered: it takes longer than to price a call.
     ///
     /// # Errors
@@ -218,8 +260,8 @@ impl Dictionary {
             }
         }
         for (digest, resolved) in numbers.shapes.iter().filter(|(_, resolved)| resolved.is_news) {
-            self.shapes.insert((tenant, *digest), resolved.number);
-            if let Some(shape) = wanted.shapes.get(digest) {
+            self.shapes.insert((tenant, *digest), (resolved.number, resolved.is_folded));
+            if let Some(shape) = wanted.shapes.get(digest).filter(|_| !resolved.is_folded) {
                 self.shape_contents.insert((tenant, resolved.number), Arc::new(shape.clone()));
             }
         }
@@ -239,6 +281,7 @@ impl Dictionary {
             sheets,
             sheet_contents,
             sheet_digests: _,
+            folding,
             erasures: _,
         } = self;
         symbols.invalidate_all();
@@ -247,6 +290,7 @@ impl Dictionary {
         shape_contents.invalidate_all();
         sheets.invalidate_all();
         sheet_contents.invalidate_all();
+        folding.forget();
     }
 
     /// Found in memory, else found in the table, else added, else added meanwhile by another writer and found now.
@@ -262,7 +306,7 @@ impl Dictionary {
         for (dimension, values) in wanted {
             let known = values.keys().filter_map(|value| {
                 let number = self.symbols.get(text.of(*dimension, value))?;
-                Some((value.clone(), Resolved { number, is_news: false }))
+                Some((value.clone(), Resolved { number, is_news: false, is_folded: false }))
             });
             found.insert(*dimension, known.collect());
         }
@@ -280,60 +324,50 @@ impl Dictionary {
                 break;
             }
             let rows = match step {
-                SymbolStep::Find => {
-                    sqlx::query_file_as!(SymbolRow, "sql/dictionary/find_symbols.sql", tenant.0, &codes, &values)
-                        .fetch_all(&mut *connection)
-                        .instrument(statement("dictionary/find_symbols", "SELECT"))
-                        .await?
-                }
-                SymbolStep::Add => {
-                    sqlx::query_file_as!(SymbolRow, "sql/dictionary/add_symbols.sql", tenant.0, &codes, &values)
-                        .fetch_all(&mut *connection)
-                        .instrument(statement("dictionary/add_symbols", "INSERT"))
-                        .await?
-                }
+                SymbolStep::Find => find_symbols(connection, tenant, &codes, &values).await?,
+                SymbolStep::Add => add_symbols(connection, tenant, &codes, &values).await?,
             };
-            for row in rows {
-                let dimension = Dimension::ALL.iter().find(|dimension| dimension.code() == row.dimension);
-                let dimension = dimension.ok_or(StoreError::Unreadable { what: "symbol" })?;
-                let resolved = Resolved { number: row.symbol_id, is_news: true };
-                found.entry(*dimension).or_default().insert(row.value, resolved);
+            for (dimension, value, number) in rows {
+                found.entry(dimension).or_default().insert(value, Resolved::news(number));
             }
         }
         Ok(found)
     }
 
+    /// Found in memory, else in the table, else added: under its own digest while there is room, else under one that is folded.
     async fn resolve_shapes(
         &self,
         connection: &mut PgConnection,
         tenant: TenantId,
         wanted: &BTreeMap<Uuid, Shape>,
     ) -> Result<HashMap<Uuid, Resolved>, StoreError> {
-        let (mut found, missing) = remembered(&self.shapes, tenant, wanted.keys());
+        let mut found = HashMap::new();
+        let mut missing = Vec::new();
+        for digest in wanted.keys() {
+            match self.shapes.get(&(tenant, *digest)) {
+                Some((number, is_folded)) => {
+                    found.insert(*digest, Resolved { number, is_news: false, is_folded });
+                }
+                None => missing.push(*digest),
+            }
+        }
         if missing.is_empty() {
             return Ok(found);
         }
-        let rows = sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, &missing)
-            .fetch_all(&mut *connection)
-            .instrument(statement("dictionary/find_shapes", "SELECT"))
-            .await?;
-        found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.shape_id, is_news: true })));
-        let (digests, contents) = absent(&found, wanted, "shape")?;
-        if digests.is_empty() {
+        let known = find_shapes(connection, tenant, &missing).await?;
+        found.extend(known.into_iter().map(|(digest, number)| (digest, Resolved::news(number))));
+        let new: BTreeMap<Uuid, &Shape> =
+            wanted.iter().filter(|(digest, _)| !found.contains_key(*digest)).map(|(digest, shape)| (*digest, shape)).collect();
+        if new.is_empty() {
             return Ok(found);
         }
-        let rows = sqlx::query_file!("sql/dictionary/add_shapes.sql", tenant.0, &digests, &contents)
-            .fetch_all(&mut *connection)
-            .instrument(statement("dictionary/add_shapes", "INSERT"))
-            .await?;
-        found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.shape_id, is_news: true })));
-        let (digests, _) = absent(&found, wanted, "shape")?;
-        if !digests.is_empty() {
-            let rows = sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, &digests)
-                .fetch_all(&mut *connection)
-                .instrument(statement("dictionary/find_shapes", "SELECT"))
-                .await?;
-            found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.shape_id, is_news: true })));
+        let folded = self.folding.fold(connection, tenant, &new).await?;
+        let targets: BTreeMap<Uuid, &Shape> = folded.values().map(|shape| (shape.digest(), shape)).collect();
+        let numbers = add_shapes(connection, tenant, &targets).await?;
+        for (digest, shape) in &folded {
+            let target = shape.digest();
+            let number = *numbers.get(&target).ok_or(StoreError::Unreadable { what: "shape" })?;
+            found.insert(*digest, Resolved { number, is_news: true, is_folded: target != *digest });
         }
         Ok(found)
     }
@@ -344,25 +378,37 @@ impl Dictionary {
         tenant: TenantId,
         wanted: &BTreeMap<Uuid, Arc<PriceSheet>>,
     ) -> Result<HashMap<Uuid, Resolved>, StoreError> {
-        let (mut found, missing) = remembered(&self.sheets, tenant, wanted.keys());
+        let mut found = HashMap::new();
+        let mut missing = Vec::new();
+        for digest in wanted.keys() {
+            match self.sheets.get(&(tenant, *digest)) {
+                Some(number) => {
+                    found.insert(*digest, Resolved { number, is_news: false, is_folded: false });
+                }
+                None => missing.push(*digest),
+            }
+        }
         if missing.is_empty() {
             return Ok(found);
         }
-        let (digests, contents) = absent(&found, wanted, "price sheet")?;
-        let rows = sqlx::query_file!("sql/dictionary/add_price_sheets.sql", tenant.0, &digests, &contents)
-            .fetch_all(&mut *connection)
-            .instrument(statement("dictionary/add_price_sheets", "INSERT"))
-            .await?;
-        found.extend(rows.into_iter().map(|row| (row.digest, Resolved { number: row.price_sheet_id, is_news: true })));
-        let (digests, _) = absent(&found, wanted, "price sheet")?;
-        if !digests.is_empty() {
-            let rows = sqlx::query_file!("sql/dictionary/find_price_sheets.sql", tenant.0, &digests)
-                .fetch_all(&mut *connection)
-                .instrument(statement("dictionary/find_price_sheets", "SELECT"))
-                .await?;
-            found.extend(
-                rows.into_iter().map(|row| (row.digest, Resolved { number: row.price_sheet_id, is_news: true })),
-            );
+        let known = find_sheets(connection, tenant, &missing).await?;
+        found.extend(known.into_iter().map(|(digest, number)| (digest, Resolved::news(number))));
+        let new = wanted.iter().filter(|(digest, _)| !found.contains_key(*digest));
+        let new: Vec<(Uuid, Arc<PriceSheet>)> = new.map(|(digest, sheet)| (*digest, sheet.clone())).collect();
+        if new.is_empty() {
+            return Ok(found);
+        }
+        let mut digests = Vec::with_capacity(new.len());
+        let mut targets: BTreeMap<Uuid, Arc<PriceSheet>> = BTreeMap::new();
+        for (digest, sheet) in self.folding.fold_sheets(connection, tenant, new).await? {
+            let target = sheet_digest(&sheet)?;
+            digests.push((digest, target));
+            targets.insert(target, sheet);
+        }
+        let numbers = add_sheets(connection, tenant, &targets).await?;
+        for (digest, target) in digests {
+            let number = *numbers.get(&target).ok_or(StoreError::Unreadable { what: "price sheet" })?;
+            found.insert(digest, Resolved { number, is_news: true, is_folded: target != digest });
         }
         Ok(found)
     }
@@ -384,20 +430,12 @@ impl Dictionary {
         if let Some(number) = self.symbols.get(key) {
             return Ok(Some(number));
         }
-        let rows = sqlx::query_file_as!(
-            SymbolRow,
-            "sql/dictionary/find_symbols.sql",
-            tenant.0,
-            &[dimension.code()],
-            &[value.to_owned()]
-        )
-        .fetch_optional(connection)
-        .instrument(statement("dictionary/find_symbols", "SELECT"))
-        .await?;
-        if let Some(row) = &rows {
-            self.symbols.insert(key.to_owned(), row.symbol_id);
+        let found = find_symbols(connection, tenant, &[dimension.code()], &[value.to_owned()]).await?;
+        let number = found.first().map(|(_, _, number)| *number);
+        if let Some(number) = number {
+            self.symbols.insert(key.to_owned(), number);
         }
-        Ok(rows.map(|row| row.symbol_id))
+        Ok(number)
     }
 
     /// The texts of these numbers.
@@ -496,27 +534,106 @@ struct SymbolRow {
     value: String,
 }
 
-fn remembered<'a>(
-    cache: &Cache<(TenantId, Uuid), i64>,
+impl SymbolRow {
+    fn read(rows: Vec<Self>) -> Result<Vec<(Dimension, String, i64)>, StoreError> {
+        let read = |row: Self| {
+            let dimension = Dimension::ALL.iter().find(|dimension| dimension.code() == row.dimension);
+            Ok((*dimension.ok_or(StoreError::Unreadable { what: "symbol" })?, row.value, row.symbol_id))
+        };
+        rows.into_iter().map(read).collect()
+    }
+}
+
+/// The numbers of these values of these dimensions, as far as they are known.
+pub(super) async fn find_symbols(
+    connection: &mut PgConnection,
     tenant: TenantId,
-    wanted: impl Iterator<Item = &'a Uuid>,
-) -> (HashMap<Uuid, Resolved>, Vec<Uuid>) {
-    let mut found = HashMap::new();
-    let mut missing = Vec::new();
-    for digest in wanted {
-        match cache.get(&(tenant, *digest)) {
-            Some(number) => {
-                found.insert(*digest, Resolved { number, is_news: false });
-            }
-            None => missing.push(*digest),
+    codes: &[i16],
+    values: &[String],
+) -> Result<Vec<(Dimension, String, i64)>, StoreError> {
+    let rows = sqlx::query_file_as!(SymbolRow, "sql/dictionary/find_symbols.sql", tenant.0, codes, values);
+    SymbolRow::read(rows.fetch_all(connection).instrument(statement("dictionary/find_symbols", "SELECT")).await?)
+}
+
+/// Adds these values, sorted; gives back what was not there.
+pub(super) async fn add_symbols(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    codes: &[i16],
+    values: &[String],
+) -> Result<Vec<(Dimension, String, i64)>, StoreError> {
+    if codes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query_file_as!(SymbolRow, "sql/dictionary/add_symbols.sql", tenant.0, codes, values);
+    SymbolRow::read(rows.fetch_all(connection).instrument(statement("dictionary/add_symbols", "INSERT")).await?)
+}
+
+/// The numbers of these shapes, as far as they are known.
+pub(super) async fn find_shapes(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    digests: &[Uuid],
+) -> Result<HashMap<Uuid, i64>, StoreError> {
+    let rows = sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, digests).fetch_all(connection).instrument(statement("dictionary/find_shapes", "SELECT")).await?;
+    Ok(rows.into_iter().map(|row| (row.digest, row.shape_id)).collect())
+}
+
+/// The numbers of these shapes, which are added where they are missing, or were added meanwhile by another writer.
+async fn add_shapes(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    wanted: &BTreeMap<Uuid, &Shape>,
+) -> Result<HashMap<Uuid, i64>, StoreError> {
+    let mut found = find_shapes(connection, tenant, &wanted.keys().copied().collect::<Vec<_>>()).await?;
+    let (digests, contents) = absent(&found, wanted, "shape")?;
+    if !digests.is_empty() {
+        let rows = sqlx::query_file!("sql/dictionary/add_shapes.sql", tenant.0, &digests, &contents)
+            .fetch_all(&mut *connection)
+            .instrument(statement("dictionary/add_shapes", "INSERT"))
+            .await?;
+        found.extend(rows.into_iter().map(|row| (row.digest, row.shape_id)));
+        let (raced, _) = absent(&found, wanted, "shape")?;
+        if !raced.is_empty() {
+            found.extend(find_shapes(connection, tenant, &raced).await?);
         }
     }
-    (found, missing)
+    Ok(found)
+}
+
+/// The numbers of these price sheets, as far as they are known.
+async fn find_sheets(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    digests: &[Uuid],
+) -> Result<HashMap<Uuid, i64>, StoreError> {
+    let rows =
+        sqlx::query_file!("sql/dictionary/find_price_sheets.sql", tenant.0, digests).fetch_all(connection).instrument(statement("dictionary/find_price_sheets", "SELECT")).await?;
+    Ok(rows.into_iter().map(|row| (row.digest, row.price_sheet_id)).collect())
+}
+
+/// The numbers of these price sheets, added as shapes are.
+async fn add_sheets(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    wanted: &BTreeMap<Uuid, Arc<PriceSheet>>,
+) -> Result<HashMap<Uuid, i64>, StoreError> {
+    let (digests, contents) = absent(&HashMap::new(), wanted, "price sheet")?;
+    let rows = sqlx::query_file!("sql/dictionary/add_price_sheets.sql", tenant.0, &digests, &contents)
+        .fetch_all(&mut *connection)
+        .instrument(statement("dictionary/add_price_sheets", "INSERT"))
+        .await?;
+    let mut found: HashMap<Uuid, i64> = rows.into_iter().map(|row| (row.digest, row.price_sheet_id)).collect();
+    let (raced, _) = absent(&found, wanted, "price sheet")?;
+    if !raced.is_empty() {
+        found.extend(find_sheets(connection, tenant, &raced).await?);
+    }
+    Ok(found)
 }
 
 /// Digests that were not found, with the contents to add, sorted.
 fn absent<T: serde::Serialize>(
-    found: &HashMap<Uuid, Resolved>,
+    found: &HashMap<Uuid, i64>,
     wanted: &BTreeMap<Uuid, T>,
     what: &'static str,
 ) -> Result<(Vec<Uuid>, Vec<serde_json::Value>), StoreError> {

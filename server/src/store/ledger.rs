@@ -20,7 +20,7 @@ use crate::tenant::TenantId;
 use crate::trace::statement;
 
 /// First key of the advisory locks that order budget changes against batches; the second is the tenant.
-const BUDGETS_LOCK: i32 = 0x746f_6c6c;
+pub const BUDGETS_LOCK: i32 = 0x746f_6c6c;
 
 /// How every transaction begins that locks what others wait for. A replica that stands still inside of one, or whose host is
 /// gone without a word, loses it after that time, so that its peers go on; should it come back, it tries again. The limit is

@@ -14,6 +14,7 @@ pub mod erasures;
 pub mod doctor;
 pub mod error;
 pub mod event_row;
+pub mod folding;
 pub mod heartbeat;
 pub mod ledger;
 pub mod lent;

@@ -9,6 +9,12 @@ use tollgate_domain::event::UsageEvent;
 use tollgate_domain::model::ModelRef;
 use uuid::Uuid;
 
+/// What stands for the values that a dimension has no room for (contract, decision 9).
+pub const OTHER: &str = "__other__";
+/// The label under which an event keeps its exact shape where it counts under another one. No caller can write it: the keys of
+/// labels are not empty.
+pub const EXACT_LABEL: &str = "";
+
 /// What a shape holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
@@ -39,6 +45,67 @@ impl Shape {
     /// The model that ran.
     pub fn model(&self) -> &ModelRef {
         self.response_model.as_ref().unwrap_or(&self.request_model)
+    }
+
+    /// Every value that it holds, those of the models included; empty ones left out.
+    pub fn texts(&self) -> impl Iterator<Item = (Dimension, &str)> {
+        let models = std::iter::once(&self.request_model).chain(&self.response_model).flat_map(|model| {
+            [
+                (Dimension::ProviderName, model.provider_name.as_str()),
+                (Dimension::Model, model.model.as_str()),
+                (Dimension::ProviderTier, model.provider_tier.as_str()),
+                (Dimension::Region, model.region.as_str()),
+            ]
+        });
+        let values = self.values.iter().map(|(dimension, value)| (*dimension, value.as_str()));
+        values.chain(models).filter(|(_, value)| !value.is_empty())
+    }
+
+    /// The same with [`OTHER`] in place of each value that is not kept.
+    pub fn keeping(&self, is_kept: impl Fn(Dimension, &str) -> bool) -> Self {
+        let kept = |dimension: Dimension, value: &str| {
+            let value = if value.is_empty() || is_kept(dimension, value) { value } else { OTHER };
+            value.to_owned()
+        };
+        let model = |model: &ModelRef| ModelRef {
+            provider_name: kept(Dimension::ProviderName, &model.provider_name),
+            model: kept(Dimension::Model, &model.model),
+            provider_tier: kept(Dimension::ProviderTier, &model.provider_tier),
+            region: kept(Dimension::Region, &model.region),
+        };
+        Self {
+            values: self.values.iter().map(|(dimension, value)| (*dimension, kept(*dimension, value))).collect(),
+            request_model: model(&self.request_model),
+            response_model: self.response_model.as_ref().map(model),
+        }
+    }
+
+    /// The shape of everything that ran on its model, where there is no room to tell more.
+    pub fn by_model(&self) -> Self {
+        let ModelRef { provider_name, model, .. } = self.model();
+        Self::of_all(provider_name, model)
+    }
+
+    /// The shape of everything for which there is no room at all.
+    pub fn other() -> Self {
+        Self::of_all(OTHER, OTHER)
+    }
+
+    fn of_all(provider_name: &str, model: &str) -> Self {
+        let value = |dimension: Dimension| match dimension {
+            Dimension::ProviderName => provider_name,
+            Dimension::Model => model,
+            _ => OTHER,
+        };
+        let in_shape = Dimension::ALL.iter().filter(|dimension| dimension.is_in_shape());
+        let values = in_shape.map(|dimension| (*dimension, value(*dimension).to_owned()));
+        let request_model = ModelRef {
+            provider_name: provider_name.to_owned(),
+            model: model.to_owned(),
+            provider_tier: OTHER.to_owned(),
+            region: OTHER.to_owned(),
+        };
+        Self { values: values.filter(|(_, value)| !value.is_empty()).collect(), request_model, response_model: None }
     }
 
     /// Its key in the dictionary.
@@ -94,5 +161,25 @@ mod tests {
             _ => true,
         };
         assert!(Dimension::ALL.windows(2).all(calls_last));
+    }
+
+    #[test]
+    fn what_is_not_kept_becomes_other_everywhere() {
+        let shape = Shape {
+            values: BTreeMap::from([
+                (Dimension::AgentName, "planner".to_owned()),
+                (Dimension::TaskName, "made up".to_owned()),
+                (Dimension::Model, "made up".to_owned()),
+            ]),
+            request_model: ModelRef::new("openai", "made up"),
+            response_model: None,
+        };
+        let folded = shape.keeping(|_, value| value != "made up");
+        assert_eq!(folded.values.get(&Dimension::AgentName).unwrap(), "planner");
+        assert_eq!(folded.values.get(&Dimension::TaskName).unwrap(), OTHER);
+        assert_eq!(folded.model(), &ModelRef::new("openai", OTHER));
+        assert_eq!(folded.keeping(|_, _| true), folded);
+        assert_eq!(shape.by_model().model().model, "made up");
+        assert_eq!(Shape::other().by_model(), Shape::other());
     }
 }

@@ -1,9 +1,11 @@
 //! Events between the domain and their rows, and reads of single events.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Deserialize as _;
 use sqlx::PgConnection;
 use tollgate_domain::amount::Usd;
 use tollgate_domain::dimensions::{Dimension, DimensionKind, Dimensions};
@@ -21,6 +23,7 @@ use uuid::Uuid;
 use super::dictionary::{Dictionary, Numbers};
 use super::error::StoreError;
 use super::event_row::EventRow;
+use super::shape::{EXACT_LABEL, Shape};
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
 use crate::trace::statement;
@@ -51,8 +54,10 @@ pub struct NewEvent<'a> {
     pub event_id: Uuid,
     /// The event, with the dimensions that it is charged to.
     pub event: &'a UsageEvent,
-    /// Number of its shape.
+    /// Number of its shape, or of that under which it counts.
     pub shape_id: i64,
+    /// Whether it counts under another shape than its own.
+    pub is_folded: bool,
     /// Number of its price sheet.
     pub price_sheet_id: Option<i64>,
     /// What is charged.
@@ -189,9 +194,7 @@ pub fn encode(new: &NewEvent<'_>, numbers: &Numbers) -> Result<EventRow, StoreEr
         reported_currency: event.reported_currency.clone(),
         cache_write_ttls: (!ttls.is_empty()).then_some(ttls),
         units: (!event.units.is_empty()).then(|| json(serde_json::to_value(&event.units))).transpose()?,
-        labels: (!event.dimensions.labels.is_empty())
-            .then(|| json(serde_json::to_value(&event.dimensions.labels)))
-            .transpose()?,
+        labels: labels(event, new.is_folded)?,
         call_id: event.call_id.clone(),
         response_id: event.response_id.clone(),
         batch_id: event.batch_id.clone(),
@@ -206,6 +209,30 @@ pub fn encode(new: &NewEvent<'_>, numbers: &Numbers) -> Result<EventRow, StoreEr
             .transpose()?,
         usage_api: event.usage_api.clone(),
     })
+}
+
+/// The labels of an event, and its exact shape where it counts under another one.
+fn labels(event: &UsageEvent, is_folded: bool) -> Result<Option<serde_json::Value>, StoreError> {
+    let mut labels = Cow::Borrowed(&event.dimensions.labels);
+    if is_folded {
+        let exact = serde_json::to_string(&Shape::of(event, &event.dimensions)).map_err(|_| unreadable())?;
+        labels.to_mut().insert(EXACT_LABEL.to_owned(), exact);
+    }
+    (!labels.is_empty()).then(|| serde_json::to_value(&*labels)).transpose().map_err(|_| unreadable())
+}
+
+/// Splits what [`labels`] put together.
+///
+/// # Errors
+/// [`StoreError::Unreadable`].
+pub(super) fn labels_and_shape(
+    stored: Option<&serde_json::Value>,
+) -> Result<(BTreeMap<String, String>, Option<Shape>), StoreError> {
+    let Some(stored) = stored else { return Ok((BTreeMap::new(), None)) };
+    let mut labels = BTreeMap::<String, String>::deserialize(stored).map_err(|_| unreadable())?;
+    let exact = labels.remove(EXACT_LABEL);
+    let exact = exact.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| unreadable())?;
+    Ok((labels, exact))
 }
 
 /// The row of an event that is priced again: nothing but the price is another.
@@ -238,6 +265,9 @@ pub async fn decode(
         let shape = shapes.get(&row.shape_id).ok_or_else(unreadable)?;
         let sheet = row.price_sheet_id.map(|number| sheets.get(&number).ok_or_else(unreadable)).transpose()?;
         let mut dimensions = Dimensions::default();
+        let (labels, exact) = labels_and_shape(row.labels.as_ref())?;
+        dimensions.labels = labels;
+        let shape = exact.as_ref().unwrap_or(shape);
         for (dimension, value) in &shape.values {
             if dimension.kind() == DimensionKind::Shape {
                 dimensions.set(*dimension, value);
@@ -257,10 +287,6 @@ pub async fn decode(
             if let Some(value) = value {
                 dimensions.set(dimension, value.to_string());
             }
-        }
-        if let Some(labels) = &row.labels {
-            dimensions.labels =
-                serde_json::from_value::<BTreeMap<String, String>>(labels.clone()).map_err(|_| unreadable())?;
         }
         events.push(stored(row, shape, sheet, dimensions)?);
     }
@@ -285,7 +311,7 @@ fn entities(row: &EventRow) -> [(Dimension, Option<i64>); 11] {
 
 fn stored(
     row: EventRow,
-    shape: &super::shape::Shape,
+    shape: &Shape,
     sheet: Option<&Arc<PriceSheet>>,
     dimensions: Dimensions,
 ) -> Result<StoredEvent, StoreError> {

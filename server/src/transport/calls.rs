@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
@@ -16,6 +17,7 @@ use super::peer::Peer;
 use super::received::ReceivedBytes;
 use crate::config::{CallsConfig, ServerConfig};
 use crate::grpc::status::deadline_exceeded;
+use crate::ledger::deadline::within;
 use crate::metrics::TransportMetrics;
 
 /// What every type of content of gRPC begins with.
@@ -63,7 +65,9 @@ impl Calls {
         if let Some(certificate) = &peer.certificate {
             extensions.insert(certificate.clone());
         }
-        match tokio::time::timeout(limit, self.routes.clone().call(request)).await {
+        // What works for the call knows until when anybody waits for it.
+        let call = within(Instant::now().checked_add(limit), self.routes.clone().call(request));
+        match tokio::time::timeout(limit, call).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => {

@@ -80,10 +80,12 @@ pub(crate) enum Scenario {
     Upgrade,
     Abuse,
     Malformed,
+    Fair,
+    LabelBomb,
 }
 
 impl Scenario {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::Hammer,
         Self::FirstCalls,
         Self::ServerKill,
@@ -101,6 +103,8 @@ impl Scenario {
         Self::Upgrade,
         Self::Abuse,
         Self::Malformed,
+        Self::Fair,
+        Self::LabelBomb,
     ];
 
     /// Its name on the command line and in reports.
@@ -123,6 +127,8 @@ impl Scenario {
             Self::Upgrade => "upgrade",
             Self::Abuse => "abuse",
             Self::Malformed => "malformed",
+            Self::Fair => "fair",
+            Self::LabelBomb => "label-bomb",
         }
     }
 
@@ -145,13 +151,15 @@ impl Scenario {
             Self::Upgrade => "two replicas change from one release to the next and back while the schema grows",
             Self::Abuse => "clients flood, stall and inflate while another one keeps on calling",
             Self::Malformed => "damaged messages and damaged frames",
+            Self::Fair => "a tenant floods at ten times its share beside a quiet one",
+            Self::LabelBomb => "every event has names that nobody has had before",
         }
     }
 }
 
 impl ValueEnum for Choice {
     fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [Choice; 18] = [
+        const ALL: [Choice; 20] = [
             Choice::All,
             Choice::One(Scenario::Hammer),
             Choice::One(Scenario::FirstCalls),
@@ -170,6 +178,8 @@ impl ValueEnum for Choice {
             Choice::One(Scenario::Upgrade),
             Choice::One(Scenario::Abuse),
             Choice::One(Scenario::Malformed),
+            Choice::One(Scenario::Fair),
+            Choice::One(Scenario::LabelBomb),
         ];
         &ALL
     }

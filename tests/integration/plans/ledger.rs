@@ -37,6 +37,9 @@ fn dictionary() -> Vec<Statement> {
         repeated("dictionary/find_shapes.sql", ["shape_tenant_id_digest_key (tenant_id, digest)"]),
         repeated("dictionary/shapes_by_id.sql", ["shape_pkey (tenant_id, shape_id)"]),
         repeated("dictionary/add_price_sheets.sql", []),
+        repeated("dictionary/count_symbols.sql", ["symbol_tenant_id_dimension_value_key (tenant_id, dimension)"]),
+        repeated("dictionary/count_shapes.sql", ["shape_pkey (tenant_id)"]),
+        repeated("dictionary/count_price_sheets.sql", ["price_sheet_pkey (tenant_id)"]),
         repeated("dictionary/find_price_sheets.sql", ["price_sheet_tenant_id_digest_key (tenant_id, digest)"]),
         repeated("dictionary/price_sheets_by_id.sql", ["price_sheet_pkey (tenant_id, price_sheet_id)"]),
     ]

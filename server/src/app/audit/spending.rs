@@ -61,11 +61,10 @@ pub(super) async fn compare(
         let numbers: Vec<i64> = family.iter().map(|active| active.number).collect();
         let mut ledger = Counters::new(counters(connection, tenant, span, &numbers).await?);
         let intervals = intervals(&family, &ledger, span);
-        let dimensions: Vec<_> = needed.dimensions.iter().copied().collect();
-        let groups = charged_groups(connection, tenant, &intervals, &dimensions, needed.labels, None).await?;
+        let groups = charged_groups(connection, tenant, &intervals, &needed, None).await?;
         let shapes = dictionary.shapes(connection, tenant, groups.iter().map(|group| group.shape_id)).await?;
         for group in &groups {
-            let (Some(shape), Some(interval)) = (shapes.get(&group.shape_id), intervals.get(group.window_index)) else {
+            let (Some(shape), Some(interval)) = (group.shape(&shapes), intervals.get(group.window_index)) else {
                 return Err(AppError::Internal);
             };
             let dimensions = dimensions_of(group, shape);

@@ -5,9 +5,11 @@ mod calls;
 mod cancel;
 mod cuts;
 mod disk_full;
+mod fair;
 mod first_calls;
 mod hammer;
 mod kills;
+mod label_bomb;
 mod limits;
 mod malformed;
 mod outage;
@@ -49,6 +51,8 @@ pub(crate) async fn run(scenario: Scenario, stage: &Stage) -> Report {
         Scenario::Upgrade => upgrade::run(stage).await,
         Scenario::Abuse => abuse::run(stage).await,
         Scenario::Malformed => malformed::run(stage).await,
+        Scenario::Fair => fair::run(stage).await,
+        Scenario::LabelBomb => label_bomb::run(stage).await,
     };
     let report = outcome.unwrap_or_else(|error| report::failed(scenario, &error));
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -233,6 +233,7 @@ fn row(known: &Known, numbers: &Numbers) -> EventRow {
         event_id,
         event,
         shape_id: numbers.shape(known.shape().digest()).unwrap(),
+        is_folded: numbers.is_folded(known.shape().digest()),
         price_sheet_id: sheet.as_ref().map(|sheet| numbers.sheet(sheet_digest(sheet).unwrap()).unwrap()),
         charge,
         charge_time: *charge_time,

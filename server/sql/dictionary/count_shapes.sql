@@ -1,0 +1,1 @@
+SELECT count(*) AS "count!" FROM (SELECT 1 FROM shape WHERE tenant_id = $1 LIMIT $2) AS few

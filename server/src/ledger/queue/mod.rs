@@ -1,0 +1,320 @@
+//! The bounded queue in front of the writers: a lane for each tenant, served in turns.
+//!
+//! A tenant fills at most its share, and keeps at most its part of the writers busy, while others are there: who
+//! floods waits behind itself.
+
+mod forming;
+mod lane;
+mod share;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use self::lane::{Lane, Taken};
+use self::share::Pace;
+use super::command::Command;
+use crate::app::AppError;
+use crate::tenant::TenantId;
+
+/// How long a tenant without work still counts as one of those who share: between two calls of a chat it is not gone.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Bounds of the queue.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Most commands that wait.
+    pub(super) items: usize,
+    /// Most that they weigh together.
+    pub(super) bytes: usize,
+    /// Writers that take from it.
+    pub(super) writers: usize,
+    /// Most commands of one batch.
+    pub(super) batch_items: usize,
+}
+
+/// The callers' side.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    shared: Arc<Shared>,
+}
+
+/// The writers' side.
+#[derive(Debug, Clone)]
+pub(super) struct Intake {
+    shared: Arc<Shared>,
+}
+
+/// Some commands of one tenant, for one transaction.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) tenant: TenantId,
+    pub(super) commands: Vec<Command>,
+    pub(super) turn: Option<Turn>,
+    /// To be dropped when all is answered.
+    pub(super) under_way: UnderWay,
+}
+
+/// A tenant's turn: until it is dropped, what waits in its lane goes on waiting. A batch keeps it until it has the rows that
+/// the next one would wait for, which so takes all that arrived in between, not just what came first. A full batch has none: the
+/// next one has enough to take.
+#[derive(Debug)]
+pub(super) struct Turn {
+    tenant: TenantId,
+    shared: Arc<Shared>,
+}
+
+/// A batch that a writer works on: as long as it lives, it counts against its tenant's part of the writers.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    tenant: TenantId,
+    shared: Arc<Shared>,
+    /// `None` = there was nothing to do.
+    since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// One permit may wait for a writer that comes: none is lost.
+    arrived: Notify,
+    bounds: Bounds,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Lanes in which something waits or is under way, or was until a moment ago.
+    lanes: HashMap<TenantId, Lane>,
+    /// Tenants whose lanes can be served, longest waiting first.
+    ready: VecDeque<TenantId>,
+    items: usize,
+    bytes: usize,
+    pace: Pace,
+    swept: Option<Instant>,
+    closed: bool,
+}
+
+/// A queue within these bounds.
+pub(super) fn bounded(bounds: Bounds) -> (Queue, Intake) {
+    let Bounds { items, bytes, writers, batch_items } = bounds;
+    let bounds = Bounds {
+        items: items.max(1),
+        bytes: bytes.max(1),
+        writers: writers.max(1),
+        batch_items: batch_items.max(1),
+    };
+    let shared = Arc::new(Shared { waiting: Mutex::default(), arrived: Notify::new(), bounds });
+    (Queue { shared: shared.clone() }, Intake { shared })
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Enqueues, or says at once that there is no room, or that it would wait beyond its `deadline`.
+    pub(super) fn push(&self, tenant: TenantId, command: Command, deadline: Option<Instant>) -> Result<(), AppError> {
+        let weight = command.weight();
+        let now = Instant::now();
+        let mut waiting = self.shared.waiting();
+        if waiting.closed {
+            return Err(AppError::ShuttingDown);
+        }
+        waiting.sweep(now);
+        waiting.admit(&self.shared.bounds, tenant, weight, deadline.map(|deadline| deadline - now))?;
+        waiting.items += 1;
+        waiting.bytes += weight;
+        waiting.lanes.entry(tenant).or_default().push(command, weight, deadline);
+        if waiting.is_new_work(tenant) {
+            waiting.ready.push_back(tenant);
+            drop(waiting);
+            self.shared.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// How many commands wait, and how much they weigh.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let waiting = self.shared.waiting();
+        (waiting.items, waiting.bytes)
+    }
+
+    /// Takes nothing more. What waits is still served.
+    pub(super) fn close(&self) {
+        self.shared.waiting().closed = true;
+        self.shared.arrived.notify_one();
+    }
+}
+
+impl Intake {
+    /// The next batch: what waits of the tenant whose turn it is, up to what a batch holds. `None` when the queue is closed and
+    /// nothing is left.
+    pub(super) async fn next_batch(&self) -> Option<Batch> {
+        loop {
+            let now = Instant::now();
+            let found = self.shared.waiting().take(&self.shared.bounds, now);
+            match found {
+                Found::Commands { tenant, taken, full, more } => {
+                    if more {
+                        self.shared.arrived.notify_one();
+                    }
+                    let shared = || self.shared.clone();
+                    let turn = Turn { tenant, shared: shared() };
+                    let turn = Some(turn).filter(|_| !full);
+                    let under_way = UnderWay { tenant, shared: shared(), since: (!taken.commands.is_empty()).then_some(now) };
+                    for command in taken.expired {
+                        command.answer(Err(AppError::DeadlineExceeded));
+                    }
+                    return Some(Batch { tenant, commands: taken.commands, turn, under_way });
+                }
+                Found::Nothing => self.shared.arrived.notified().await,
+                Found::End => {
+                    // The other writers, one after the other.
+                    self.shared.arrived.notify_one();
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+enum Found {
+    Commands {
+        tenant: TenantId,
+        taken: Taken,
+        /// Whether these are as many as a batch takes.
+        full: bool,
+        /// Whether others can be served.
+        more: bool,
+    },
+    Nothing,
+    End,
+}
+
+impl Waiting {
+    /// Those who share the queue, with `tenant`.
+    fn tenants_with(&self, tenant: TenantId) -> usize {
+        self.lanes.len() + usize::from(!self.lanes.contains_key(&tenant))
+    }
+
+    /// Whether there is room for one more command of this weight, and time: `left` is what its caller waits.
+    fn admit(
+        &self,
+        bounds: &Bounds,
+        tenant: TenantId,
+        weight: usize,
+        left: Option<Duration>,
+    ) -> Result<(), AppError> {
+        let tenants = self.tenants_with(tenant);
+        let lane = self.lanes.get(&tenant);
+        let (items, bytes) = lane.map_or((0, 0), |lane| (lane.len(), lane.bytes));
+        let batches = items / share::batch_limit(bounds.batch_items, tenants);
+        let rounds = (batches + 1) * self.ready.len().div_ceil(bounds.writers).max(1);
+        let is_full = self.items >= bounds.items || self.bytes.saturating_add(weight) > bounds.bytes;
+        // The first one of a lane is let in while there is room at all.
+        let is_above_share = items > 0
+            && (items >= share::share(bounds.items, tenants)
+                || bytes.saturating_add(weight) > share::share(bounds.bytes, tenants));
+        let retry_after = self.pace.retry_after(rounds);
+        if is_full {
+            return Err(AppError::Full { what: "the ledger's queue", retry_after });
+        }
+        if is_above_share {
+            return Err(AppError::Full { what: "this tenant's share of the ledger's queue", retry_after });
+        }
+        // Only where something waits: an empty lane's first command is what the pace is measured by.
+        if items > 0 && left.is_some_and(|left| left < self.pace.expected(rounds)) {
+            return Err(AppError::TooSlow { retry_after });
+        }
+        Ok(())
+    }
+
+    /// Forgets lanes in which nothing happened for a while.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|swept| now < swept + LINGER / 4) {
+            return;
+        }
+        self.swept = Some(now);
+        self.lanes.retain(|_, lane| !lane.idle_since.is_some_and(|since| now >= since + LINGER));
+    }
+
+    /// Whether the lane was empty before its latest command, and nobody comes back to it by himself.
+    fn is_new_work(&self, tenant: TenantId) -> bool {
+        self.lanes.get(&tenant).is_some_and(|lane| lane.len() == 1 && !lane.turn_taken)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.closed && self.lanes.values().all(|lane| lane.is_empty() && !lane.turn_taken)
+    }
+
+    fn take(&mut self, bounds: &Bounds, now: Instant) -> Found {
+        self.sweep(now);
+        let tenants = self.lanes.len();
+        let most = share::writers_of_one(bounds.writers, tenants);
+        let may_be_served = |tenant: &TenantId| self.lanes.get(tenant).is_some_and(|lane| lane.under_way < most);
+        let Some(place) = self.ready.iter().position(may_be_served) else {
+            return if self.is_finished() { Found::End } else { Found::Nothing };
+        };
+        let Some(tenant) = self.ready.remove(place) else { return Found::Nothing };
+        let lane = self.lanes.entry(tenant).or_default();
+        lane.turn_taken = true;
+        lane.under_way += 1;
+        let limit = share::batch_limit(bounds.batch_items, tenants);
+        let taken = lane.take(limit, now);
+        self.items = self.items.saturating_sub(taken.items);
+        self.bytes = self.bytes.saturating_sub(taken.bytes);
+        Found::Commands { tenant, full: taken.commands.len() >= limit, taken, more: !self.ready.is_empty() }
+    }
+
+    /// Notes where a lane came to rest.
+    fn rest(&mut self, tenant: TenantId) {
+        if let Some(lane) = self.lanes.get_mut(&tenant)
+            && lane.is_idle()
+        {
+            lane.idle_since = Some(Instant::now());
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut waiting = self.shared.waiting();
+        let Some(lane) = waiting.lanes.get_mut(&self.tenant) else { return };
+        lane.turn_taken = false;
+        if lane.is_empty() {
+            waiting.rest(self.tenant);
+            if !waiting.closed {
+                return;
+            }
+        } else {
+            waiting.ready.push_back(self.tenant);
+        }
+        drop(waiting);
+        self.shared.arrived.notify_one();
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut waiting = self.shared.waiting();
+        if let Some(since) = self.since {
+            waiting.pace.took(since.elapsed());
+        }
+        let Some(lane) = waiting.lanes.get_mut(&self.tenant) else { return };
+        lane.under_way = lane.under_way.saturating_sub(1);
+        waiting.rest(self.tenant);
+        let more = !waiting.ready.is_empty() || waiting.closed;
+        drop(waiting);
+        if more {
+            // It may have been this batch that kept its lane from being served.
+            self.shared.arrived.notify_one();
+        }
+    }
+}
