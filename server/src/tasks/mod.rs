@@ -30,7 +30,7 @@ pub async fn prepare(pool: &PgPool, retention: Duration) -> Result<(), StoreErro
 
 /// Starts all of them; they end with `stop`.
 pub fn start(tracker: &TaskTracker, app: &App, retention: Duration, stop: &CancellationToken) {
-    let App { pool, ledger, .. } = app;
+    let App { all_tenants: pool, ledger, .. } = app;
     tracker.spawn(backfill::run(app.clone(), stop.clone()));
     tracker.spawn(expire::run(pool.clone(), ledger.clone(), stop.clone()));
     tracker.spawn(matches::run(pool.clone(), ledger.clone(), stop.clone()));

@@ -215,7 +215,7 @@ impl Demo<'_> {
             None => Vec::new(),
         };
         let audit =
-            audit(&running.app.pool, &running.app.dictionary, TenantId::LOCAL).await.context("the audit failed")?;
+            audit(&running.app.all_tenants, &running.app.dictionary, TenantId::LOCAL).await.context("the audit failed")?;
         Ok(with_tally(&tally, |tally| {
             let timing = Timing::new(tally, started, replayed);
             self.report(tally, endpoint, planned, (summaries, alerts), audit, &latest, timing)
