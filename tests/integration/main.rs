@@ -10,6 +10,7 @@
 mod alerts;
 mod auditing;
 mod budgets;
+mod confinement;
 mod corrections;
 mod crash;
 mod degraded;

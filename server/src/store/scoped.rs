@@ -73,6 +73,8 @@ impl TenantPool {
                 Ok(transaction) => return Ok(Scoped { transaction }),
                 // A connection that broke while it lay idle. As many may have broken at once as there are.
                 Err(StoreError::Unavailable(error)) if untried > 0 && is_broken(&error) => untried -= 1,
+                // Nothing of the caller's is in it: it is the role that is not there.
+                Err(StoreError::Data(error)) => return Err(StoreError::Unavailable(error)),
                 Err(error) => return Err(error),
             }
         }

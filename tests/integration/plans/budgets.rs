@@ -91,7 +91,8 @@ fn counters() -> Vec<Statement> {
                     "of a budget",
                     [(2, "3"), (3, "100"), (4, "start_of(1)"), (6, "false")],
                     [of_budget, key, "budget_override_pkey (tenant_id, budget_number)"],
-                ),
+                )
+                .confined([of_budget, "budget_override_pkey (tenant_id, budget_number)"]),
                 with(
                     "of a counter",
                     [(2, "3"), (3, "100"), (4, "start_of(1)"), (5, SCOPE), (6, "false")],
