@@ -157,9 +157,7 @@ impl Database {
     fn reading(&self, config: &DatabaseConfig) -> PgConnectOptions {
         let timeout = config.statement_timeout.as_millis().to_string();
         // Filters that are not given are NULL parameters: only a plan for the values at hand can leave them out.
-        self.pooled
-            .clone()
-            .options([("statement_timeout", timeout.as_str()), ("plan_cache_mode", "force_custom_plan")])
+        self.pooled.clone().options([("statement_timeout", timeout.as_str()), ("plan_cache_mode", "force_custom_plan")])
     }
 
     /// Checks the database and brings its schema up to date.
@@ -318,7 +316,8 @@ pub async fn start(
     tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
     let pools = [ledger_pool, all_tenants];
-    let lifetime = Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health, tenants, pools };
+    let lifetime =
+        Lifetime { stop: stop.clone(), draining, stop_background, background, ledger, health, tenants, pools };
     let serving = tokio::spawn(lifetime.serve(config.server.clone(), listener, routes));
     Ok(Running { address, metrics_address, app, stop, serving })
 }

@@ -41,7 +41,9 @@ struct Shared {
 impl Feed {
     /// Reads nothing before [`Self::run`] is polled.
     pub fn new(all_tenants: PgPool, hub: Hub) -> Self {
-        Self { shared: Arc::new(Shared { all_tenants, hub, followed: Mutex::default(), newest: watch::Sender::default() }) }
+        Self {
+            shared: Arc::new(Shared { all_tenants, hub, followed: Mutex::default(), newest: watch::Sender::default() }),
+        }
     }
 
     /// Reads the newest positions whenever alerts were raised, until `stop`. To be spawned once.

@@ -225,7 +225,8 @@ impl Watcher {
     /// What was raised since the last message and up to `newest`, as far as it fits.
     async fn read(&mut self, newest: i64) -> Result<AlertMessage, AppError> {
         let mut snapshot = self.app.snapshot(self.tenant).await?;
-        let alerts = alerts::since(&mut snapshot, self.tenant, self.position, newest, &self.budgets, MESSAGE_LIMIT).await?;
+        let alerts =
+            alerts::since(&mut snapshot, self.tenant, self.position, newest, &self.budgets, MESSAGE_LIMIT).await?;
         let full = i64::try_from(alerts.len()).is_ok_and(|count| count == MESSAGE_LIMIT);
         self.position = alerts.last().filter(|_| full).map_or(newest.max(self.position), |last| last.position);
         Ok(AlertMessage { alerts, position: self.position })

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::budgets::{editable, known};
 use super::{App, AppError, budget_alerts};
 use crate::store::budgets::{self, BudgetSet, StoredBudget};
+use crate::store::ledger;
 use crate::store::overrides::{self, StoredOverride};
 use crate::store::scoped::Scoped;
-use crate::store::ledger;
 use crate::tenant::TenantId;
 
 /// Most overrides of a tenant's budgets: every replica holds all of them.

@@ -20,8 +20,8 @@ use super::{App, AppError};
 use crate::ledger::{Adjust, CORRECTIONS_LIMIT, Change, Correction, STATED_UNIT};
 use crate::store::adjustments::{self, RequestKey, Standing};
 use crate::store::shape::Shape;
-use crate::store::usage::{self, ScanFilter};
 use crate::store::summaries;
+use crate::store::usage::{self, ScanFilter};
 use crate::tenant::TenantId;
 
 /// Most reads of one step, where conditions are decided event by event.

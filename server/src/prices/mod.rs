@@ -41,12 +41,7 @@ struct Shared {
 
 impl Prices {
     /// The books over this catalog; those of a tenant are read when they are first asked for.
-    pub fn new(
-        tenants: TenantPool,
-        all_tenants: PgPool,
-        catalog: Arc<Catalog>,
-        free_providers: FreeProviders,
-    ) -> Self {
+    pub fn new(tenants: TenantPool, all_tenants: PgPool, catalog: Arc<Catalog>, free_providers: FreeProviders) -> Self {
         let catalog = ArcSwap::new(catalog);
         let shared = Shared { tenants, all_tenants, free_providers, catalog, shelves: RwLock::default() };
         Self { shared: Arc::new(shared) }

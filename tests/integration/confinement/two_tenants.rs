@@ -103,7 +103,8 @@ impl Caller {
         let watched = totals.scopes[0].totals.as_ref().unwrap();
         assert_eq!((watched.attempts, &watched.usd), (1, &summed.usd));
 
-        let budgets = self.budgets.list_budgets(self.ask(v1::ListBudgetsRequest::default())).await.unwrap().into_inner();
+        let budgets =
+            self.budgets.list_budgets(self.ask(v1::ListBudgetsRequest::default())).await.unwrap().into_inner();
         let states = v1::ListBudgetStatesRequest::default();
         let states = self.budgets.list_budget_states(self.ask(states)).await.unwrap().into_inner();
         assert_eq!((budgets.budgets.len(), states.states.len()), (1, 1));
