@@ -28,3 +28,5 @@ CREATE TABLE erasure (
     UNIQUE (tenant_id, request_id)
 );
 CREATE INDEX erasure_running ON erasure (tenant_id, create_time) WHERE done_time IS NULL;
+SELECT confine_to_tenant('erasure');
+GRANT SELECT ON erasure TO tollgate_tenant;

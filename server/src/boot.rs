@@ -34,13 +34,17 @@ use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, FULLNESS, Metrics, Pool, State, Watch, Watched};
 use crate::prices::{CatalogFile, CatalogFileError, Prices, catalog_of};
 use crate::store::StoreError;
-use crate::store::audit::tenants;
+use crate::store::audit;
 use crate::store::connect::{self, ConnectError};
 use crate::store::dictionary::Dictionary;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::notify::TouchChannel;
+use crate::store::scoped::TenantPool;
 use crate::tasks::{self, AuditTask};
 use crate::transport::{Tls, TlsError, Transport};
+
+/// Connections for what concerns every tenant. What holds one for long runs once at a time: the audit, counting back, retention.
+const UPKEEP_CONNECTIONS: u32 = 8;
 
 /// Why the server does not start or ends early.
 #[derive(Debug, Error)]
@@ -153,15 +157,22 @@ impl Database {
         }
     }
 
-    /// A pool for reads and administration.
-    pub fn pool(&self, config: &DatabaseConfig) -> PgPool {
+    /// Connections for whatever a tenant asks and administers.
+    pub fn tenants(&self, config: &DatabaseConfig) -> TenantPool {
+        // The first message of a transaction tries its connection.
+        let pool = connect::untried_pool(self.reading(config), config.connections, config.acquire_timeout);
+        TenantPool::new(pool)
+    }
+
+    /// Connections for what concerns every tenant: upkeep, audits, offline commands.
+    pub fn all_tenants(&self, config: &DatabaseConfig) -> PgPool {
+        connect::pool(self.reading(config), UPKEEP_CONNECTIONS, config.acquire_timeout)
+    }
+
+    fn reading(&self, config: &DatabaseConfig) -> PgConnectOptions {
         let timeout = config.statement_timeout.as_millis().to_string();
         // Filters that are not given are NULL parameters: only a plan for the values at hand can leave them out.
-        let options = self
-            .pooled
-            .clone()
-            .options([("statement_timeout", timeout.as_str()), ("plan_cache_mode", "force_custom_plan")]);
-        connect::pool(options, config.connections, config.acquire_timeout)
+        self.pooled.clone().options([("statement_timeout", timeout.as_str()), ("plan_cache_mode", "force_custom_plan")])
     }
 
     /// Checks the database and brings its schema up to date.
@@ -172,6 +183,7 @@ impl Database {
         let direct = connect::pool(self.direct.clone(), 2, config.database.acquire_timeout);
         connect::check(&direct).await?;
         connect::migrate(&direct).await?;
+        connect::check_tenant_role(&direct).await?;
         tasks::prepare(&direct, config.ledger.retention).await?;
         direct.close().await;
         Ok(())
@@ -238,14 +250,15 @@ pub async fn start(
         None => None,
     };
     database.prepare(config).await?;
-    let pool = database.pool(&config.database);
-    let prices = Prices::new(pool.clone(), catalog, config.prices.free());
-    for (tenant, _) in tenants(&pool).await? {
+    let tenants = database.tenants(&config.database);
+    let all_tenants = database.all_tenants(&config.database);
+    let prices = Prices::new(tenants.clone(), all_tenants.clone(), catalog, config.prices.free());
+    for (tenant, _) in audit::tenants(&all_tenants).await? {
         // Known from the start, in case the database goes away before the first call.
         prices.book(tenant).await?;
     }
     let dictionary = Dictionary::new(config.limits.dictionary());
-    let source = DatabaseSource::new(pool.clone(), dictionary.clone());
+    let source = DatabaseSource::new(tenants.clone(), dictionary.clone());
     let hub = Hub::new(config.live.settings(), source, draining.clone());
     let writers = u32::try_from(config.ledger.writers).unwrap_or(u32::MAX);
     // The ledger bounds its batches itself; a role's own limits would only break them half way.
@@ -256,7 +269,7 @@ pub async fn start(
     let webhook = config.alerts.webhook()?;
     let settings = AlertSettings { deliver: webhook.is_some(), log: config.alerts.log };
     let alerts = Alerts::new(settings, metrics.clone(), hub.clone());
-    let feed = Feed::new(pool.clone(), hub.clone());
+    let feed = Feed::new(all_tenants.clone(), hub.clone());
     let ledger = Ledger::start(
         ledger_pool.clone(),
         Heartbeat::new(database.pooled.clone()),
@@ -270,7 +283,8 @@ pub async fn start(
     let audits = RequestedAudits::new(&config.audit.settings());
     let readers = config.limits.readers(config.database.connections);
     let app = App::new(
-        pool.clone(),
+        tenants.clone(),
+        all_tenants.clone(),
         ledger.clone(),
         hub.clone(),
         dictionary,
@@ -282,7 +296,7 @@ pub async fn start(
     );
 
     let uses = LastUses::default();
-    let credentials = Credentials::new(pool.clone(), ledger.presence().clone(), uses.clone());
+    let credentials = Credentials::new(all_tenants.clone(), ledger.presence().clone(), uses.clone());
     let authorize = AuthorizeLayer::new(credentials, config.auth.required);
     tasks::start(&background, &app, uses, config.ledger.retention, &stop_background);
     let audit = AuditTask::new(app.clone(), metrics.clone(), config.audit.settings());
@@ -299,7 +313,7 @@ pub async fn start(
     background.spawn(hub.clone().run());
     background.spawn(feed.run(stop_background.clone()));
     if let Some(webhook) = webhook {
-        let courier = webhook::run(webhook, pool.clone(), hub.clone(), metrics.clone(), stop_background.clone());
+        let courier = webhook::run(webhook, all_tenants.clone(), hub.clone(), metrics.clone(), stop_background.clone());
         background.spawn(courier);
     }
     background.spawn(exchange_touches(hub, TouchChannel::new(database.direct.clone())));
@@ -336,7 +350,7 @@ pub async fn start(
     unless_started.disarm();
     tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
-    let pools = [ledger_pool, pool];
+    let pools = [ledger_pool, all_tenants];
     // Outside of everything else, so that a call that is refused is seen, too.
     let routes = Routes::from(routes.into_axum_router().layer(observe));
     let transport = Transport::new(
@@ -356,6 +370,7 @@ pub async fn start(
         background,
         ledger,
         health,
+        tenants,
         pools,
     };
     let serving = tokio::spawn(lifetime.serve(config.server.drain_timeout, transport.serve(listener)));
@@ -461,6 +476,7 @@ struct Lifetime {
     background: TaskTracker,
     ledger: Ledger,
     health: HealthReporter,
+    tenants: TenantPool,
     pools: [PgPool; 2],
 }
 
@@ -504,12 +520,16 @@ impl Lifetime {
             () = self.background.wait() => {}
             () = deadline.cancelled() => tracing::warn!("background tasks did not end in time"),
         }
-        for pool in &self.pools {
-            // Every connection is back before a private Postgres is stopped under it.
-            tokio::select! {
-                () = pool.close() => {}
-                () = deadline.cancelled() => {}
+        // Every connection is back before a private Postgres is stopped under it.
+        let closed = async {
+            self.tenants.close().await;
+            for pool in &self.pools {
+                pool.close().await;
             }
+        };
+        tokio::select! {
+            () = closed => {}
+            () = deadline.cancelled() => {}
         }
         timer.abort();
         tracing::info!("stopped");

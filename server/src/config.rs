@@ -130,7 +130,7 @@ pub struct DatabaseConfig {
     /// The same database without the pooler, for migrations and notices; absent = `url`.
     #[serde(serialize_with = "hidden")]
     pub direct_url: Option<SecretString>,
-    /// Most connections for reads and administration.
+    /// Most connections for reads and administration; upkeep has eight more.
     pub connections: u32,
     /// Longest wait for a connection.
     #[serde(with = "humantime_serde")]

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use futures::future::join_all;
 use tollgate_proto::v1;
-use tollgate_server::store::ledger::{begin_batch, begin_budget_change, roll_back};
+use tollgate_server::store::ledger::{begin_batch, begin_budget_upkeep, roll_back};
 use tollgate_server::tenant::TenantId;
 use tonic::Code;
 
@@ -399,7 +399,7 @@ async fn a_replica_that_stands_still_in_a_transaction_loses_it() {
     begin_batch(&mut connection, TenantId::LOCAL).await.unwrap();
     let in_batch: String = sqlx::query_scalar(limit).fetch_one(&mut *connection).await.unwrap();
     roll_back(&mut connection).await.unwrap();
-    let mut change = begin_budget_change(&pool, TenantId::LOCAL).await.unwrap();
+    let mut change = begin_budget_upkeep(&pool, TenantId::LOCAL).await.unwrap();
     let in_change: String = sqlx::query_scalar(limit).fetch_one(&mut *change).await.unwrap();
     change.rollback().await.unwrap();
     let outside: String = sqlx::query_scalar(limit).fetch_one(&mut *connection).await.unwrap();

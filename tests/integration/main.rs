@@ -13,6 +13,7 @@ mod auth;
 mod boundaries;
 mod budgets;
 mod canaries;
+mod confinement;
 mod corrections;
 mod crash;
 mod dashboards;

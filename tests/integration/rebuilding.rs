@@ -66,7 +66,7 @@ pub(crate) async fn derived(server: &TestServer) -> Vec<String> {
 
 pub(crate) async fn rebuilt(server: &TestServer, dry_run: bool) -> Result<RebuildReport, RebuildError> {
     let app = &server.running.as_ref().unwrap().app;
-    rebuild(&app.pool, &app.dictionary, TenantId::LOCAL, dry_run).await
+    rebuild(&app.all_tenants, &app.dictionary, TenantId::LOCAL, dry_run).await
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_counter_that_is_made_again_carries_what_it_carried() {
 #[tokio::test]
 async fn a_rebuild_says_what_differed() {
     let server = recorded().await;
-    let pool = &server.running.as_ref().unwrap().app.pool;
+    let pool = &server.running.as_ref().unwrap().app.all_tenants;
     let run = async |dry_run: bool, json: bool| {
         let mut output = Vec::new();
         let differing = run(pool, &RebuildArguments { dry_run, json }, &mut output).await.unwrap();

@@ -29,7 +29,7 @@ WHERE event.tenant_id = $1
     AND (
         (($6::bigint[] IS NULL OR event.shape_id = ANY($6)) AND (NOT $7::boolean OR event.price_state IN (3, 4)))
         OR EXISTS (
-            SELECT FROM usage_adjustment AS leg WHERE leg.tenant_id = $1 AND leg.event_id = event.event_id
+            SELECT FROM usage_adjustment_wide AS leg WHERE leg.tenant_id = $1 AND leg.event_id = event.event_id
             OFFSET 0 -- One look at the key for an event: else every leg is read for a page of events.
         )
     )

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::live::Hub;
-use crate::store::alerts;
+use crate::store::{StoreError, alerts};
 use crate::tenant::TenantId;
 
 /// New alerts are found at least this often, where no notice tells of them.
@@ -32,7 +32,7 @@ pub struct Feed {
 
 #[derive(Debug)]
 struct Shared {
-    pool: PgPool,
+    all_tenants: PgPool,
     hub: Hub,
     followed: Mutex<HashMap<TenantId, usize>>,
     newest: watch::Sender<HashMap<TenantId, i64>>,
@@ -40,8 +40,10 @@ struct Shared {
 
 impl Feed {
     /// Reads nothing before [`Self::run`] is polled.
-    pub fn new(pool: PgPool, hub: Hub) -> Self {
-        Self { shared: Arc::new(Shared { pool, hub, followed: Mutex::default(), newest: watch::Sender::default() }) }
+    pub fn new(all_tenants: PgPool, hub: Hub) -> Self {
+        Self {
+            shared: Arc::new(Shared { all_tenants, hub, followed: Mutex::default(), newest: watch::Sender::default() }),
+        }
     }
 
     /// Reads the newest positions whenever alerts were raised, until `stop`. To be spawned once.
@@ -63,12 +65,17 @@ impl Feed {
         if tenants.is_empty() {
             return;
         }
-        match alerts::positions(&self.shared.pool, &tenants).await {
+        match self.positions(&tenants).await {
             Ok(positions) => drop(self.shared.newest.send_replace(positions)),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "new alerts could not be looked for");
             }
         }
+    }
+
+    async fn positions(&self, tenants: &[TenantId]) -> Result<HashMap<TenantId, i64>, StoreError> {
+        let mut connection = self.shared.all_tenants.acquire().await?;
+        alerts::positions(&mut connection, tenants).await
     }
 
     fn followed(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {

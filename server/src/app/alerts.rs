@@ -14,7 +14,7 @@ use super::error::Named;
 use super::{App, AppError};
 use crate::alerts::{FeedFull, Follower};
 use crate::store::alerts::{self, Acknowledgement, AlertFilter, StoredAlert};
-use crate::store::{StoreError, ledger};
+use crate::store::ledger;
 use crate::tenant::TenantId;
 
 /// Most alerts of one message of a stream.
@@ -91,7 +91,7 @@ impl App {
         let budget = self.numbers(tenant, &budget_ids).await?.first().copied();
         let unacknowledged_only = *unacknowledged_only;
         let filter = AlertFilter { from: *from, until: *until, budget, unacknowledged_only, before };
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.snapshot(tenant).await?;
         let rows = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let mut found = alerts::list(&mut connection, tenant, &filter, rows).await?;
         let more = found.len() > limit;
@@ -110,13 +110,13 @@ impl App {
         alert_id: Uuid,
         note: String,
     ) -> Result<StoredAlert, AppError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
-        let time = ledger::clock(&mut connection, tenant).await?.now;
+        let mut transaction = self.tenants.change(tenant).await?;
+        let time = ledger::clock(&mut transaction, tenant).await?.now;
         // Nobody is known by name where nobody shows a credential.
         let acknowledgement = Acknowledgement { time, by: String::new(), note };
-        alerts::acknowledge(&mut connection, tenant, alert_id, &acknowledgement).await?;
-        drop(connection);
-        let found = alerts::get(&self.pool, tenant, &[alert_id]).await?.pop();
+        alerts::acknowledge(&mut transaction, tenant, alert_id, &acknowledgement).await?;
+        let found = alerts::get(&mut transaction, tenant, &[alert_id]).await?.pop();
+        transaction.commit().await?;
         found.ok_or_else(|| AppError::NotFound { what: Named::Alert, id: alert_id.to_string() })
     }
 
@@ -136,7 +136,9 @@ impl App {
         }
         let budgets = self.numbers(tenant, &request.budget_ids).await?;
         let follower = self.feed.follow(tenant)?;
-        let newest = alerts::positions(&self.pool, &[tenant]).await?.get(&tenant).copied().unwrap_or(0);
+        let mut snapshot = self.snapshot(tenant).await?;
+        let newest = alerts::positions(&mut snapshot, &[tenant]).await?.get(&tenant).copied().unwrap_or(0);
+        drop(snapshot);
         // A position that was never reached belongs to another database: this one has told nothing yet.
         let position = request.after.unwrap_or(newest).min(newest);
         let heartbeat = request.heartbeat;
@@ -159,7 +161,7 @@ impl App {
         if budget_ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.snapshot(tenant).await?;
         let mut numbers = Vec::with_capacity(budget_ids.len());
         for id in budget_ids {
             numbers.push(known(&mut connection, tenant, id).await?.number);
@@ -222,8 +224,9 @@ impl Watcher {
 
     /// What was raised since the last message and up to `newest`, as far as it fits.
     async fn read(&mut self, newest: i64) -> Result<AlertMessage, AppError> {
-        let pool = &self.app.pool;
-        let alerts = alerts::since(pool, self.tenant, self.position, newest, &self.budgets, MESSAGE_LIMIT).await?;
+        let mut snapshot = self.app.snapshot(self.tenant).await?;
+        let alerts =
+            alerts::since(&mut snapshot, self.tenant, self.position, newest, &self.budgets, MESSAGE_LIMIT).await?;
         let full = i64::try_from(alerts.len()).is_ok_and(|count| count == MESSAGE_LIMIT);
         self.position = alerts.last().filter(|_| full).map_or(newest.max(self.position), |last| last.position);
         Ok(AlertMessage { alerts, position: self.position })

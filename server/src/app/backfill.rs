@@ -55,7 +55,7 @@ impl App {
     /// # Errors
     /// [`AppError`]; the same again goes on.
     pub async fn advance_backfill(&self, tenant: TenantId) -> Result<bool, AppError> {
-        let mut transaction = begin(&self.pool, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        let mut transaction = begin(&self.all_tenants, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         let Some(found) = backfill::next(&mut transaction, tenant).await? else { return Ok(false) };
         let Backfill { budget, recorded_before, counted_to } = found;
         let until = recorded_before.checked_add(MARGIN).unwrap_or(recorded_before);
@@ -79,7 +79,7 @@ impl App {
 
     /// Puts a budget in force whose earlier charges are counted. No batch runs meanwhile.
     async fn activate(&self, tenant: TenantId, number: i64) -> Result<(), AppError> {
-        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let mut transaction = ledger::begin_budget_upkeep(&self.all_tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let set = budgets::active(&mut transaction, tenant, 0).await?;
         // Another replica was faster, or it was deleted.
@@ -246,8 +246,7 @@ async fn write_counted(
     if !heirs.is_empty() {
         windows::set_carried(connection, tenant, &heirs).await?;
     }
-    let conclusion = Conclusion { counters: counters.iter().collect(), ..Conclusion::default() };
-    ledger::conclude(connection, tenant, &conclusion).await?;
+    windows::write(connection, tenant, &counters).await?;
     Ok(())
 }
 

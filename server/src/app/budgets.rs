@@ -16,9 +16,9 @@ use super::totals::Scope;
 use super::{App, AppError, budget_alerts};
 use crate::ledger::budget_state;
 use crate::store::budgets::{self, ActiveBudget, StoredBudget};
-use crate::store::connect::{SNAPSHOT, begin};
+use crate::store::scoped::TenantPool;
 use crate::store::windows::{self, StoredWindow, WindowFilter, WindowKey};
-use crate::store::{StoreError, backfill, ledger, periods};
+use crate::store::{backfill, ledger, periods};
 use crate::tenant::TenantId;
 
 /// Most active budgets of a tenant: every call is compared with each of them.
@@ -44,7 +44,7 @@ impl App {
     ) -> Result<StoredBudget, AppError> {
         // Which counters there are must not change when a rule makes the budget hard later.
         budget.per_absent = Some(budget.effective_per_absent());
-        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         if let Some(known) = budgets::find(&mut transaction, tenant, &budget.budget_id).await? {
             return match known {
@@ -84,7 +84,7 @@ impl App {
             let mut raised = self.alerts.raising(tenant, now);
             budget_alerts::of_creation(&mut transaction, tenant, &active, &mut raised).await?;
             let alerts = self.alerts.write(&mut transaction, raised).await?;
-            transaction.commit().await.map_err(StoreError::from)?;
+            transaction.commit().await?;
             self.alerts.announce(tenant, &alerts);
         }
         Ok(StoredBudget {
@@ -106,7 +106,7 @@ impl App {
     /// # Errors
     /// [`AppError::NotFound`] and others.
     pub async fn budget(&self, tenant: TenantId, budget_id: &str) -> Result<StoredBudget, AppError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.snapshot(tenant).await?;
         known(&mut connection, tenant, budget_id).await
     }
 
@@ -121,7 +121,7 @@ impl App {
         deleted_too: bool,
         limit: i64,
     ) -> Result<Vec<StoredBudget>, AppError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.snapshot(tenant).await?;
         Ok(budgets::list(&mut connection, tenant, after, deleted_too, limit).await?)
     }
 
@@ -137,7 +137,7 @@ impl App {
         validate_only: bool,
         change: impl FnOnce(&StoredBudget) -> Result<Budget, AppError>,
     ) -> Result<StoredBudget, AppError> {
-        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let mut known = editable(&mut transaction, tenant, budget_id, etag).await?;
         let changed = change(&known)?;
@@ -157,7 +157,7 @@ impl App {
                 budget_alerts::of_update(&mut transaction, tenant, &before, changed, &mut raised).await?;
             }
             let alerts = self.alerts.write(&mut transaction, raised).await?;
-            transaction.commit().await.map_err(StoreError::from)?;
+            transaction.commit().await?;
             self.alerts.announce(tenant, &alerts);
         }
         Ok(known)
@@ -168,7 +168,7 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn delete_budget(&self, tenant: TenantId, budget_id: &str, etag: &str) -> Result<StoredBudget, AppError> {
-        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let found = budgets::find(&mut transaction, tenant, budget_id).await?;
         if let Some(deleted) = found.filter(|found| found.delete_time.is_some()) {
@@ -182,7 +182,7 @@ impl App {
         known.backfilling = false;
         backfill::finish(&mut transaction, tenant, known.number).await?;
         budgets::delete(&mut transaction, tenant, known.number, &known.etag, now).await?;
-        transaction.commit().await.map_err(StoreError::from)?;
+        transaction.commit().await?;
         Ok(known)
     }
 
@@ -200,7 +200,7 @@ impl App {
         after: (i64, Uuid),
         limit: usize,
     ) -> Result<Vec<(WindowKey, BudgetState)>, AppError> {
-        let mut transaction = self.snapshot().await?;
+        let mut transaction = self.snapshot(tenant).await?;
         let clock = ledger::clock(&mut transaction, tenant).await?;
         let set = budgets::active(&mut transaction, tenant, clock.budgets_version).await?;
         let chosen: Vec<i64> = set
@@ -260,7 +260,7 @@ impl App {
         if unknown.is_empty() {
             return Ok(named);
         }
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.snapshot(tenant).await?;
         for (key, budget, per_values) in windows::scopes(&mut connection, tenant, &unknown).await? {
             let shown = PartBudget {
                 per_values: per_values.by_name(&budget.per),
@@ -292,12 +292,12 @@ pub struct PartBudget {
 /// # Errors
 /// [`AppError`].
 pub async fn states_for_scopes(
-    pool: &sqlx::PgPool,
+    tenants: &TenantPool,
     tenant: TenantId,
     scopes: &[Scope],
     now: Timestamp,
 ) -> Result<Vec<Vec<BudgetState>>, AppError> {
-    let mut transaction = begin(pool, SNAPSHOT).await?;
+    let mut transaction = tenants.snapshot(tenant).await?;
     let clock = ledger::clock(&mut transaction, tenant).await?;
     let set = budgets::active(&mut transaction, tenant, clock.budgets_version).await?;
     let keys: Vec<_> = scopes.iter().map(key_of).collect();

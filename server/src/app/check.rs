@@ -18,7 +18,6 @@ use super::budgets::known;
 use super::error::Named;
 use super::{App, AppError};
 use crate::ledger::{CheckAnswer, CheckPlan, Claim, ExtendAnswer, Extension, ReleaseAnswer, Reserve};
-use crate::store::StoreError;
 use crate::store::reservations::{self, Filter, Reservation};
 use crate::tenant::TenantId;
 
@@ -186,7 +185,7 @@ impl App {
     /// # Errors
     /// [`AppError::NotFound`] and others.
     pub async fn reservation(&self, tenant: TenantId, id: Uuid) -> Result<Reservation, AppError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.snapshot(tenant).await?;
         let found = reservations::get(&mut connection, tenant, id).await?;
         found.ok_or_else(|| AppError::NotFound { what: Named::Reservation, id: id.to_string() })
     }
@@ -205,7 +204,7 @@ impl App {
         limit: usize,
         accepts: impl Fn(&Reservation) -> bool,
     ) -> Result<(Vec<Reservation>, Option<Uuid>), AppError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.snapshot(tenant).await?;
         let budget = match budget_id {
             None => None,
             Some(id) => Some(known(&mut connection, tenant, id).await?.number),

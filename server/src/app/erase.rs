@@ -38,7 +38,7 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn concerned_events(&self, tenant: TenantId, subject: &Subject) -> Result<u64, AppError> {
-        let mut snapshot = self.snapshot().await?;
+        let mut snapshot = self.snapshot(tenant).await?;
         let symbol = self.dictionary.find_symbol(&mut snapshot, tenant, subject.dimension, &subject.name).await?;
         Ok(match symbol {
             Some(symbol) => erasures::count_events(&mut snapshot, tenant, subject.dimension, symbol).await?,
@@ -61,7 +61,7 @@ impl App {
         request_id: Uuid,
         reason: &str,
     ) -> Result<StoredErasure, AppError> {
-        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let mut transaction = ledger::begin_budget_upkeep(&self.all_tenants, tenant).await?;
         if let Some(known) = erasures::of_request(&mut transaction, tenant, request_id).await? {
             return Ok(known);
         }
@@ -97,7 +97,7 @@ impl App {
     /// # Errors
     /// [`AppError::NotFound`] and others.
     pub async fn erasure(&self, tenant: TenantId, erasure_id: Uuid) -> Result<StoredErasure, AppError> {
-        let mut snapshot = self.snapshot().await?;
+        let mut snapshot = self.snapshot(tenant).await?;
         let found = erasures::get(&mut snapshot, tenant, erasure_id).await?;
         found.ok_or_else(|| AppError::NotFound { what: Named::Erasure, id: erasure_id.to_string() })
     }
@@ -107,7 +107,7 @@ impl App {
     /// # Errors
     /// [`AppError`]; the same again goes on.
     pub async fn advance_erasure(&self, tenant: TenantId) -> Result<bool, AppError> {
-        let mut transaction = crate::store::connect::begin(&self.pool, "BEGIN").await?;
+        let mut transaction = crate::store::connect::begin(&self.all_tenants, "BEGIN").await?;
         let Some(taken) = erasures::take_oldest(&mut transaction, tenant).await? else { return Ok(false) };
         let progress = match taken.stage {
             Stage::Counting => Some(count(&mut transaction, tenant, &taken).await?),

@@ -25,7 +25,7 @@ pub mod totals;
 pub mod usage;
 
 use moka::sync::Cache;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use error::AppError;
@@ -39,15 +39,17 @@ use crate::ledger::Ledger;
 use crate::live::Hub;
 use crate::prices::Prices;
 use crate::store::StoreError;
-use crate::store::connect::{SNAPSHOT, begin};
 use crate::store::dictionary::Dictionary;
+use crate::store::scoped::{Scoped, TenantPool};
 use crate::tenant::TenantId;
 
 /// What the use cases share.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// Connections for reads and administration; the ledger has its own.
-    pub pool: PgPool,
+    /// Connections for whatever a tenant asks and administers; the ledger has its own.
+    pub tenants: TenantPool,
+    /// Connections for what concerns every tenant, which row-level security does not confine: upkeep, audits in the background.
+    pub all_tenants: PgPool,
     /// The one writer.
     pub ledger: Ledger,
     /// Live totals.
@@ -76,7 +78,8 @@ const PART_BUDGETS: u64 = 100_000;
 impl App {
     /// The use cases over these parts. Runs inside of a runtime: checks that hold nothing are decided in tasks.
     pub fn new(
-        pool: PgPool,
+        tenants: TenantPool,
+        all_tenants: PgPool,
         ledger: Ledger,
         hub: Hub,
         dictionary: Dictionary,
@@ -86,18 +89,18 @@ impl App {
         audits: RequestedAudits,
         readers: ReaderSettings,
     ) -> Self {
-        let peeks = Peeks::start(&pool, &ledger, &prices);
+        let peeks = Peeks::start(&tenants, &ledger, &prices);
         let part_budgets = Cache::new(PART_BUDGETS);
         let readers = Readers::new(readers);
-        Self { pool, ledger, hub, dictionary, prices, alerts, feed, audits, readers, peeks, part_budgets }
+        Self { tenants, all_tenants, ledger, hub, dictionary, prices, alerts, feed, audits, readers, peeks, part_budgets }
     }
 
-    /// A read-only transaction that sees one snapshot.
-    async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+    /// A read-only transaction that sees one snapshot of the tenant's rows.
+    async fn snapshot(&self, tenant: TenantId) -> Result<Scoped, StoreError> {
         if self.ledger.presence().is_away() {
             return Err(StoreError::unanswered());
         }
-        begin(&self.pool, SNAPSHOT).await
+        self.tenants.snapshot(tenant).await
     }
 
     /// Waits for the turn of something that reads much; it lasts as long as what is given back.

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use sqlx::{Postgres, Transaction};
 use tollgate_domain::budget::{LimitOverride, PerValues};
 use uuid::Uuid;
 
 use super::budgets::{editable, known};
 use super::{App, AppError, budget_alerts};
 use crate::store::budgets::{self, BudgetSet, StoredBudget};
+use crate::store::ledger;
 use crate::store::overrides::{self, StoredOverride};
-use crate::store::{StoreError, ledger};
+use crate::store::scoped::Scoped;
 use crate::tenant::TenantId;
 
 /// Most overrides of a tenant's budgets: every replica holds all of them.
@@ -31,7 +31,7 @@ impl App {
         etag: &str,
         validate_only: bool,
     ) -> Result<(StoredBudget, StoredOverride), AppError> {
-        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let budget = editable(&mut transaction, tenant, budget_id, "").await?;
         let scope = content.per_values.digest();
@@ -71,7 +71,7 @@ impl App {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<(StoredBudget, Vec<StoredOverride>), AppError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.snapshot(tenant).await?;
         let budget = known(&mut connection, tenant, budget_id).await?;
         let listed = overrides::list(&mut connection, tenant, budget.number, after, limit).await?;
         Ok((budget, listed))
@@ -88,7 +88,7 @@ impl App {
         per_values: &HashMap<String, String>,
         etag: &str,
     ) -> Result<(), AppError> {
-        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let budget = editable(&mut transaction, tenant, budget_id, "").await?;
         let scope = PerValues::from_names(&budget.budget, per_values, "per_values")?.digest();
@@ -104,7 +104,7 @@ impl App {
     /// Books what another limit of a counter leaves above every limit of its window, tells of it, and puts it in force.
     async fn commit_override(
         &self,
-        mut transaction: Transaction<'static, Postgres>,
+        mut transaction: Scoped,
         tenant: TenantId,
         before: &BudgetSet,
         budget: &StoredBudget,
@@ -119,7 +119,7 @@ impl App {
             budget_alerts::of_override(&mut transaction, tenant, before, after, scope, &mut raised).await?;
         }
         let alerts = self.alerts.write(&mut transaction, raised).await?;
-        transaction.commit().await.map_err(StoreError::from)?;
+        transaction.commit().await?;
         self.alerts.announce(tenant, &alerts);
         Ok(())
     }

@@ -5,18 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::AppError;
 use crate::ledger::{CheckAnswer, CheckPlan, Ledger};
 use crate::prices::Prices;
-use crate::store::{StoreError, connect, ledger};
+use crate::store::scoped::TenantPool;
+use crate::store::{StoreError, ledger};
 use crate::tenant::TenantId;
 
-/// One snapshot. Its few statements look for rows by their whole keys: to plan them for each check took three times as long as to
-/// run them.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan";
 /// Most checks that wait; one more is refused at once.
 const WAITING: usize = 10_000;
 /// When it should be sent again: a few snapshots later.
@@ -41,11 +38,11 @@ pub(super) struct Peeks {
 
 impl Peeks {
     /// Starts the readers.
-    pub(super) fn start(pool: &PgPool, ledger: &Ledger, prices: &Prices) -> Self {
+    pub(super) fn start(tenants: &TenantPool, ledger: &Ledger, prices: &Prices) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..READERS {
-            let reader = Reader { pool: pool.clone(), ledger: ledger.clone(), prices: prices.clone() };
+            let reader = Reader { tenants: tenants.clone(), ledger: ledger.clone(), prices: prices.clone() };
             tokio::spawn(reader.run(receiver.clone()));
         }
         Self { sender }
@@ -68,7 +65,7 @@ impl Peeks {
 }
 
 struct Reader {
-    pool: PgPool,
+    tenants: TenantPool,
     ledger: Ledger,
     prices: Prices,
 }
@@ -122,7 +119,9 @@ impl Reader {
         if self.ledger.presence().is_away() {
             return Err(StoreError::unanswered().into());
         }
-        let mut transaction = connect::begin(&self.pool, BEGIN).await?;
+        // Its few statements look for rows by their whole keys: to plan them for each check took three times as long as to run
+        // them.
+        let mut transaction = self.tenants.planned_once(tenant).await?;
         let clock = ledger::clock(&mut transaction, tenant).await?;
         self.prices.noticed(tenant, clock.prices_version);
         self.ledger.peek(&mut transaction, tenant, plans, clock).await

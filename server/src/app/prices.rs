@@ -16,7 +16,6 @@ use uuid::Uuid;
 use super::error::Named;
 use super::record::{not_priced, sheet_of};
 use super::{App, AppError};
-use crate::store::StoreError;
 use crate::store::prices::{self, PRICES_LIMIT, PriceChange, PriceRequest};
 use crate::tenant::TenantId;
 
@@ -129,7 +128,7 @@ impl App {
         validate_only: bool,
     ) -> Result<PriceSet, AppError> {
         let request = request_id.map(|id| PriceRequest { id, digest: digest(&terms) });
-        let mut change = prices::begin_change(&self.pool, tenant).await?;
+        let mut change = prices::begin_change(&self.tenants, tenant).await?;
         if let Some(known) = self.set_before(&mut change, tenant, request).await? {
             return Ok(known);
         }
@@ -174,7 +173,7 @@ impl App {
             let of_catalog = self.prices.catalog().prices().any(|price| price.price_id == price_id);
             return Err(if of_catalog { AppError::PriceOfCatalog(price_id.to_owned()) } else { missing() });
         };
-        let mut change = prices::begin_change(&self.pool, tenant).await?;
+        let mut change = prices::begin_change(&self.tenants, tenant).await?;
         let mut known = self.prices_before(&mut change, tenant).await?;
         let price = known.iter_mut().find(|price| price.price_id == id).ok_or_else(missing)?;
         let Some(end) = end_of(&price.terms, end_time, change.now)? else { return Ok(price.clone()) };
@@ -280,7 +279,7 @@ impl App {
         tenant: TenantId,
         prices: Vec<Arc<TenantPrice>>,
     ) -> Result<(), AppError> {
-        change.transaction.commit().await.map_err(StoreError::from)?;
+        change.transaction.commit().await?;
         tracing::info!(tenant = tenant.0, version = change.version, prices = prices.len(), "prices were changed");
         self.prices.changed(tenant, change.version, prices).await;
         Ok(())

@@ -20,8 +20,8 @@ use super::{App, AppError};
 use crate::ledger::{Adjust, CORRECTIONS_LIMIT, Change, Correction, STATED_UNIT};
 use crate::store::adjustments::{self, RequestKey, Standing};
 use crate::store::shape::{OTHER, Shape};
+use crate::store::summaries;
 use crate::store::usage::{self, ScanFilter};
-use crate::store::{StoreError, summaries};
 use crate::tenant::TenantId;
 
 /// Most reads of one step, where conditions are decided event by event.
@@ -158,7 +158,7 @@ impl App {
         tenant: TenantId,
         request: &RepriceRequest,
     ) -> Result<(Vec<Standing>, Option<Position>), AppError> {
-        let mut transaction = self.snapshot().await?;
+        let mut transaction = self.snapshot(tenant).await?;
         let mut filter = ScanFilter {
             from: request.range.start,
             until: request.range.end,
@@ -199,7 +199,6 @@ impl App {
             }
         }
         // Few events meet the conditions: this step ends here all the same.
-        transaction.rollback().await.map_err(StoreError::from)?;
         Ok((found, filter.after))
     }
 }

@@ -39,7 +39,7 @@ impl App {
     /// [`AppError`]; nothing is changed then.
     pub async fn seal_oldest(&self, tenant: TenantId, oldest_kept: Timestamp) -> Result<usize, AppError> {
         let (_, first_kept) = partitions::month_of(oldest_kept)?;
-        let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+        let mut transaction = ledger::begin_budget_upkeep(&self.all_tenants, tenant).await?;
         let set = budgets::active(&mut transaction, tenant, 0).await?;
         // Which of its events it has counted already is not known.
         if let Some(active) = set.budgets.iter().find(|active| active.backfilling) {
@@ -79,7 +79,7 @@ impl App {
         let (start, _) = partitions::month_of(oldest_kept)?;
         let longer = start.checked_sub(RESERVATIONS_LONGER).map_err(|_| AppError::Internal)?;
         let reservations_before = partitions::month_of(longer)?;
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.all_tenants.acquire().await.map_err(StoreError::from)?;
         // None of these is of use to a batch: writers need not wait.
         let mut purged = retention::purge_reservations(&mut connection, tenant, reservations_before, PURGED).await?;
         purged += retention::purge_adjustment_requests(&mut connection, tenant, start, PURGED).await?;
@@ -89,7 +89,7 @@ impl App {
         drop(connection);
         if !ended.is_empty() {
             // A late call may be charged to them at any time.
-            let mut transaction = ledger::begin_budget_change(&self.pool, tenant).await?;
+            let mut transaction = ledger::begin_budget_upkeep(&self.all_tenants, tenant).await?;
             purged += retention::delete_windows(&mut transaction, tenant, &ended).await?;
             purged += retention::purge_periods(&mut transaction, tenant, reservations_before.0, PURGED).await?;
             transaction.commit().await.map_err(StoreError::from)?;
@@ -102,7 +102,7 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn oldest_kept(&self, tenant: TenantId, kept_for: Duration) -> Result<Timestamp, AppError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.all_tenants.acquire().await.map_err(StoreError::from)?;
         let now = ledger::clock(&mut connection, tenant).await?.now;
         let kept_for = SignedDuration::try_from(kept_for).map_err(|_| AppError::Internal)?;
         now.checked_sub(kept_for + MARGIN).map_err(|_| AppError::Internal)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tollgate_domain::amount::AmountError;
 use tollgate_domain::calendar::{Bucket, Granularity};
 use tollgate_domain::dimensions::{Dimension, DimensionKey, DimensionMatch};
@@ -17,6 +17,7 @@ use super::summary::reader::{Question, read};
 use super::summary::rows::{parts, totals};
 use crate::store::StoreError;
 use crate::store::dictionary::Dictionary;
+use crate::store::scoped::TenantPool;
 use crate::store::sessions::{SessionQuestion, SessionTotal, session_totals};
 use crate::store::shape::Shape;
 use crate::store::summaries::begin_reading;
@@ -100,13 +101,13 @@ pub struct ScopeReading {
 /// [`AppError::Invalid`] where a scope other than a session has no window, [`AppError::QueryTooWide`] where a breakdown
 /// would read too many events one by one, and those of the database.
 pub async fn read_scopes(
-    pool: &PgPool,
+    tenants: &TenantPool,
     dictionary: &Dictionary,
     tenant: TenantId,
     queries: &[ScopeQuery],
     now: Timestamp,
 ) -> Result<Vec<ScopeReading>, AppError> {
-    let mut reading = begin_reading(pool, STATEMENT_TIMEOUT).await?;
+    let mut reading = begin_reading(tenants, tenant, STATEMENT_TIMEOUT).await?;
     let connection = &mut *reading.transaction;
     let mut lifetimes = session_lifetimes(connection, dictionary, tenant, queries).await?;
     let mut readings = Vec::with_capacity(queries.len());
@@ -128,7 +129,6 @@ pub async fn read_scopes(
             }
         });
     }
-    reading.transaction.rollback().await.map_err(StoreError::from)?;
     Ok(readings)
 }
 

@@ -10,7 +10,7 @@ use super::{App, AppError};
 use crate::store::adjustments::{self, Standing};
 use crate::store::shape::{OTHER, Shape};
 use crate::store::usage::{self, ListFilter};
-use crate::store::{StoreError, ledger, summaries};
+use crate::store::{ledger, summaries};
 use crate::tenant::TenantId;
 
 /// Most reads for one page, where a filter is decided row by row.
@@ -41,7 +41,7 @@ impl App {
     /// # Errors
     /// [`AppError::NotFound`] and others.
     pub async fn usage(&self, tenant: TenantId, key: &EventKey) -> Result<Standing, AppError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.snapshot(tenant).await?;
         let (id, shown) = match key {
             EventKey::Id(id) => (Some(*id), id.to_string()),
             EventKey::External { source, key } => {
@@ -67,7 +67,7 @@ impl App {
         tenant: TenantId,
         request: &ListRequest,
     ) -> Result<(Vec<Standing>, Option<(Timestamp, Uuid)>), AppError> {
-        let mut transaction = self.snapshot().await?;
+        let mut transaction = self.snapshot(tenant).await?;
         let mut filter = ListFilter {
             from: request.from,
             until: request.until,

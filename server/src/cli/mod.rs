@@ -82,7 +82,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let config = config()?;
             let database = Database::open(&config).await?;
             database.prepare(&config).await?;
-            let holds = verify::run(&database.pool(&config.database), arguments, &mut output).await;
+            let holds = verify::run(&database.all_tenants(&config.database), arguments, &mut output).await;
             database.close().await?;
             Ok(if holds? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
@@ -122,7 +122,7 @@ async fn rebuilt(
     config.database.statement_timeout = Duration::ZERO;
     let database = Database::open(&config).await?;
     database.prepare(&config).await?;
-    let differing = rebuild::run(&database.pool(&config.database), arguments, output).await;
+    let differing = rebuild::run(&database.all_tenants(&config.database), arguments, output).await;
     // Also where it failed half way: what was rebuilt before stays so.
     let told = match arguments.dry_run {
         true => Ok(()),

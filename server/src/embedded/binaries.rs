@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::error::EmbeddedError;
 
 /// The oldest major version of Postgres that Tollgate runs on.
-pub(super) const OLDEST_MAJOR: u32 = 14;
+pub(super) const OLDEST_MAJOR: u32 = 15;
 /// The newest major version of Postgres that Tollgate was tried on.
 pub(super) const NEWEST_MAJOR: u32 = 18;
 

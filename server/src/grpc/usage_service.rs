@@ -93,7 +93,7 @@ impl UsageApi {
         if let Some(session) = session_id {
             let query =
                 ScopeQuery { scope: Scope::Session(session), window: None, breakdown: None, breakdown_limit: 1 };
-            let read = read_scopes(&self.app.pool, &self.app.dictionary, tenant, &[query], now).await;
+            let read = read_scopes(&self.app.tenants, &self.app.dictionary, tenant, &[query], now).await;
             response.session_totals = read.ok().and_then(|read| read.first().map(|reading| to_totals(&reading.totals)));
         }
         Ok(response)
@@ -300,7 +300,7 @@ impl UsageService for UsageApi {
         let answered = async {
             let (request, mask, token) = summary::request(request.into_inner())?;
             let _turn = self.app.turn_to_read(tenant).await?;
-            let page = summarize_page(&self.app.pool, &self.app.dictionary, tenant, &request, &token).await?;
+            let page = summarize_page(&self.app.tenants, &self.app.dictionary, tenant, &request, &token).await?;
             summary::to_response(page, &mask)
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))

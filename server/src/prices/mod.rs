@@ -17,6 +17,7 @@ pub use catalog_file::{CatalogFile, CatalogFileError, catalog_of};
 pub use shelf::PricesInForce;
 
 use self::shelf::Shelf;
+use crate::store::scoped::TenantPool;
 use crate::store::{StoreError, prices};
 use crate::tenant::TenantId;
 
@@ -31,7 +32,8 @@ pub struct Prices {
 
 #[derive(Debug)]
 struct Shared {
-    pool: PgPool,
+    tenants: TenantPool,
+    all_tenants: PgPool,
     free_providers: FreeProviders,
     catalog: ArcSwap<Catalog>,
     shelves: RwLock<HashMap<TenantId, Arc<Shelf>>>,
@@ -39,8 +41,9 @@ struct Shared {
 
 impl Prices {
     /// The books over this catalog; those of a tenant are read when they are first asked for.
-    pub fn new(pool: PgPool, catalog: Arc<Catalog>, free_providers: FreeProviders) -> Self {
-        let shared = Shared { pool, free_providers, catalog: ArcSwap::new(catalog), shelves: RwLock::default() };
+    pub fn new(tenants: TenantPool, all_tenants: PgPool, catalog: Arc<Catalog>, free_providers: FreeProviders) -> Self {
+        let catalog = ArcSwap::new(catalog);
+        let shared = Shared { tenants, all_tenants, free_providers, catalog, shelves: RwLock::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -79,7 +82,7 @@ impl Prices {
     /// # Errors
     /// [`StoreError`].
     pub async fn newest(&self, tenant: TenantId) -> Result<Arc<PricesInForce>, StoreError> {
-        let mut connection = self.shared.pool.acquire().await?;
+        let mut connection = self.shared.tenants.snapshot(tenant).await?;
         if let Some(version) = prices::version(&mut connection, tenant).await? {
             self.noticed(tenant, version);
         }
@@ -124,7 +127,7 @@ impl Prices {
             if tenants.is_empty() {
                 continue;
             }
-            match prices::versions(&self.shared.pool, &tenants).await {
+            match prices::versions(&self.shared.all_tenants, &tenants).await {
                 Ok(versions) => {
                     away = false;
                     versions.into_iter().for_each(|(tenant, version)| self.noticed(tenant, version));

@@ -75,7 +75,7 @@ impl Shelf {
         if let Some(current) = self.current() {
             return Ok(current);
         }
-        let mut connection = shared.pool.acquire().await?;
+        let mut connection = shared.tenants.snapshot(self.tenant).await?;
         // Before reading: if the database goes away meanwhile, what is read is forgotten with the rest.
         let forgotten = self.forgotten.load(Ordering::Acquire);
         self.read(&mut connection, shared, forgotten).await

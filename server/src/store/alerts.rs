@@ -249,7 +249,7 @@ pub async fn list(
 /// # Errors
 /// [`StoreError`].
 pub async fn since(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     tenant: TenantId,
     after: i64,
     until: i64,
@@ -257,7 +257,7 @@ pub async fn since(
     limit: i64,
 ) -> Result<Vec<StoredAlert>, StoreError> {
     let rows = sqlx::query_file_as!(Row, "sql/alert/since.sql", tenant.0, after, until, budgets, limit)
-        .fetch_all(pool)
+        .fetch_all(connection)
         .await?;
     stored(rows)
 }
@@ -266,8 +266,12 @@ pub async fn since(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn get(pool: &PgPool, tenant: TenantId, alert_ids: &[Uuid]) -> Result<Vec<StoredAlert>, StoreError> {
-    stored(sqlx::query_file_as!(Row, "sql/alert/get.sql", tenant.0, alert_ids).fetch_all(pool).await?)
+pub async fn get(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    alert_ids: &[Uuid],
+) -> Result<Vec<StoredAlert>, StoreError> {
+    stored(sqlx::query_file_as!(Row, "sql/alert/get.sql", tenant.0, alert_ids).fetch_all(connection).await?)
 }
 
 /// Marks an alert as seen, unless it is.
@@ -291,9 +295,12 @@ pub async fn acknowledge(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn positions(pool: &PgPool, tenants: &[TenantId]) -> Result<HashMap<TenantId, i64>, StoreError> {
+pub async fn positions(
+    connection: &mut PgConnection,
+    tenants: &[TenantId],
+) -> Result<HashMap<TenantId, i64>, StoreError> {
     let numbers: Vec<i32> = tenants.iter().map(|tenant| tenant.0).collect();
-    let rows = sqlx::query_file!("sql/alert/positions.sql", &numbers).fetch_all(pool).await?;
+    let rows = sqlx::query_file!("sql/alert/positions.sql", &numbers).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| (TenantId(row.tenant_id), row.last)).collect())
 }
 

@@ -14,6 +14,7 @@ use super::error::StoreError;
 use super::event_row::EventRow;
 use super::measures_row::MeasuresRow;
 use super::reservations::Reservation;
+use super::scoped::{Scoped, TenantPool};
 use super::time::{from_database, to_database};
 use super::windows::StoredWindow;
 use crate::tenant::TenantId;
@@ -81,19 +82,33 @@ pub async fn roll_back(connection: &mut PgConnection) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Starts a change of the tenant's budgets: it waits for the batches under way and holds off new ones.
+/// Starts a change of the tenant's budgets that the tenant asked for: it waits for the batches under way and holds off new ones.
 ///
 /// # Errors
 /// [`StoreError`]; [`StoreError::Unavailable`] where the lock is not to be had in time.
-pub async fn begin_budget_change(
-    pool: &PgPool,
+pub async fn begin_budget_change(tenants: &TenantPool, tenant: TenantId) -> Result<Scoped, StoreError> {
+    let mut transaction = tenants.begin(tenant, BEGIN).await?;
+    lock_budgets(&mut transaction, tenant).await?;
+    Ok(transaction)
+}
+
+/// The same for upkeep, which writes what no tenant may.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::Unavailable`] where the lock is not to be had in time.
+pub async fn begin_budget_upkeep(
+    all_tenants: &PgPool,
     tenant: TenantId,
 ) -> Result<Transaction<'static, Postgres>, StoreError> {
-    let mut transaction = begin(pool, BEGIN).await?;
-    let locked =
-        sqlx::query_file!("sql/ledger/lock_budgets.sql", BUDGETS_LOCK, tenant.0).execute(&mut *transaction).await;
+    let mut transaction = begin(all_tenants, BEGIN).await?;
+    lock_budgets(&mut transaction, tenant).await?;
+    Ok(transaction)
+}
+
+async fn lock_budgets(connection: &mut PgConnection, tenant: TenantId) -> Result<(), StoreError> {
+    let locked = sqlx::query_file!("sql/ledger/lock_budgets.sql", BUDGETS_LOCK, tenant.0).execute(connection).await;
     match locked.map_err(StoreError::from) {
-        Ok(_) => Ok(transaction),
+        Ok(_) => Ok(()),
         Err(StoreError::TimedOut(error)) => Err(StoreError::Unavailable(error)),
         Err(error) => Err(error),
     }

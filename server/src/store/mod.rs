@@ -31,6 +31,7 @@ pub mod rebuild;
 mod record;
 pub mod reservations;
 pub mod retention;
+pub mod scoped;
 pub mod sessions;
 pub mod shape;
 pub mod summaries;

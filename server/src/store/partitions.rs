@@ -30,6 +30,7 @@ pub async fn ensure(pool: &PgPool, oldest: Timestamp, newest: Timestamp) -> Resu
             // Made apart and attached, which does not lock out writers. Names and bounds are computed here.
             for statement in [
                 format!("CREATE TABLE {name} (LIKE usage_event INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"),
+                format!("SELECT confine_to_tenant('{name}')"),
                 format!("ALTER TABLE usage_event ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')"),
             ] {
                 sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await?;

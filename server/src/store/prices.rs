@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool};
 use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::{Coverage, PriceTerms, TenantPrice};
 use uuid::Uuid;
 
-use super::connect::begin;
 use super::error::StoreError;
+use super::scoped::{Scoped, TenantPool};
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
 
@@ -24,7 +24,7 @@ const COVERAGE_LINES: i16 = 2;
 #[derive(Debug)]
 pub struct PriceChange {
     /// The transaction.
-    pub transaction: Transaction<'static, Postgres>,
+    pub transaction: Scoped,
     /// The version that the prices will have.
     pub version: i64,
     /// The database's clock.
@@ -44,8 +44,8 @@ pub struct PriceRequest {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn begin_change(pool: &PgPool, tenant: TenantId) -> Result<PriceChange, StoreError> {
-    let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+pub async fn begin_change(tenants: &TenantPool, tenant: TenantId) -> Result<PriceChange, StoreError> {
+    let mut transaction = tenants.change(tenant).await?;
     let row = sqlx::query_file!("sql/price/lock.sql", tenant.0).fetch_one(&mut *transaction).await?;
     Ok(PriceChange { transaction, version: row.prices_version, now: from_database(row.now)? })
 }
@@ -62,9 +62,9 @@ pub async fn version(connection: &mut PgConnection, tenant: TenantId) -> Result<
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn versions(pool: &PgPool, tenants: &[TenantId]) -> Result<HashMap<TenantId, i64>, StoreError> {
+pub async fn versions(all_tenants: &PgPool, tenants: &[TenantId]) -> Result<HashMap<TenantId, i64>, StoreError> {
     let numbers: Vec<i32> = tenants.iter().map(|tenant| tenant.0).collect();
-    let rows = sqlx::query_file!("sql/price/versions.sql", &numbers).fetch_all(pool).await?;
+    let rows = sqlx::query_file!("sql/price/versions.sql", &numbers).fetch_all(all_tenants).await?;
     Ok(rows.into_iter().map(|row| (TenantId(row.tenant_id), row.prices_version)).collect())
 }
 

@@ -5,16 +5,16 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tollgate_domain::dimensions::Dimension;
 use tollgate_domain::measures::Measures;
 use tollgate_domain::window::Bounds;
 use uuid::Uuid;
 
-use super::connect::begin;
 use super::error::StoreError;
 use super::measures_row::MeasuresRow;
+use super::scoped::{Scoped, TenantPool};
 use super::time::{from_database, to_database};
 use crate::tenant::TenantId;
 
@@ -27,17 +27,17 @@ pub const OTHER_USERS: i64 = -1;
 #[derive(Debug)]
 pub struct Reading {
     /// All statements of the reading go through it.
-    pub transaction: Transaction<'static, Postgres>,
+    pub transaction: Scoped,
     /// Its moment, by the database's clock.
     pub as_of: Timestamp,
 }
 
-/// Opens a snapshot whose statements may each take `timeout`.
+/// Opens a snapshot of the tenant's rows whose statements may each take `timeout`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn begin_reading(pool: &PgPool, timeout: Duration) -> Result<Reading, StoreError> {
-    let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+pub async fn begin_reading(tenants: &TenantPool, tenant: TenantId, timeout: Duration) -> Result<Reading, StoreError> {
+    let mut transaction = tenants.snapshot(tenant).await?;
     let timeout = format!("{}ms", timeout.as_millis());
     let row = sqlx::query_file!("sql/summary/snapshot.sql", timeout).fetch_one(&mut *transaction).await?;
     let as_of = from_database(row.now)?;
@@ -445,20 +445,20 @@ fn ends(spans: &[Bounds]) -> (Vec<OffsetDateTime>, Vec<OffsetDateTime>) {
 /// # Errors
 /// [`StoreError`].
 pub async fn add_pages(
-    pool: &PgPool,
+    tenants: &TenantPool,
     tenant: TenantId,
     request_digest: Uuid,
     lifetime: Duration,
     ids: &[Uuid],
     responses: &[Vec<u8>],
 ) -> Result<(), StoreError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = tenants.change(tenant).await?;
     sqlx::query_file!("sql/summary/drop_expired_pages.sql", tenant.0).execute(&mut *transaction).await?;
     let seconds = Decimal::from(lifetime.as_secs());
     sqlx::query_file!("sql/summary/add_pages.sql", tenant.0, request_digest, seconds, ids, responses)
         .execute(&mut *transaction)
         .await?;
-    Ok(transaction.commit().await?)
+    transaction.commit().await
 }
 
 /// A page that was kept for this request and has not expired.
@@ -466,11 +466,12 @@ pub async fn add_pages(
 /// # Errors
 /// [`StoreError`].
 pub async fn find_page(
-    pool: &PgPool,
+    tenants: &TenantPool,
     tenant: TenantId,
     page: Uuid,
     request_digest: Uuid,
 ) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut transaction = tenants.snapshot(tenant).await?;
     let page = sqlx::query_file_scalar!("sql/summary/find_page.sql", tenant.0, page, request_digest);
-    Ok(page.fetch_optional(pool).await?)
+    Ok(page.fetch_optional(&mut *transaction).await?)
 }

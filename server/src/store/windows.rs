@@ -242,6 +242,38 @@ pub async fn set_carried(
     Ok(())
 }
 
+/// Writes back counters that are there and locked.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn write(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    windows: &[StoredWindow],
+) -> Result<(), StoreError> {
+    let (numbers, scopes, starts) = columns(windows.iter().map(|window| window.key));
+    let sums = |read: fn(&Counter) -> Amount| -> Vec<rust_decimal::Decimal> {
+        windows.iter().map(|window| read(&window.counter).decimal()).collect()
+    };
+    let causes: Vec<_> = windows.iter().map(|window| Json(&window.counter.overrun_causes)).collect();
+    sqlx::query_file!(
+        "sql/budget/write_windows.sql",
+        tenant.0,
+        &numbers,
+        &scopes,
+        &starts,
+        &sums(|counter| counter.spent),
+        &sums(|counter| counter.held),
+        &sums(|counter| counter.presumed),
+        &sums(|counter| counter.overrun),
+        &sums(|counter| counter.highest_limit),
+        &causes as _
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 fn columns(keys: impl Iterator<Item = WindowKey>) -> (Vec<i64>, Vec<Uuid>, Vec<time::OffsetDateTime>) {
     let mut columns = (Vec::new(), Vec::new(), Vec::new());
     for key in keys {

@@ -48,7 +48,7 @@ impl AuditTask {
     }
 
     async fn round(&mut self) {
-        let known = match tenants(&self.app.pool).await {
+        let known = match tenants(&self.app.all_tenants).await {
             Ok(known) => known,
             Err(error) => {
                 tracing::warn!(%error, "no tenant could be audited");
@@ -70,7 +70,7 @@ impl AuditTask {
     async fn audit(&mut self, tenant: TenantId, name: &str) -> AuditOutcome {
         let audited = self.tenants.entry(tenant).or_default();
         let rotation = &mut audited.rotation;
-        match audit_slices(&self.app.pool, &self.app.dictionary, tenant, &self.settings, rotation).await {
+        match audit_slices(&self.app.all_tenants, &self.app.dictionary, tenant, &self.settings, rotation).await {
             Ok(None) => AuditOutcome::Elsewhere,
             Ok(Some(round)) => {
                 // Checks that this round did not make keep what the last one that did found.

@@ -27,7 +27,7 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
 /// One step of each tenant; says whether more is waiting.
 async fn sweep(app: &App) -> Result<bool, AppError> {
     let mut more = false;
-    for (tenant, name) in audit::tenants(&app.pool).await? {
+    for (tenant, name) in audit::tenants(&app.all_tenants).await? {
         match app.advance_erasure(tenant).await {
             Ok(left) => more |= left,
             // The others' is none the less.

@@ -33,7 +33,7 @@ pub async fn prepare(pool: &PgPool, retention: Duration) -> Result<(), StoreErro
 
 /// Starts all of them; they end with `stop`.
 pub fn start(tracker: &TaskTracker, app: &App, uses: LastUses, retention: Duration, stop: &CancellationToken) {
-    let App { pool, ledger, .. } = app;
+    let App { all_tenants: pool, ledger, .. } = app;
     tracker.spawn(backfill::run(app.clone(), stop.clone()));
     tracker.spawn(erase::run(app.clone(), stop.clone()));
     tracker.spawn(credentials::run(pool.clone(), uses, stop.clone()));

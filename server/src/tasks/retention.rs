@@ -30,7 +30,7 @@ pub(super) async fn run(app: App, kept_for: Duration, stop: CancellationToken) {
 async fn round(app: &App, kept_for: Duration, stop: &CancellationToken) -> Result<usize, AppError> {
     let mut sealed = 0;
     let mut oldest_of_all: Option<Timestamp> = None;
-    for (tenant, name) in tenants(&app.pool).await? {
+    for (tenant, name) in tenants(&app.all_tenants).await? {
         let oldest_kept = app.oldest_kept(tenant, kept_for).await?;
         match seal(app, tenant, oldest_kept, stop).await {
             Ok(events) => sealed += events,
@@ -42,7 +42,7 @@ async fn round(app: &App, kept_for: Duration, stop: &CancellationToken) -> Resul
         oldest_of_all = Some(oldest_of_all.map_or(oldest_kept, |oldest| oldest.min(oldest_kept)));
     }
     if let Some(oldest_kept) = oldest_of_all.filter(|_| !stop.is_cancelled()) {
-        let dropped = partitions::drop_empty(&app.pool, oldest_kept).await?;
+        let dropped = partitions::drop_empty(&app.all_tenants, oldest_kept).await?;
         if dropped > 0 {
             tracing::info!(dropped, "empty partitions were dropped");
         }

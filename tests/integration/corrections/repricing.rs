@@ -36,7 +36,7 @@ const NO_PRICES: &str =
 fn knowing(server: &TestServer, prices: &str) -> PriceApi {
     let mut app = server.running.as_ref().unwrap().app.clone();
     let catalog = Arc::new(Catalog::parse(prices).unwrap());
-    app.prices = Prices::new(app.pool.clone(), catalog, FreeProviders::default());
+    app.prices = Prices::new(app.tenants.clone(), app.all_tenants.clone(), catalog, FreeProviders::default());
     PriceApi::new(app)
 }
 

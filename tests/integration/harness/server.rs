@@ -78,7 +78,7 @@ impl TestServer {
     /// Asserts that events, totals, rollups, budgets and reservations agree.
     pub(crate) async fn assert_audit_holds(&self) {
         let app = &self.running.as_ref().unwrap().app;
-        let report = audit(&app.pool, &app.dictionary, TenantId::LOCAL).await.unwrap();
+        let report = audit(&app.all_tenants, &app.dictionary, TenantId::LOCAL).await.unwrap();
         assert!(report.holds(), "{}", serde_json::to_string_pretty(&report).unwrap());
     }
 }

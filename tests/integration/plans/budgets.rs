@@ -9,6 +9,9 @@ pub(super) fn statements() -> Vec<Statement> {
 /// A counter: the scope of a user under budget 3.
 const SCOPE: &str = "digest_of(700)";
 
+/// A counter's key, by the parameters that give it.
+const ONE_COUNTER: [(usize, &str); 3] = [(2, "ARRAY[3]"), (3, "ARRAY[digest_of(700)]"), (4, "ARRAY[start_of(1)]")];
+
 fn definitions() -> Vec<Statement> {
     let number = "budget_pkey (tenant_id, budget_number)";
     let job = "all of budget_backfill";
@@ -72,6 +75,7 @@ fn counters() -> Vec<Statement> {
                 with("of a counter", [(2, "3"), (3, "start_of(1)"), (4, "90"), (5, "50"), (6, SCOPE)], [key]),
             ],
         ),
+        asked("budget/write_windows.sql", [with("one", ONE_COUNTER, [key])]),
         asked(
             "budget/part_names.sql",
             [with(
@@ -87,7 +91,8 @@ fn counters() -> Vec<Statement> {
                     "of a budget",
                     [(2, "3"), (3, "100"), (4, "start_of(1)"), (6, "false")],
                     [of_budget, key, "budget_override_pkey (tenant_id, budget_number)"],
-                ),
+                )
+                .confined([of_budget, "budget_override_pkey (tenant_id, budget_number)"]),
                 with(
                     "of a counter",
                     [(2, "3"), (3, "100"), (4, "start_of(1)"), (5, SCOPE), (6, "false")],

@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 use tollgate_server::store::partitions;
+use tollgate_server::store::scoped::ROLE;
 
 use super::folder_of_statements;
 use super::plan::Plan;
@@ -30,6 +31,15 @@ async fn fill() -> PgConnectOptions {
     sqlx::raw_sql("VACUUM (ANALYZE)").execute(&pool).await.unwrap();
     pool.close().await;
     options
+}
+
+/// Who runs a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The ledger and upkeep, past row-level security.
+    Owner,
+    /// Reads and administration, confined to the tenant.
+    Tenant,
 }
 
 /// A connection to a filled database.
@@ -60,6 +70,23 @@ impl Filled {
         self.execute(format!("PREPARE {} AS {text}", statement.name())).await;
     }
 
+    /// From here on everything runs as whoever this is.
+    pub(super) async fn become_reader(&mut self, reader: Reader) {
+        let change = match reader {
+            Reader::Owner => "RESET ROLE; RESET tollgate.tenant".to_owned(),
+            Reader::Tenant => format!("SET ROLE {ROLE}; SET tollgate.tenant = '1'"),
+        };
+        self.execute(change).await;
+    }
+
+    /// Whether the statement is one that the present reader may run.
+    pub(super) async fn may_run(&mut self, statement: &Statement, case: &Case) -> bool {
+        let text = format!("EXPLAIN {}", self.call(statement, case).await);
+        let refused = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.connection).await.err();
+        let code = |error: &sqlx::Error| error.as_database_error().and_then(|error| error.code().map(String::from));
+        !refused.is_some_and(|error| code(&error).as_deref() == Some("42501"))
+    }
+
     /// The plan of a statement.
     pub(super) async fn plan(&mut self, statement: &Statement, case: &Case) -> Plan {
         self.explain("FORMAT JSON", statement, case).await
@@ -79,11 +106,15 @@ impl Filled {
             Planned::ForTheseValues => "force_custom_plan",
         };
         self.execute(format!("SET plan_cache_mode = {mode}")).await;
-        let values = self.values(statement, case).await;
-        let call = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
-        let text = format!("EXPLAIN ({options}) EXECUTE {}{call}", statement.name());
+        let text = format!("EXPLAIN ({options}) {}", self.call(statement, case).await);
         let answer = sqlx::query_scalar(AssertSqlSafe(text)).persistent(false).fetch_one(&mut self.connection).await;
         Plan(answer.unwrap_or_else(|error| panic!("{} ({}): {error}", statement.file, case.what)))
+    }
+
+    async fn call(&mut self, statement: &Statement, case: &Case) -> String {
+        let values = self.values(statement, case).await;
+        let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
+        format!("EXECUTE {}{values}", statement.name())
     }
 
     /// The values of all parameters, in order.

@@ -19,6 +19,8 @@ pub(super) struct Case {
     pub(super) values: Vec<(usize, &'static str)>,
     /// What the plan reads: `index (the columns of it that are looked for)`, or `all of table`.
     pub(super) reads: Vec<&'static str>,
+    /// What the plan reads where row-level security confines it to the tenant, if that differs.
+    pub(super) confined_reads: Option<Vec<&'static str>>,
     /// Whether an index has to have the rows in order.
     pub(super) in_order: bool,
     /// How many partitions of the events are read.
@@ -59,6 +61,7 @@ fn case(what: &'static str, planned: Planned, values: &[(usize, &'static str)], 
         planned,
         values: values.to_vec(),
         reads: reads.to_vec(),
+        confined_reads: None,
         in_order: false,
         partitions: None,
         seldom: false,
@@ -66,6 +69,12 @@ fn case(what: &'static str, planned: Planned, values: &[(usize, &'static str)], 
 }
 
 impl Case {
+    /// Confined to the tenant it reads this, at about the same cost.
+    pub(super) fn confined<const READS: usize>(mut self, reads: [&'static str; READS]) -> Self {
+        self.confined_reads = Some(reads.to_vec());
+        self
+    }
+
     /// An index has the rows in the order that is asked for: a page never costs more than its rows.
     pub(super) fn in_order(mut self) -> Self {
         self.in_order = true;

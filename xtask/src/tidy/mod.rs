@@ -6,6 +6,7 @@
 mod boundaries;
 mod source;
 mod sql;
+mod tenants;
 mod text;
 
 use anyhow::ensure;
@@ -24,9 +25,11 @@ pub(crate) fn check() -> anyhow::Result<()> {
         text::machine_paths(&sources),
         sql::unused_or_shared(&sources),
         sql::without_tenant(&sources),
+        sql::tables_without_tenant(&sources),
         boundaries::crate_arrows(&sources)?,
         boundaries::database_outside_store(&sources),
         boundaries::status_outside_one_file(&sources),
+        tenants::unconfined(&sources),
     ]
     .concat();
     ensure!(findings.is_empty(), "{}", findings.join("\n"));

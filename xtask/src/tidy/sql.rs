@@ -1,13 +1,21 @@
 //! Rules about the statements in `server/sql`.
 
+use std::collections::BTreeSet;
+
 use super::source::Source;
 use super::unneeded;
 
 /// Folder of the statements; a macro names them relative to the crate.
 const CRATE_FOLDER: &str = "server/";
 const STATEMENTS: &str = "server/sql/";
+/// Folder of the schema.
+const MIGRATIONS: &str = "migrations/";
 /// Column that every tenant's row has.
 const TENANT_COLUMN: &str = "tenant_id";
+/// What a statement's tables follow.
+const BEFORE_TABLES: [&str; 4] = ["FROM", "INTO", "JOIN", "UPDATE"];
+/// What a migration's tables and views follow.
+const BEFORE_NEW_TABLES: [&str; 2] = ["TABLE", "VIEW"];
 
 /// Statements that touch no tenant's rows, and what they touch.
 const WITHOUT_TENANT: [&str; 15] = [
@@ -81,6 +89,40 @@ pub(super) fn without_tenant(sources: &[Source]) -> Vec<String> {
     findings
 }
 
+/// Statements that look at more tables than they name tenants for: a table that is joined without its tenant shows every tenant's
+/// rows to whoever is not confined.
+pub(super) fn tables_without_tenant(sources: &[Source]) -> Vec<String> {
+    let tables: BTreeSet<String> = sources
+        .iter()
+        .filter(|source| source.path.starts_with(MIGRATIONS))
+        .flat_map(|source| names_behind(source, &BEFORE_NEW_TABLES))
+        .collect();
+    statements(sources)
+        .filter_map(|statement| {
+            let used = names_behind(statement, &BEFORE_TABLES).into_iter().filter(|name| tables.contains(name)).count();
+            let named = words(statement).into_iter().filter(|word| word == TENANT_COLUMN).count();
+            (used > named).then(|| {
+                format!("{}: names {TENANT_COLUMN} {named} times for {used} tables: name it for each", statement.path)
+            })
+        })
+        .collect()
+}
+
+/// The words that follow one of these.
+fn names_behind(source: &Source, before: &[&str]) -> Vec<String> {
+    let words = words(source);
+    let pairs = words.iter().zip(words.iter().skip(1));
+    pairs.filter(|(first, _)| before.contains(&first.as_str())).map(|(_, name)| name.clone()).collect()
+}
+
+/// Names and keywords, without comments.
+fn words(source: &Source) -> Vec<String> {
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    let lines = source.code_lines().map(|(_, line)| line.split("--").next().unwrap_or_default());
+    let words = lines.flat_map(|line| line.split(move |character| !is_part(character)));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
 fn statements(sources: &[Source]) -> impl Iterator<Item = &Source> {
     sources.iter().filter(|source| source.path.starts_with(STATEMENTS) && source.ends_with(".sql"))
 }
@@ -106,6 +148,16 @@ mod tests {
         assert_eq!(findings.len(), 2, "{findings:?}");
         assert!(findings[0].starts_with("server/sql/a/none.sql: nothing"));
         assert!(findings[1].ends_with("used by server/src/store/a.rs, server/src/store/b.rs"));
+    }
+
+    #[test]
+    fn every_table_of_a_statement_has_its_tenant() {
+        let schema = source("migrations/0001_a.sql", "CREATE TABLE event (a int);\nCREATE VIEW wide AS SELECT 1");
+        let findings = |text: &str| tables_without_tenant(&[schema.clone(), source("server/sql/a/b.sql", text)]);
+        assert_eq!(findings("SELECT 1 FROM unnest($1) AS id JOIN event ON event.tenant_id = $2").len(), 0);
+        assert_eq!(findings("SELECT 1 FROM wide JOIN event USING (id) WHERE wide.tenant_id = $1").len(), 1);
+        assert_eq!(findings("UPDATE event SET a = 1 -- tenant_id").len(), 1);
+        assert_eq!(findings("INSERT INTO event (tenant_id, a) VALUES ($1, $2)").len(), 0);
     }
 
     #[test]

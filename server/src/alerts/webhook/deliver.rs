@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::Webhook;
 use super::body::{Bodies, BodyError};
@@ -30,7 +31,7 @@ const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(24);
 const UNREADABLE_ATTEMPTS: i32 = 36;
 
 /// Delivers until `stop`.
-pub async fn run(webhook: Webhook, pool: PgPool, hub: Hub, metrics: Metrics, stop: CancellationToken) {
+pub async fn run(webhook: Webhook, all_tenants: PgPool, hub: Hub, metrics: Metrics, stop: CancellationToken) {
     let bodies = match Bodies::new() {
         Ok(bodies) => bodies,
         Err(error) => {
@@ -38,7 +39,7 @@ pub async fn run(webhook: Webhook, pool: PgPool, hub: Hub, metrics: Metrics, sto
             return;
         }
     };
-    let courier = Courier { webhook, bodies, pool, metrics };
+    let courier = Courier { webhook, bodies, all_tenants, metrics };
     let mut raised = hub.alerts_raised();
     let mut pause = Duration::ZERO;
     while next_round(pause, &mut raised, &stop).await {
@@ -66,7 +67,7 @@ async fn next_round(pause: Duration, raised: &mut watch::Receiver<u64>, stop: &C
 struct Courier {
     webhook: Webhook,
     bodies: Bodies,
-    pool: PgPool,
+    all_tenants: PgPool,
     metrics: Metrics,
 }
 
@@ -74,8 +75,8 @@ impl Courier {
     /// One round; says whether more may be waiting.
     async fn round(&self) -> Result<bool, StoreError> {
         let mut more = false;
-        for (tenant, _) in audit::tenants(&self.pool).await? {
-            let due = alerts::claim_deliveries(&self.pool, tenant, AT_ONCE, LEASE).await?;
+        for (tenant, _) in audit::tenants(&self.all_tenants).await? {
+            let due = alerts::claim_deliveries(&self.all_tenants, tenant, AT_ONCE, LEASE).await?;
             more |= i64::try_from(due.len()).is_ok_and(|count| count == AT_ONCE);
             let attempts = due.iter().map(|delivery| self.deliver(tenant, delivery));
             join_all(attempts).await.into_iter().collect::<Result<(), StoreError>>()?;
@@ -83,8 +84,13 @@ impl Courier {
         Ok(more)
     }
 
+    async fn alert(&self, tenant: TenantId, id: Uuid) -> Result<Vec<StoredAlert>, StoreError> {
+        let mut connection = self.all_tenants.acquire().await?;
+        alerts::get(&mut connection, tenant, &[id]).await
+    }
+
     async fn deliver(&self, tenant: TenantId, delivery: &DueDelivery) -> Result<(), StoreError> {
-        let attempt = match alerts::get(&self.pool, tenant, &[delivery.alert_id]).await {
+        let attempt = match self.alert(tenant, delivery.alert_id).await {
             Ok(found) => match found.first() {
                 Some(alert) => self.attempt(delivery, alert).await,
                 // Purged meanwhile, and its delivery with it.
@@ -106,7 +112,7 @@ impl Courier {
             }
         };
         self.metrics.delivered(outcome);
-        alerts::end_delivery(&self.pool, tenant, *alert_id, &attempt).await
+        alerts::end_delivery(&self.all_tenants, tenant, *alert_id, &attempt).await
     }
 
     async fn attempt(&self, delivery: &DueDelivery, alert: &StoredAlert) -> Attempt {

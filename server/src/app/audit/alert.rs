@@ -25,7 +25,7 @@ impl App {
         if drifting.is_empty() {
             return Ok(());
         }
-        let mut transaction = begin(&self.pool, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        let mut transaction = begin(&self.all_tenants, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let mut raised = self.alerts.raising(tenant, now);
         for (check, rows) in drifting {

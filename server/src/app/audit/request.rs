@@ -12,7 +12,6 @@ use super::report::AuditReport;
 use super::slices::QUARTER;
 use super::{AppError, AuditSettings};
 use crate::app::App;
-use crate::store::audit as store;
 use crate::store::audit_range::count_range;
 use crate::tenant::TenantId;
 
@@ -48,7 +47,7 @@ impl App {
         let busy = |_| AppError::Full { what: "the queue of audits", retry_after: RETRY_AFTER };
         let _turn = self.audits.running.try_acquire().map_err(busy)?;
         let range = range.map(whole_quarters).transpose()?;
-        let mut snapshot = store::begin(&self.pool).await?;
+        let mut snapshot = self.snapshot(tenant).await?;
         let limit = self.audits.events;
         let entries = count_range(&mut snapshot, tenant, range, limit.saturating_add(1)).await?;
         if i64::try_from(entries).unwrap_or(i64::MAX) > limit {

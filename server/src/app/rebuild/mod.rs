@@ -57,7 +57,7 @@ pub async fn rebuild(
 ) -> Result<RebuildReport, RebuildError> {
     let mut kinds = Vec::new();
     for kind in Kind::ALL {
-        let mut transaction = ledger::begin_budget_change(pool, tenant).await?;
+        let mut transaction = ledger::begin_budget_upkeep(pool, tenant).await?;
         let (told, left) = store::attempts_before_partitions(&mut transaction, tenant).await?;
         if told > left {
             return Err(RebuildError::Dropped { told, left });

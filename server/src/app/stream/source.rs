@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use sqlx::PgPool;
 use tollgate_domain::budget::BudgetState;
 
 use crate::app::AppError;
@@ -13,25 +12,26 @@ use crate::app::budgets::states_for_scopes;
 use crate::app::totals::{Scope, ScopeQuery, read_scopes};
 use crate::live::{LiveError, Reading, ScopeSource, WatchedScope};
 use crate::store::dictionary::Dictionary;
+use crate::store::scoped::TenantPool;
 use crate::tenant::TenantId;
 
 /// Reads totals and budget states from the database.
 #[derive(Debug, Clone)]
 pub struct DatabaseSource {
-    pool: PgPool,
+    tenants: TenantPool,
     dictionary: Dictionary,
 }
 
 impl DatabaseSource {
-    /// Reads through `pool`, which must lead to the primary: a standby would tell of the past.
-    pub fn new(pool: PgPool, dictionary: Dictionary) -> Self {
-        Self { pool, dictionary }
+    /// Reads through `tenants`, which must lead to the primary: a standby would tell of the past.
+    pub fn new(tenants: TenantPool, dictionary: Dictionary) -> Self {
+        Self { tenants, dictionary }
     }
 
     async fn read_all(&self, tenant: TenantId, scopes: &[Arc<WatchedScope>]) -> Result<Vec<Reading>, AppError> {
         let as_of = Timestamp::now();
         let queries: Vec<ScopeQuery> = scopes.iter().map(|scope| scope.query.clone()).collect();
-        let totals = read_scopes(&self.pool, &self.dictionary, tenant, &queries, as_of).await?;
+        let totals = read_scopes(&self.tenants, &self.dictionary, tenant, &queries, as_of).await?;
         let budgets = self.read_budgets(tenant, scopes, as_of).await?;
         let readings = totals.into_iter().zip(budgets);
         Ok(readings.map(|(totals, budgets)| Reading { totals, budgets, as_of }).collect())
@@ -49,7 +49,7 @@ impl DatabaseSource {
         if asking.is_empty() {
             return Ok(vec![Vec::new(); scopes.len()]);
         }
-        let mut states = states_for_scopes(&self.pool, tenant, &asking, now).await?.into_iter();
+        let mut states = states_for_scopes(&self.tenants, tenant, &asking, now).await?.into_iter();
         let of_scope = |scope: &Arc<WatchedScope>| if scope.budgets { states.next() } else { Some(Vec::new()) };
         scopes.iter().map(of_scope).collect::<Option<_>>().ok_or(AppError::Internal)
     }

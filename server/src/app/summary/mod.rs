@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sqlx::PgPool;
 use tollgate_domain::calendar::{Bucket, CalendarError, buckets};
 use tollgate_domain::dimensions::{Dimension, DimensionKey, DimensionMatch};
 use tollgate_domain::summary::{ROWS_LIMIT, Summary, SummaryRequest};
@@ -29,8 +28,8 @@ use tollgate_domain::window::{Bounds, zone};
 
 use self::reader::{Question, read};
 use super::AppError;
-use crate::store::StoreError;
 use crate::store::dictionary::Dictionary;
+use crate::store::scoped::TenantPool;
 use crate::store::summaries::begin_reading;
 use crate::tenant::TenantId;
 
@@ -46,18 +45,17 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Errors
 /// [`AppError::Invalid`], [`AppError::QueryTooWide`] where a bound is passed, and those of the database.
 pub async fn summarize(
-    pool: &PgPool,
+    tenants: &TenantPool,
     dictionary: &Dictionary,
     tenant: TenantId,
     request: &SummaryRequest,
 ) -> Result<Summary, AppError> {
     request.validate()?;
     let question = question(request)?;
-    let mut reading = begin_reading(pool, STATEMENT_TIMEOUT).await?;
+    let mut reading = begin_reading(tenants, tenant, STATEMENT_TIMEOUT).await?;
     let connection = &mut *reading.transaction;
     let answer = read(connection, dictionary, tenant, &question).await?;
     let summary = rows::summary(connection, dictionary, tenant, request, &question, answer, reading.as_of).await?;
-    reading.transaction.rollback().await.map_err(StoreError::from)?;
     Ok(summary)
 }
 

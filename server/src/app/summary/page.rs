@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 use tollgate_domain::digest::Digester;
 use tollgate_domain::summary::{Summary, SummaryRequest, SummaryRow};
 use uuid::Uuid;
@@ -14,6 +13,7 @@ use uuid::Uuid;
 use super::summarize;
 use crate::app::AppError;
 use crate::store::dictionary::Dictionary;
+use crate::store::scoped::TenantPool;
 use crate::store::summaries::{add_pages, find_page};
 use crate::tenant::TenantId;
 
@@ -39,7 +39,7 @@ pub struct SummaryPage {
 /// # Errors
 /// [`AppError::PageTokenInvalid`] where the token is another request's or has expired, and those of [`summarize`].
 pub async fn summarize_page(
-    pool: &PgPool,
+    tenants: &TenantPool,
     dictionary: &Dictionary,
     tenant: TenantId,
     request: &SummaryRequest,
@@ -48,17 +48,17 @@ pub async fn summarize_page(
     let digest = digest(request)?;
     if !page_token.is_empty() {
         let id = page_id(page_token).ok_or(AppError::PageTokenInvalid)?;
-        let page = find_page(pool, tenant, id, digest).await?.ok_or(AppError::PageTokenInvalid)?;
+        let page = find_page(tenants, tenant, id, digest).await?.ok_or(AppError::PageTokenInvalid)?;
         return serde_json::from_slice(&page).map_err(|_| AppError::PageTokenInvalid);
     }
-    let summary = summarize(pool, dictionary, tenant, request).await?;
+    let summary = summarize(tenants, dictionary, tenant, request).await?;
     let mut pages = cut(summary, usize::try_from(request.rows_per_page()).unwrap_or(usize::MAX));
     let later = pages.split_off(1);
     if !later.is_empty() {
         let ids: Vec<Uuid> = pages.iter().chain(&later).filter_map(|page| page_id(&page.next_page_token)).collect();
         let written: Result<Vec<Vec<u8>>, _> = later.iter().map(serde_json::to_vec).collect();
         let written = written.map_err(|_| AppError::Internal)?;
-        add_pages(pool, tenant, digest, LIFETIME, &ids, &written).await?;
+        add_pages(tenants, tenant, digest, LIFETIME, &ids, &written).await?;
     }
     pages.pop().ok_or(AppError::Internal)
 }

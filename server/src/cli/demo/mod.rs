@@ -226,8 +226,9 @@ impl Demo<'_> {
             Some(_) => alerts::list(&client, &self.project).await.context("the alerts cannot be read")?,
             None => Vec::new(),
         };
-        let audit =
-            audit(&running.app.pool, &running.app.dictionary, TenantId::LOCAL).await.context("the audit failed")?;
+        let audit = audit(&running.app.all_tenants, &running.app.dictionary, TenantId::LOCAL)
+            .await
+            .context("the audit failed")?;
         Ok(with_tally(&tally, |tally| {
             let timing = Timing::new(tally, started, replayed);
             self.report(tally, endpoint, planned, (summaries, alerts), audit, &latest, timing)

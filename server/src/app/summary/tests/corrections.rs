@@ -75,7 +75,7 @@ async fn summaries_tell_what_was_charged_and_what_is_current() {
             current: number % 3 != 0,
             ..random_request(&mut random)
         };
-        let summary = summarize(&database.pool, &Dictionary::default(), TENANT, &request).await.unwrap();
+        let summary = summarize(&database.tenants, &Dictionary::default(), TENANT, &request).await.unwrap();
         let (mut rows, mut total) = side_by_side(&first, &current, &request);
         let mut found = Summary { rows: sorted(summary.rows), ..summary };
         for row in rows.iter_mut().chain(&mut found.rows).chain([&mut total, &mut found.total]) {
@@ -105,7 +105,7 @@ async fn summaries_rank_groups_by_the_cost_that_is_asked_for() {
             let (mut rows, _) = expected(events, &whole);
             rows.sort_by_key(|row| std::cmp::Reverse(row.measures.usd));
             let top = SummaryRequest { top: Some(2), ..whole };
-            let summary = summarize(&database.pool, &dictionary, TENANT, &top).await.unwrap();
+            let summary = summarize(&database.tenants, &dictionary, TENANT, &top).await.unwrap();
             let own = summary.rows.iter().filter(|row| row.groups != [GroupValue::Other]);
             let own: Vec<_> = own.map(|row| (row.groups.clone(), row.measures.usd)).collect();
             let wanted: Vec<_> = rows.iter().take(2).map(|row| (row.groups.clone(), row.measures.usd)).collect();
@@ -131,10 +131,10 @@ async fn summaries_of_scopes_follow_corrections() {
             lifetime.into_iter().chain([query(scope, Some(month()), Some(key(Dimension::CustomerId)))])
         })
         .collect();
-    let before = read_scopes(&database.pool, &dictionary, TENANT, &queries, now).await.unwrap();
+    let before = read_scopes(&database.tenants, &dictionary, TENANT, &queries, now).await.unwrap();
     correct(&database.pool, &dictionary, TENANT, &corrections).await;
     let current = current(&first, &corrections);
-    let after = read_scopes(&database.pool, &dictionary, TENANT, &queries, now).await.unwrap();
+    let after = read_scopes(&database.tenants, &dictionary, TENANT, &queries, now).await.unwrap();
     for ((query, before), mut after) in queries.iter().zip(before).zip(after) {
         let (scope, key) = scopes().into_iter().find(|(scope, _)| *scope == query.scope).unwrap();
         let range = query.window.as_ref().map(|window| window.bounds(now).unwrap());

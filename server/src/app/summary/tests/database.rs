@@ -9,10 +9,12 @@ use uuid::Uuid;
 
 use crate::embedded::{EmbeddedPostgres, Settings};
 use crate::store::connect;
+use crate::store::scoped::TenantPool;
 
 /// A migrated database that accepts events of any time.
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
+    pub(crate) tenants: TenantPool,
     server: Server,
 }
 
@@ -42,7 +44,7 @@ impl Database {
         let pool = connect::pool(options, 4, Duration::from_secs(30));
         connect::migrate(&pool).await.unwrap();
         sqlx::query("CREATE TABLE usage_event_any PARTITION OF usage_event DEFAULT").execute(&pool).await.unwrap();
-        Self { pool, server }
+        Self { tenants: TenantPool::new(pool.clone()), pool, server }
     }
 
     pub(crate) async fn stop(self) {

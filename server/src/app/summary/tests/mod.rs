@@ -153,7 +153,7 @@ async fn summaries_say_what_the_events_say_in_every_zone() {
     for _ in 0..300 {
         let request = random_request(&mut random);
         let reader = Dictionary::default();
-        match summarize(&database.pool, &reader, TENANT, &request).await {
+        match summarize(&database.tenants, &reader, TENANT, &request).await {
             Ok(summary) => compare(summary, &events, &request),
             Err(error) => panic!("{error}: {request:#?}"),
         }
@@ -180,10 +180,10 @@ async fn summaries_fold_what_is_not_at_the_top() {
             ..whole.clone()
         };
         let undivided = SummaryRequest { granularity: Granularity::None, top: None, ..request.clone() };
-        let ranked = summarize(&database.pool, &dictionary, TENANT, &undivided).await.unwrap();
+        let ranked = summarize(&database.tenants, &dictionary, TENANT, &undivided).await.unwrap();
         let chosen: Vec<_> = ranked.rows.iter().take(2).map(|row| row.groups.clone()).collect();
         let (rows, total) = expected(&events, &whole);
-        let folded = summarize(&database.pool, &dictionary, TENANT, &request).await.unwrap();
+        let folded = summarize(&database.tenants, &dictionary, TENANT, &request).await.unwrap();
         assert_eq!(folded.total.measures.usd, total.measures.usd);
         for row in &folded.rows {
             let other = row.groups.iter().all(|group| *group == GroupValue::Other);
@@ -220,10 +220,10 @@ async fn summaries_too_wide_are_refused_or_read_in_two_passes() {
     }
     for dimension in [Dimension::UserId, Dimension::TaskId] {
         let request = SummaryRequest { group_by: vec![key(dimension)], ..SummaryRequest::of(all()) };
-        let refused = summarize(&database.pool, &dictionary, TENANT, &request).await.unwrap_err();
+        let refused = summarize(&database.tenants, &dictionary, TENANT, &request).await.unwrap_err();
         assert!(matches!(refused, AppError::QueryTooWide(_)), "{refused}");
         let request = SummaryRequest { top: Some(3), granularity: Granularity::Week, ..request };
-        let summary = summarize(&database.pool, &dictionary, TENANT, &request).await.unwrap();
+        let summary = summarize(&database.tenants, &dictionary, TENANT, &request).await.unwrap();
         let mut dearest: Vec<&Known> = events.iter().collect();
         dearest.sort_by_key(|known| std::cmp::Reverse(known.measures().usd));
         for known in &dearest[..3] {
@@ -236,7 +236,7 @@ async fn summaries_too_wide_are_refused_or_read_in_two_passes() {
         assert_eq!(summary.total.measures, total.measures);
     }
     let minutes = SummaryRequest { granularity: Granularity::Minute, ..SummaryRequest::of(all()) };
-    let refused = summarize(&database.pool, &dictionary, TENANT, &minutes).await.unwrap_err();
+    let refused = summarize(&database.tenants, &dictionary, TENANT, &minutes).await.unwrap_err();
     assert!(matches!(refused, AppError::QueryTooWide(_)), "{refused}");
     database.stop().await;
 }
@@ -252,8 +252,8 @@ async fn summaries_come_in_pages_of_one_reading() {
         page_size: 7,
         ..SummaryRequest::of(all())
     };
-    let whole = summarize(&database.pool, &dictionary, TENANT, &request).await.unwrap();
-    let first = summarize_page(&database.pool, &dictionary, TENANT, &request, "").await.unwrap();
+    let whole = summarize(&database.tenants, &dictionary, TENANT, &request).await.unwrap();
+    let first = summarize_page(&database.tenants, &dictionary, TENANT, &request, "").await.unwrap();
     // What is recorded between two pages is in neither.
     record(&database.pool, &dictionary, TENANT, &events(7, 100)).await;
     let another_replica = Dictionary::default();
@@ -261,7 +261,7 @@ async fn summaries_come_in_pages_of_one_reading() {
     while let token @ 1.. = pages.last().unwrap().next_page_token.len() {
         assert!(token < 100);
         let token = pages.last().unwrap().next_page_token.clone();
-        let page = summarize_page(&database.pool, &another_replica, TENANT, &request, &token).await.unwrap();
+        let page = summarize_page(&database.tenants, &another_replica, TENANT, &request, &token).await.unwrap();
         assert_eq!((page.as_of, &page.total), (pages[0].as_of, &whole.total));
         pages.push(page);
     }
@@ -274,14 +274,14 @@ async fn summaries_come_in_pages_of_one_reading() {
     for (tenant, request, token) in
         [(TENANT, &other, token.as_str()), (TenantId(8), &request, token), (TENANT, &request, "nonsense")]
     {
-        let refused = summarize_page(&database.pool, &dictionary, tenant, request, token).await.unwrap_err();
+        let refused = summarize_page(&database.tenants, &dictionary, tenant, request, token).await.unwrap_err();
         assert!(matches!(refused, AppError::PageTokenInvalid), "{refused}");
     }
     sqlx::query("UPDATE summary_page SET expire_time = now() - interval '1 second'")
         .execute(&database.pool)
         .await
         .unwrap();
-    let refused = summarize_page(&database.pool, &dictionary, TENANT, &request, token).await.unwrap_err();
+    let refused = summarize_page(&database.tenants, &dictionary, TENANT, &request, token).await.unwrap_err();
     assert!(matches!(refused, AppError::PageTokenInvalid), "{refused}");
     database.stop().await;
 }
@@ -293,18 +293,18 @@ async fn summaries_of_reported_costs_and_of_the_present() {
     let events = events(8, 300);
     record(&database.pool, &dictionary, TENANT, &events).await;
     let request = SummaryRequest { cost_basis: CostBasis::Reported, ..SummaryRequest::of(all()) };
-    let summary = summarize(&database.pool, &dictionary, TENANT, &request).await.unwrap();
+    let summary = summarize(&database.tenants, &dictionary, TENANT, &request).await.unwrap();
     let (_, total) = expected(&events, &request);
     assert_eq!(summary.total.measures.usd, total.measures.reported_usd.unwrap());
     assert!(!summary.rows[0].partial_bucket);
     let future = SummaryRequest::of(Bounds { end: range(START, "2999-01-01T00:00:00Z").end, ..all() });
-    let summary = summarize(&database.pool, &dictionary, TENANT, &future).await.unwrap();
+    let summary = summarize(&database.tenants, &dictionary, TENANT, &future).await.unwrap();
     assert!(summary.rows[0].partial_bucket, "the present cuts the bucket");
     let nobody = SummaryRequest {
         filter: vec![DimensionMatch::equals(key(Dimension::UserId), "never-seen")],
         ..SummaryRequest::of(all())
     };
-    let summary = summarize(&database.pool, &dictionary, TENANT, &nobody).await.unwrap();
+    let summary = summarize(&database.tenants, &dictionary, TENANT, &nobody).await.unwrap();
     assert_eq!((summary.rows.len(), summary.total.measures), (0, Measures::default()));
     database.stop().await;
 }

@@ -64,7 +64,7 @@ async fn summaries_of_scopes_agree_with_the_events() {
                 lifetime.into_iter().chain([query(scope, Some(month()), Some(breakdown.clone()))])
             })
             .collect();
-        let readings = read_scopes(&database.pool, &dictionary, TENANT, &queries, now).await.unwrap();
+        let readings = read_scopes(&database.tenants, &dictionary, TENANT, &queries, now).await.unwrap();
         for (query, reading) in queries.iter().zip(&readings) {
             let (scope, key) = scopes().into_iter().find(|(scope, _)| *scope == query.scope).unwrap();
             let range = query.window.as_ref().map(|window| window.bounds(now).unwrap());
@@ -104,7 +104,7 @@ async fn summaries_of_scopes_have_versions_that_rise_with_every_event() {
     }
     let mut last = vec![-1; queries.len()];
     for number in 0_u128..4 {
-        let readings = read_scopes(&database.pool, &Dictionary::default(), TENANT, &queries, now).await.unwrap();
+        let readings = read_scopes(&database.tenants, &Dictionary::default(), TENANT, &queries, now).await.unwrap();
         for ((reading, last), query) in readings.iter().zip(&mut last).zip(&queries) {
             assert!(reading.version > *last, "{query:?}: {} after {last}", reading.version);
             assert_eq!(reading.version == 0, number == 0, "never seen = 0");
@@ -114,7 +114,7 @@ async fn summaries_of_scopes_have_versions_that_rise_with_every_event() {
         record(&database.pool, &dictionary, TENANT, std::slice::from_ref(&known)).await;
     }
     let unbounded = [query(Scope::Tenant, None, None)];
-    let refused = read_scopes(&database.pool, &dictionary, TENANT, &unbounded, now).await.unwrap_err();
+    let refused = read_scopes(&database.tenants, &dictionary, TENANT, &unbounded, now).await.unwrap_err();
     assert!(matches!(refused, AppError::Invalid(_)), "{refused}");
     database.stop().await;
 }
