@@ -99,7 +99,7 @@ pub const METHODS: [(&str, &[(&str, Need)]); 7] = [
             ("RunAudit", Need::Holds(Admin)),
         ],
     ),
-    ("grpc.health.v1.Health", &[("Check", Need::Nothing), ("List", Need::Nothing), ("Watch", Need::Nothing)]),
+    ("grpc.health.v1.Health", &[("Check", Need::Nothing), ("Watch", Need::Nothing)]),
     ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Need::AnyKey)]),
 ];
 

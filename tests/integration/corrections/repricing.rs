@@ -6,6 +6,7 @@ use tollgate_domain::price::{Catalog, FreeProviders};
 use tollgate_proto::v1;
 use tollgate_proto::v1::amend_usage_request::Change;
 use tollgate_proto::v1::price_service_server::PriceService as _;
+use tollgate_server::auth::Caller;
 use tollgate_server::grpc::PriceApi;
 use tollgate_server::prices::Prices;
 use tonic::Code;
@@ -52,8 +53,15 @@ fn applied(request: v1::RepriceUsageRequest) -> v1::RepriceUsageRequest {
     v1::RepriceUsageRequest { apply: true, request_id: id(), reason: "a price arrived".to_owned(), ..request }
 }
 
+/// The request as the local tenant makes it: here, nothing stands before the service that would find out who calls.
+fn by_local(request: v1::RepriceUsageRequest) -> tonic::Request<v1::RepriceUsageRequest> {
+    let mut request = tonic::Request::new(request);
+    request.extensions_mut().insert(Caller::local());
+    request
+}
+
 async fn reprice(prices: &PriceApi, request: v1::RepriceUsageRequest) -> v1::RepriceUsageResponse {
-    prices.reprice_usage(tonic::Request::new(request)).await.unwrap().into_inner()
+    prices.reprice_usage(by_local(request)).await.unwrap().into_inner()
 }
 
 /// Events, changed ones, unpriced ones, difference, whether recorded.
@@ -130,7 +138,7 @@ async fn what_is_applied_moves_current_costs_and_budgets_once() {
     assert_eq!(outcome(&again), (3, 0, 0, "0", true), "nothing is left to change");
     assert_eq!(get(&server, &told).await.revision, 2);
     let other = v1::RepriceUsageRequest { unpriced_only: true, ..request };
-    let refused = prices.reprice_usage(tonic::Request::new(other)).await.unwrap_err();
+    let refused = prices.reprice_usage(by_local(other)).await.unwrap_err();
     assert_eq!(reason(&refused), "REQUEST_ID_REUSED");
     server.assert_audit_holds().await;
 }
@@ -299,7 +307,7 @@ async fn every_broken_field_of_a_step_is_named() {
     let prices = knowing(&server, NEW_PRICES);
     let refusal = |request: v1::RepriceUsageRequest| {
         let prices = prices.clone();
-        async move { Refusal::of(&prices.reprice_usage(tonic::Request::new(request)).await.unwrap_err()) }
+        async move { Refusal::of(&prices.reprice_usage(by_local(request)).await.unwrap_err()) }
     };
     let invalid = |fields: &[&str]| Refusal::new(Code::InvalidArgument, "INVALID_FIELD", fields);
     assert_eq!(refusal(v1::RepriceUsageRequest::default()).await, invalid(&["start_time", "end_time"]));
