@@ -100,3 +100,7 @@ GRANT INSERT ON budget_period, alert, alert_delivery TO tollgate_tenant;
 GRANT UPDATE (acknowledge_time, acknowledged_by, note) ON alert TO tollgate_tenant;
 GRANT INSERT, DELETE ON budget_backfill, summary_page TO tollgate_tenant;
 GRANT DELETE ON budget_backfill_sum TO tollgate_tenant;
+-- Keys and view tokens of the tenant. Whose a credential is, is found out by the owner.
+GRANT SELECT, INSERT, UPDATE ON api_key TO tollgate_tenant;
+GRANT SELECT, INSERT, UPDATE, DELETE ON api_key_secret TO tollgate_tenant;
+GRANT SELECT, INSERT ON view_token TO tollgate_tenant;

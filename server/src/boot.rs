@@ -394,8 +394,11 @@ impl Watched for Parts {
             queue_bytes_limit: settings.queue_bytes,
             subscribers: self.app.hub.subscribers(),
             watched_scopes: self.app.hub.watched_scopes(),
-            ledger_pool: pool_state(&self.ledger_pool),
-            reads_pool: pool_state(&self.app.pool),
+            ledger_pool: pool_state({
+                let pool = &self.ledger_pool;
+                (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+            }),
+            reads_pool: pool_state(self.app.tenants.usage()),
         }
     }
 
@@ -405,10 +408,9 @@ impl Watched for Parts {
 }
 
 /// How much of a pool is used.
-fn pool_state(pool: &PgPool) -> Pool {
-    let idle = pool.num_idle();
-    let open = usize::try_from(pool.size()).unwrap_or(usize::MAX);
-    let limit = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+fn pool_state((size, idle, limit): (u32, usize, u32)) -> Pool {
+    let open = usize::try_from(size).unwrap_or(usize::MAX);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     Pool { used: open.saturating_sub(idle), idle, limit }
 }
 

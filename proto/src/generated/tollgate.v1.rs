@@ -1624,6 +1624,14 @@ pub struct CreateViewTokenResponse {
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Starts an erasure.
+///
+/// From the answer on, the name stands nowhere in totals, summaries, budgets and lists of events: a pseudonym stands in its place,
+/// with all that the person used, so that every sum stays what it was. Counters and overrides of budgets that count per name, and
+/// selectors that name it, go on under the pseudonym. What reservations, alerts and answers to corrections still tell, and the metadata
+/// of the person's events, go in the background. Then the key of the pseudonym is forgotten, and nobody can tell whose it was.
+///
+/// Events that arrive later with the same name are those of somebody new. Names in labels, in ids other than the subject's own, in the
+/// words of budgets, and in backups are not looked for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EraseSubjectRequest {
     /// The identity of the request, minted by the caller: the same one again returns the same erasure. Required. A UUID.
@@ -1661,7 +1669,7 @@ pub struct Erasure {
     /// Where the erasure is in its life.
     #[prost(enumeration = "erasure::State", tag = "2")]
     pub state: i32,
-    /// How many events it concerns.
+    /// How many events it concerns; 0 until they are counted.
     #[prost(int64, tag = "3")]
     pub events: i64,
     /// How many of them are erased.
@@ -4559,14 +4567,9 @@ pub enum ErrorReason {
     QueryTooWide = 13,
     /// INVALID_ARGUMENT: the page token or cursor is damaged, expired, or of another request. Start from the first page.
     PageTokenInvalid = 14,
-<<<<<<< HEAD
-    /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes is full, and nothing was recorded. Retry with the same
-    /// ids. For RunAudit: another audit runs. Also where too many credentials are looked up at the same time, or the tenant has as
-    /// many API keys or view tokens as it may have.
-=======
     /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes, or the tenant's share of it, is full, or takes longer than
-    /// the call's deadline; nothing was recorded. Retry with the same ids. For RunAudit: another audit runs.
->>>>>>> limits
+    /// the call's deadline; nothing was recorded. Retry with the same ids. For RunAudit: another audit runs. Also where too many
+    /// credentials are looked up at the same time, or the tenant has as many API keys or view tokens as it may have.
     QueueFull = 15,
     /// UNAVAILABLE: this replica drains. Retry with the same ids, elsewhere.
     ShuttingDown = 16,
@@ -4597,15 +4600,16 @@ pub enum ErrorReason {
     PriceOfCatalog = 28,
     /// NOT_FOUND: there is no such alert.
     AlertNotFound = 29,
-<<<<<<< HEAD
     /// NOT_FOUND: there is no such API key.
     ApiKeyNotFound = 30,
     /// FAILED_PRECONDITION: the API key was revoked, so that it gets no new secret.
     ApiKeyRevoked = 31,
-=======
+    /// NOT_FOUND: there is no such erasure.
+    ErasureNotFound = 32,
+    /// FAILED_PRECONDITION: a budget still counts back. Ask for the erasure again when it is in force.
+    BudgetBackfilling = 33,
     /// DEADLINE_EXCEEDED: the call's deadline passed while it waited for its turn, and nothing was done. Retry with the same ids.
-    DeadlineExceeded = 30,
->>>>>>> limits
+    DeadlineExceeded = 34,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4644,12 +4648,11 @@ impl ErrorReason {
             Self::PriceNotFound => "ERROR_REASON_PRICE_NOT_FOUND",
             Self::PriceOfCatalog => "ERROR_REASON_PRICE_OF_CATALOG",
             Self::AlertNotFound => "ERROR_REASON_ALERT_NOT_FOUND",
-<<<<<<< HEAD
             Self::ApiKeyNotFound => "ERROR_REASON_API_KEY_NOT_FOUND",
             Self::ApiKeyRevoked => "ERROR_REASON_API_KEY_REVOKED",
-=======
+            Self::ErasureNotFound => "ERROR_REASON_ERASURE_NOT_FOUND",
+            Self::BudgetBackfilling => "ERROR_REASON_BUDGET_BACKFILLING",
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
->>>>>>> limits
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4685,12 +4688,11 @@ impl ErrorReason {
             "ERROR_REASON_PRICE_NOT_FOUND" => Some(Self::PriceNotFound),
             "ERROR_REASON_PRICE_OF_CATALOG" => Some(Self::PriceOfCatalog),
             "ERROR_REASON_ALERT_NOT_FOUND" => Some(Self::AlertNotFound),
-<<<<<<< HEAD
             "ERROR_REASON_API_KEY_NOT_FOUND" => Some(Self::ApiKeyNotFound),
             "ERROR_REASON_API_KEY_REVOKED" => Some(Self::ApiKeyRevoked),
-=======
+            "ERROR_REASON_ERASURE_NOT_FOUND" => Some(Self::ErasureNotFound),
+            "ERROR_REASON_BUDGET_BACKFILLING" => Some(Self::BudgetBackfilling),
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
->>>>>>> limits
             _ => None,
         }
     }

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use tollgate_domain::dimensions::Dimensions;
 use uuid::Uuid;
 
 use super::AppError;
 use super::error::Named;
 use crate::auth::{NewSecret, NoRandomness, Permissions, Refusal, SecretKind};
-use crate::store::StoreError;
-use crate::store::connect::begin;
 use crate::store::credentials::{self, LockedKey, NewStoredKey, SecretRecord, StoredKey};
+use crate::store::scoped::TenantPool;
 use crate::tenant::TenantId;
 
 /// Longest time for which a replaced secret still works.
@@ -84,7 +83,7 @@ impl NewKey {
 /// [`AppError::Refused`] for more permissions than the creator has, [`AppError::RequestIdReused`] for a request that created
 /// another key, [`AppError::Full`] for too many keys, and others.
 pub async fn create_key(
-    pool: &PgPool,
+    tenants: &TenantPool,
     tenant: TenantId,
     creator: Permissions,
     new: NewKey,
@@ -93,7 +92,8 @@ pub async fn create_key(
     if let Some(missing) = new.permissions.iter().find(|permission| !creator.allow(*permission)) {
         return Err(Refusal::Lacks(missing).into());
     }
-    if credentials::count_keys(pool, tenant).await? >= KEYS_LIMIT {
+    let mut change = tenants.change(tenant).await?;
+    if credentials::count_keys(&mut change, tenant).await? >= KEYS_LIMIT {
         return Err(AppError::Full { what: "the list of API keys", retry_after: FULL_RETRY_AFTER });
     }
     let secret = mint(SecretKind::ApiKey)?;
@@ -107,12 +107,13 @@ pub async fn create_key(
         expire_time,
         request_id,
     };
-    if credentials::create_key(pool, tenant, &stored, record(&secret)).await? {
-        let key = known(pool, tenant, stored.api_key_id).await?;
+    if credentials::create_key(&mut change, tenant, &stored, record(&secret)).await? {
+        let key = known(&mut change, tenant, stored.api_key_id).await?;
+        change.commit().await?;
         return Ok(KeyWithSecret { key, secret: Some(secret.text) });
     }
     let request_id = request_id.ok_or(AppError::Internal)?;
-    let earlier = credentials::key_of_request(pool, tenant, request_id).await?.ok_or(AppError::Internal)?;
+    let earlier = credentials::key_of_request(&mut change, tenant, request_id).await?.ok_or(AppError::Internal)?;
     match new.is(&earlier) {
         true => Ok(KeyWithSecret { key: earlier, secret: None }),
         false => Err(AppError::RequestIdReused(request_id.to_string())),
@@ -124,14 +125,15 @@ pub async fn create_key(
 /// # Errors
 /// [`AppError`].
 pub async fn list_keys(
-    pool: &PgPool,
+    tenants: &TenantPool,
     tenant: TenantId,
     before: Option<Uuid>,
     revoked_too: bool,
     limit: usize,
 ) -> Result<KeysPage, AppError> {
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-    let mut keys = credentials::list_keys(pool, tenant, before, revoked_too, wanted).await?;
+    let mut snapshot = tenants.snapshot(tenant).await?;
+    let mut keys = credentials::list_keys(&mut snapshot, tenant, before, revoked_too, wanted).await?;
     let more = keys.len() > limit;
     keys.truncate(limit);
     let next = keys.last().filter(|_| more).map(|key| key.api_key_id);
@@ -143,14 +145,14 @@ pub async fn list_keys(
 /// # Errors
 /// [`AppError::NotFound`], [`AppError::ApiKeyRevoked`], [`AppError::Invalid`] for a grace where many secrets work already.
 pub async fn rotate_key(
-    pool: &PgPool,
+    tenants: &TenantPool,
     tenant: TenantId,
     api_key_id: Uuid,
     grace: Duration,
 ) -> Result<KeyWithSecret, AppError> {
     let secret = mint(SecretKind::ApiKey)?;
-    let mut transaction = begin(pool, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    let locked = credentials::lock_key(&mut transaction, tenant, api_key_id).await?;
+    let mut change = tenants.change(tenant).await?;
+    let locked = credentials::lock_key(&mut change, tenant, api_key_id).await?;
     let Some(LockedKey { revoked, secrets }) = locked else { return Err(unknown(api_key_id)) };
     if revoked {
         return Err(AppError::ApiKeyRevoked(api_key_id.to_string()));
@@ -159,20 +161,24 @@ pub async fn rotate_key(
         let rule = format!("must be unset: {secrets} secrets of the key work already, wait until some have expired");
         return Err(AppError::invalid("grace", rule));
     }
-    credentials::replace_secret(&mut transaction, tenant, api_key_id, grace, record(&secret)).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
-    Ok(KeyWithSecret { key: known(pool, tenant, api_key_id).await?, secret: Some(secret.text) })
+    credentials::replace_secret(&mut change, tenant, api_key_id, grace, record(&secret)).await?;
+    let key = known(&mut change, tenant, api_key_id).await?;
+    change.commit().await?;
+    Ok(KeyWithSecret { key, secret: Some(secret.text) })
 }
 
 /// Revokes a key with all its secrets. Once more changes nothing.
 ///
 /// # Errors
 /// [`AppError::NotFound`] and others.
-pub async fn revoke_key(pool: &PgPool, tenant: TenantId, api_key_id: Uuid) -> Result<StoredKey, AppError> {
-    match credentials::revoke_key(pool, tenant, api_key_id).await? {
-        true => known(pool, tenant, api_key_id).await,
-        false => Err(unknown(api_key_id)),
+pub async fn revoke_key(tenants: &TenantPool, tenant: TenantId, api_key_id: Uuid) -> Result<StoredKey, AppError> {
+    let mut change = tenants.change(tenant).await?;
+    if !credentials::revoke_key(&mut change, tenant, api_key_id).await? {
+        return Err(unknown(api_key_id));
     }
+    let key = known(&mut change, tenant, api_key_id).await?;
+    change.commit().await?;
+    Ok(key)
 }
 
 /// Creates a token that watches these encoded scopes for a while.
@@ -180,21 +186,23 @@ pub async fn revoke_key(pool: &PgPool, tenant: TenantId, api_key_id: Uuid) -> Re
 /// # Errors
 /// [`AppError::Full`] for too many tokens, and others.
 pub async fn create_view_token(
-    pool: &PgPool,
+    tenants: &TenantPool,
     tenant: TenantId,
     scopes: &[Vec<u8>],
     ttl: Duration,
 ) -> Result<ViewToken, AppError> {
-    if credentials::count_view_tokens(pool, tenant).await? >= VIEW_TOKENS_LIMIT {
+    let mut change = tenants.change(tenant).await?;
+    if credentials::count_view_tokens(&mut change, tenant).await? >= VIEW_TOKENS_LIMIT {
         return Err(AppError::Full { what: "the list of view tokens", retry_after: FULL_RETRY_AFTER });
     }
     let secret = mint(SecretKind::ViewToken)?;
-    let expire_time = credentials::create_view_token(pool, tenant, record(&secret), scopes, ttl).await?;
+    let expire_time = credentials::create_view_token(&mut change, tenant, record(&secret), scopes, ttl).await?;
+    change.commit().await?;
     Ok(ViewToken { secret: secret.text, expire_time })
 }
 
-async fn known(pool: &PgPool, tenant: TenantId, api_key_id: Uuid) -> Result<StoredKey, AppError> {
-    credentials::key(pool, tenant, api_key_id).await?.ok_or_else(|| unknown(api_key_id))
+async fn known(connection: &mut PgConnection, tenant: TenantId, api_key_id: Uuid) -> Result<StoredKey, AppError> {
+    credentials::key(connection, tenant, api_key_id).await?.ok_or_else(|| unknown(api_key_id))
 }
 
 fn unknown(api_key_id: Uuid) -> AppError {

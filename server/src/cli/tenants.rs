@@ -48,7 +48,7 @@ pub async fn run(arguments: &TenantsArguments, config: &Config, output: &mut (dy
     let database = Database::open(config).await?;
     let done = async {
         database.prepare(config).await?;
-        let pool = database.pool(&config.database);
+        let pool = database.all_tenants(&config.database);
         let done = execute(&arguments.command, &pool, output).await;
         pool.close().await;
         done

@@ -13,7 +13,6 @@ use super::convert::api_key::{ViewTokenRequest, grace, new_key, to_api_key, view
 use super::convert::audit::{range, to_response};
 use super::convert::erasure::{Asked, asked, erasure_id, to_erasure, to_rehearsal};
 use super::convert::values::{page_size, to_timestamp, uuid};
-use super::planned::planned;
 use super::status::status;
 use super::tenant_of;
 use crate::app::keys::{
@@ -49,7 +48,7 @@ impl AdminService for AdminApi {
         let caller = caller_of(&request);
         let answered = async {
             let (key, request_id) = new_key(request.into_inner(), Timestamp::now())?;
-            let created = create_key(&self.app.pool, caller.tenant, caller.permissions, key, request_id).await?;
+            let created = create_key(&self.app.tenants, caller.tenant, caller.permissions, key, request_id).await?;
             let KeyWithSecret { key, secret } = created;
             Ok(v1::CreateApiKeyResponse { api_key: Some(to_api_key(&key)), secret: shown(secret) })
         };
@@ -70,7 +69,7 @@ impl AdminService for AdminApi {
                 "" => None,
                 token => Some(Uuid::try_parse(token).map_err(|_| AppError::PageTokenInvalid)?),
             };
-            let KeysPage { keys, next } = list_keys(&self.app.pool, tenant, before, show_revoked, limit).await?;
+            let KeysPage { keys, next } = list_keys(&self.app.tenants, tenant, before, show_revoked, limit).await?;
             Ok(v1::ListApiKeysResponse {
                 api_keys: keys.iter().map(to_api_key).collect(),
                 next_page_token: next.map(|next| next.to_string()).unwrap_or_default(),
@@ -90,7 +89,7 @@ impl AdminService for AdminApi {
             let id = uuid(&mut found, "api_key_id", &api_key_id);
             let grace = grace(&mut found, message);
             let id = found.into_result(id)?.ok_or(AppError::Internal)?;
-            let KeyWithSecret { key, secret } = rotate_key(&self.app.pool, tenant, id, grace).await?;
+            let KeyWithSecret { key, secret } = rotate_key(&self.app.tenants, tenant, id, grace).await?;
             Ok(v1::RotateApiKeyResponse { api_key: Some(to_api_key(&key)), secret: shown(secret) })
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
@@ -106,7 +105,7 @@ impl AdminService for AdminApi {
             let mut found = Violations::new();
             let id = uuid(&mut found, "api_key_id", &api_key_id);
             let id = found.into_result(id)?.ok_or(AppError::Internal)?;
-            let key = revoke_key(&self.app.pool, tenant, id).await?;
+            let key = revoke_key(&self.app.tenants, tenant, id).await?;
             Ok(v1::RevokeApiKeyResponse { api_key: Some(to_api_key(&key)) })
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
@@ -119,7 +118,7 @@ impl AdminService for AdminApi {
         let tenant = tenant_of(&request);
         let answered = async {
             let ViewTokenRequest { scopes, ttl } = view_token(request.into_inner())?;
-            let ViewToken { secret, expire_time } = create_view_token(&self.app.pool, tenant, &scopes, ttl).await?;
+            let ViewToken { secret, expire_time } = create_view_token(&self.app.tenants, tenant, &scopes, ttl).await?;
             let expire_time = Some(to_timestamp(expire_time));
             Ok(v1::CreateViewTokenResponse { token: shown(Some(secret)), expire_time })
         };

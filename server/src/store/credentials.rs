@@ -172,7 +172,7 @@ fn pinned(content: Value) -> Result<Dimensions, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub async fn create_key(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     tenant: TenantId,
     key: &NewStoredKey,
     secret: SecretRecord<'_>,
@@ -193,7 +193,7 @@ pub async fn create_key(
         secret.id,
         secret.digest
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(made.is_some())
 }
@@ -202,16 +202,16 @@ pub async fn create_key(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn count_keys(pool: &PgPool, tenant: TenantId) -> Result<i64, StoreError> {
-    Ok(sqlx::query_file_scalar!("sql/credential/count_keys.sql", tenant.0).fetch_one(pool).await?)
+pub async fn count_keys(connection: &mut PgConnection, tenant: TenantId) -> Result<i64, StoreError> {
+    Ok(sqlx::query_file_scalar!("sql/credential/count_keys.sql", tenant.0).fetch_one(connection).await?)
 }
 
 /// A key by its id.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn key(pool: &PgPool, tenant: TenantId, api_key_id: Uuid) -> Result<Option<StoredKey>, StoreError> {
-    get_key(pool, tenant, Some(api_key_id), None).await
+pub async fn key(connection: &mut PgConnection, tenant: TenantId, api_key_id: Uuid) -> Result<Option<StoredKey>, StoreError> {
+    get_key(connection, tenant, Some(api_key_id), None).await
 }
 
 /// The key that a request created.
@@ -219,21 +219,21 @@ pub async fn key(pool: &PgPool, tenant: TenantId, api_key_id: Uuid) -> Result<Op
 /// # Errors
 /// [`StoreError`].
 pub async fn key_of_request(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     tenant: TenantId,
     request_id: Uuid,
 ) -> Result<Option<StoredKey>, StoreError> {
-    get_key(pool, tenant, None, Some(request_id)).await
+    get_key(connection, tenant, None, Some(request_id)).await
 }
 
 async fn get_key(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     tenant: TenantId,
     api_key_id: Option<Uuid>,
     request_id: Option<Uuid>,
 ) -> Result<Option<StoredKey>, StoreError> {
     let row = sqlx::query_file_as!(KeyRow, "sql/credential/get_key.sql", tenant.0, api_key_id, request_id);
-    row.fetch_optional(pool).await?.map(StoredKey::try_from).transpose()
+    row.fetch_optional(connection).await?.map(StoredKey::try_from).transpose()
 }
 
 /// Keys, newest first, below `before`.
@@ -241,14 +241,14 @@ async fn get_key(
 /// # Errors
 /// [`StoreError`].
 pub async fn list_keys(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     tenant: TenantId,
     before: Option<Uuid>,
     revoked_too: bool,
     limit: i64,
 ) -> Result<Vec<StoredKey>, StoreError> {
     let rows = sqlx::query_file_as!(KeyRow, "sql/credential/list_keys.sql", tenant.0, before, revoked_too, limit);
-    rows.fetch_all(pool).await?.into_iter().map(StoredKey::try_from).collect()
+    rows.fetch_all(connection).await?.into_iter().map(StoredKey::try_from).collect()
 }
 
 /// Locks a key until the end of the transaction.
@@ -288,8 +288,8 @@ pub async fn replace_secret(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn revoke_key(pool: &PgPool, tenant: TenantId, api_key_id: Uuid) -> Result<bool, StoreError> {
-    let done = sqlx::query_file!("sql/credential/revoke_key.sql", tenant.0, api_key_id).execute(pool).await?;
+pub async fn revoke_key(connection: &mut PgConnection, tenant: TenantId, api_key_id: Uuid) -> Result<bool, StoreError> {
+    let done = sqlx::query_file!("sql/credential/revoke_key.sql", tenant.0, api_key_id).execute(connection).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -307,8 +307,8 @@ pub async fn note_uses(pool: &PgPool, keys: &[(TenantId, Uuid)]) -> Result<(), S
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn count_view_tokens(pool: &PgPool, tenant: TenantId) -> Result<i64, StoreError> {
-    Ok(sqlx::query_file_scalar!("sql/credential/count_view_tokens.sql", tenant.0).fetch_one(pool).await?)
+pub async fn count_view_tokens(connection: &mut PgConnection, tenant: TenantId) -> Result<i64, StoreError> {
+    Ok(sqlx::query_file_scalar!("sql/credential/count_view_tokens.sql", tenant.0).fetch_one(connection).await?)
 }
 
 /// Creates a view token and says when it ends.
@@ -316,7 +316,7 @@ pub async fn count_view_tokens(pool: &PgPool, tenant: TenantId) -> Result<i64, S
 /// # Errors
 /// [`StoreError`].
 pub async fn create_view_token(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     tenant: TenantId,
     secret: SecretRecord<'_>,
     scopes: &[Vec<u8>],
@@ -330,7 +330,7 @@ pub async fn create_view_token(
         scopes,
         microseconds(ttl)
     );
-    from_database(end.fetch_one(pool).await?)
+    from_database(end.fetch_one(connection).await?)
 }
 
 /// Deletes view tokens and secrets that ended longer than `kept` ago, at most `limit` of each, and says how many.

@@ -80,6 +80,11 @@ impl TenantPool {
         }
     }
 
+    /// How many connections are open and how many of these are idle, and how many there may be.
+    pub fn usage(&self) -> (u32, usize, u32) {
+        (self.pool.size(), self.pool.num_idle(), self.pool.options().get_max_connections())
+    }
+
     /// Closes the connections, when all have come back.
     pub async fn close(&self) {
         self.pool.close().await;

@@ -296,7 +296,7 @@ async fn own_key(running: &Running) -> anyhow::Result<Option<SecretString>> {
         granted: Vec::new(),
         expire_time: Some(Timestamp::now().checked_add(SignedDuration::from_hours(24))?),
     };
-    let made = create_key(&running.app.pool, TenantId::LOCAL, Permissions::EVERYTHING, key, None).await?;
+    let made = create_key(&running.app.tenants, TenantId::LOCAL, Permissions::EVERYTHING, key, None).await?;
     Ok(made.secret)
 }
 

@@ -46,7 +46,7 @@ pub(super) struct PlaceArguments {
 /// Where keys are kept.
 pub(super) enum Place {
     Server(Box<AdminServiceClient<Transport>>),
-    Database { database: Box<Database>, pool: PgPool, tenant: TenantId },
+    Database { database: Box<Database>, all_tenants: PgPool, tenants: TenantPool, tenant: TenantId },
 }
 
 impl PlaceArguments {
@@ -61,7 +61,10 @@ impl PlaceArguments {
         let database = Database::open(&config).await?;
         let opened = self.within(&database, &config).await;
         match opened {
-            Ok((pool, tenant)) => Ok(Place::Database { database: Box::new(database), pool, tenant }),
+            Ok((all_tenants, tenant)) => {
+                let tenants = database.tenants(&config.database);
+                Ok(Place::Database { database: Box::new(database), all_tenants, tenants, tenant })
+            }
             Err(error) => {
                 database.close().await?;
                 Err(error)
@@ -71,15 +74,15 @@ impl PlaceArguments {
 
     async fn within(&self, database: &Database, config: &Config) -> anyhow::Result<(PgPool, TenantId)> {
         database.prepare(config).await?;
-        let pool = database.pool(&config.database);
+        let all_tenants = database.all_tenants(&config.database);
         let tenant = match &self.tenant {
             None => Tenant::local().id,
             Some(name) => {
-                let found = tenants_named(&pool, std::slice::from_ref(name)).await?;
+                let found = tenants_named(&all_tenants, std::slice::from_ref(name)).await?;
                 found.first().context("the tenant is not there")?.id
             }
         };
-        Ok((pool, tenant))
+        Ok((all_tenants, tenant))
     }
 }
 
@@ -96,10 +99,10 @@ impl Place {
                 let made = admin.create_api_key(request).await?.into_inner();
                 Ok((made.api_key.unwrap_or_default(), made.secret))
             }
-            Self::Database { pool, tenant, .. } => {
+            Self::Database { all_tenants, tenants, tenant, .. } => {
                 let (mut key, request_id) = new_key(request, Timestamp::now())?;
-                key.granted = tenants_named(pool, grants).await?.into_iter().map(|tenant| tenant.id).collect();
-                let made = keys::create_key(pool, *tenant, Permissions::EVERYTHING, key, request_id).await?;
+                key.granted = tenants_named(all_tenants, grants).await?.into_iter().map(|tenant| tenant.id).collect();
+                let made = keys::create_key(tenants, *tenant, Permissions::EVERYTHING, key, request_id).await?;
                 Ok(issued(made))
             }
         }
@@ -124,10 +127,10 @@ impl Place {
                     request.page_token = page.next_page_token;
                 }
             }
-            Self::Database { pool, tenant, .. } => {
+            Self::Database { tenants, tenant, .. } => {
                 let mut before = None;
                 loop {
-                    let page = keys::list_keys(pool, *tenant, before, revoked_too, PAGE_KEYS).await?;
+                    let page = keys::list_keys(tenants, *tenant, before, revoked_too, PAGE_KEYS).await?;
                     found.extend(page.keys.iter().map(to_api_key));
                     before = page.next;
                     if before.is_none() {
@@ -150,11 +153,11 @@ impl Place {
                 let made = admin.rotate_api_key(request).await?.into_inner();
                 Ok((made.api_key.unwrap_or_default(), made.secret))
             }
-            Self::Database { pool, tenant, .. } => {
+            Self::Database { tenants, tenant, .. } => {
                 let mut found = Violations::new();
                 let grace: Duration = grace(&mut found, old_works_for);
                 found.into_result(()).map_err(AppError::from)?;
-                Ok(issued(keys::rotate_key(pool, *tenant, id, grace).await?))
+                Ok(issued(keys::rotate_key(tenants, *tenant, id, grace).await?))
             }
         }
     }
@@ -166,7 +169,7 @@ impl Place {
                 let request = v1::RevokeApiKeyRequest { api_key_id: id.to_string() };
                 Ok(admin.revoke_api_key(request).await?.into_inner().api_key.unwrap_or_default())
             }
-            Self::Database { pool, tenant, .. } => Ok(to_api_key(&keys::revoke_key(pool, *tenant, id).await?)),
+            Self::Database { tenants, tenant, .. } => Ok(to_api_key(&keys::revoke_key(tenants, *tenant, id).await?)),
         }
     }
 
@@ -174,8 +177,9 @@ impl Place {
     pub(super) async fn close(self) -> anyhow::Result<()> {
         match self {
             Self::Server(_) => Ok(()),
-            Self::Database { database, pool, .. } => {
-                pool.close().await;
+            Self::Database { database, all_tenants, tenants, .. } => {
+                tenants.close().await;
+                all_tenants.close().await;
                 Ok(database.close().await?)
             }
         }
