@@ -74,6 +74,8 @@ impl Filling {
                 Value::Message(self.filled(inner, depth - 1))
             }
             Kind::String => Value::String(self.text(field)),
+            // An answer that is no JSON at all is a prompt's worth of text.
+            Kind::Bytes if self.variant % 2 == 1 => Value::Bytes(CONTENT.into()),
             Kind::Bytes => {
                 Value::Bytes(format!(r#"{{"usage":{{"prompt_tokens":"{CONTENT}"}},"{CONTENT}":"{CONTENT}"}}"#).into())
             }
