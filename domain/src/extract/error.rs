@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::tokens::{PARTS_LIMIT, TOKENS_LIMIT};
 
-/// Bytes of a caller's or provider's text that an error repeats.
+/// Bytes of a name or a number that an error repeats.
 const QUOTE_BYTES_LIMIT: usize = 64;
 
 /// Why nothing was extracted. Paths are those of the JSON that was sent.
@@ -34,13 +34,8 @@ pub enum ExtractError {
     #[error("the answer is not UTF-8 text: send the JSON as it was received")]
     NotText,
     /// Neither JSON objects nor server-sent events.
-    #[error(
-        "expected a JSON object, an array of them or server-sent events, found `{found}`: send the answer as received"
-    )]
-    NotJson {
-        /// Where reading stopped.
-        found: String,
-    },
+    #[error("expected a JSON object, an array of them or server-sent events: send the answer as received")]
+    NotJson,
     /// Something that should be a JSON object is no valid one.
     #[error("malformed JSON, send the answer as it was received: {0}")]
     Malformed(serde_json::Error),
@@ -114,6 +109,17 @@ pub enum ExtractError {
         /// How many are read.
         limit: usize,
     },
+}
+
+/// A value of the JSON, for a message. Numbers and such are repeated; texts and what holds them are not, as they may be of a prompt
+/// or an answer, which no message repeats.
+pub(super) fn shown(value: &str) -> String {
+    match value.trim_start().chars().next() {
+        Some('"') => "a text".to_owned(),
+        Some('{') => "an object".to_owned(),
+        Some('[') => "a list".to_owned(),
+        _ => quoted(value),
+    }
 }
 
 /// The beginning of `text`, short enough for a message.

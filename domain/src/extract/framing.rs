@@ -2,7 +2,7 @@
 //!
 //! Four forms are understood: one object, objects one after the other, an array of objects, and server-sent events.
 
-use super::error::{ExtractError, quoted};
+use super::error::ExtractError;
 use super::{INPUT_LIMIT, NESTING_LIMIT};
 
 /// Takes text piece by piece and hands out whole objects.
@@ -88,7 +88,7 @@ impl Framer {
             return self.objects.push(b"\n", found);
         }
         let known = line.is_empty() || EVENT_FIELDS.iter().any(|field| line.starts_with(field.as_bytes()));
-        if known { Ok(()) } else { Err(not_json(line)) }
+        if known { Ok(()) } else { Err(ExtractError::NotJson) }
     }
 }
 
@@ -131,7 +131,7 @@ impl ObjectCutter {
         let mut rest = bytes;
         while let Some(&first) = rest.first() {
             if self.depth == 0 {
-                self.take_between(first, rest)?;
+                self.take_between(first)?;
                 if self.depth == 0 {
                     rest = rest.get(1..).unwrap_or_default();
                     continue;
@@ -153,7 +153,7 @@ impl ObjectCutter {
     }
 
     /// Takes a byte between the objects; where one begins, `depth` is 1 and the byte still to be scanned.
-    fn take_between(&mut self, byte: u8, rest: &[u8]) -> Result<(), ExtractError> {
+    fn take_between(&mut self, byte: u8) -> Result<(), ExtractError> {
         match (byte, self.array) {
             (b'{', ArrayState::Possible | ArrayState::None) => self.array = ArrayState::None,
             (b'{', ArrayState::Open) => {}
@@ -167,7 +167,7 @@ impl ObjectCutter {
             }
             (b',', ArrayState::Open) => return Ok(()),
             _ if is_blank(byte) => return Ok(()),
-            _ => return Err(not_json(rest)),
+            _ => return Err(ExtractError::NotJson),
         }
         // The bracket itself is scanned as the first byte of the object.
         self.depth = 1;
@@ -212,10 +212,4 @@ impl ObjectCutter {
 /// Space between objects, and the byte order mark that some systems put in front.
 fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, 0xEF | 0xBB | 0xBF)
-}
-
-fn not_json(bytes: &[u8]) -> ExtractError {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.get(..line.len().min(256)).unwrap_or_default();
-    ExtractError::NotJson { found: quoted(&String::from_utf8_lossy(line)) }
 }

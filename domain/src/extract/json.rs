@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::error::{ExtractError, quoted};
+use super::error::{ExtractError, shown};
 use super::number;
 use crate::amount::{Amount, Usd};
 
@@ -143,7 +143,7 @@ impl<'a> Object<'a> {
         let path = self.path_of(key);
         match number::count(raw.get()) {
             Some(tokens) => Ok(Some(Count { path, tokens })),
-            None => Err(ExtractError::NotACount { path, found: quoted(raw.get()) }),
+            None => Err(ExtractError::NotACount { path, found: shown(raw.get()) }),
         }
     }
 
@@ -161,14 +161,14 @@ impl<'a> Object<'a> {
     pub(super) fn dollars(&self, key: &str, places: i64) -> Result<Option<Usd>, ExtractError> {
         let Some(raw) = self.fields.get(key) else { return Ok(None) };
         let found = number::decimal(raw.get(), places).and_then(|value| Usd::new(value).ok());
-        found.map(Some).ok_or_else(|| ExtractError::NotAnAmount { path: self.path_of(key), found: quoted(raw.get()) })
+        found.map(Some).ok_or_else(|| ExtractError::NotAnAmount { path: self.path_of(key), found: shown(raw.get()) })
     }
 
     /// The decimal quantity in field `key`.
     pub(super) fn quantity(&self, key: &str) -> Result<Option<Amount>, ExtractError> {
         let Some(raw) = self.fields.get(key) else { return Ok(None) };
         let found = number::decimal(raw.get(), 0).and_then(|value| Amount::new(value).ok());
-        found.map(Some).ok_or_else(|| ExtractError::NotAnAmount { path: self.path_of(key), found: quoted(raw.get()) })
+        found.map(Some).ok_or_else(|| ExtractError::NotAnAmount { path: self.path_of(key), found: shown(raw.get()) })
     }
 
     /// Whether field `key` is a JSON number.

@@ -23,11 +23,11 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    pub(super) fn message(self, descriptor: MessageDescriptor) -> DynamicMessage {
+    pub(super) fn message(self, descriptor: &MessageDescriptor) -> DynamicMessage {
         self.filled(descriptor, DEPTH)
     }
 
-    fn filled(self, descriptor: MessageDescriptor, depth: usize) -> DynamicMessage {
+    fn filled(self, descriptor: &MessageDescriptor, depth: usize) -> DynamicMessage {
         let mut message = DynamicMessage::new(descriptor.clone());
         match descriptor.full_name() {
             "google.protobuf.Timestamp" => {
@@ -71,9 +71,11 @@ impl Filling {
                 if depth == 0 {
                     return None;
                 }
-                Value::Message(self.filled(inner, depth - 1))
+                Value::Message(self.filled(&inner, depth - 1))
             }
             Kind::String => Value::String(self.text(field)),
+            // An answer that is no JSON at all is a prompt's worth of text.
+            Kind::Bytes if self.variant % 2 == 1 => Value::Bytes(CONTENT.into()),
             Kind::Bytes => {
                 Value::Bytes(format!(r#"{{"usage":{{"prompt_tokens":"{CONTENT}"}},"{CONTENT}":"{CONTENT}"}}"#).into())
             }

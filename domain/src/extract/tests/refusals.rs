@@ -8,9 +8,10 @@ fn counts_are_whole_numbers_from_zero() {
     for (count, found) in [
         ("-1", "-1"),
         ("1.5", "1.5"),
-        ("\"12\"", "\"12\""),
+        ("\"12\"", "a text"),
         ("true", "true"),
-        ("[1]", "[1]"),
+        ("[1]", "a list"),
+        ("{\"prompt\":1}", "an object"),
         ("1000000001", "1000000001"),
         ("1e400", "1e400"),
     ] {
@@ -81,15 +82,10 @@ fn an_answer_without_usage_is_no_usage_of_zero() {
 
 #[test]
 fn what_is_no_answer_is_refused() {
-    let not_json = |found: &str| {
-        format!(
-            "expected a JSON object, an array of them or server-sent events, found `{found}`: send the answer as received"
-        )
-    };
-    assert_eq!(refusal("openai.chat", "hello\nworld\n"), not_json("hello"));
-    assert_eq!(refusal("openai.chat", "[1]"), not_json("1]"));
-    assert_eq!(refusal("openai.chat", "{} 3"), not_json("3"));
-    assert_eq!(refusal("openai.chat", "[{}] {}"), not_json("{}"));
+    let not_json = "expected a JSON object, an array of them or server-sent events: send the answer as received";
+    for text in ["hello\nworld\n", "[1]", "{} 3", "[{}] {}"] {
+        assert_eq!(refusal("openai.chat", text), not_json, "{text}");
+    }
     assert_eq!(
         refusal("openai.chat", r#"{"usage":{"prompt_tokens":1}"#),
         "the answer ends before its JSON does: send all of it"

@@ -126,6 +126,9 @@ mod tests {
     use super::super::finding::Verdict;
     use super::*;
 
+    /// A check, its verdict, and what leads to it.
+    type Case = (&'static str, Verdict, fn(&mut Settings));
+
     fn good() -> Settings {
         let on = || "on".to_owned();
         Settings {
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn each_setting_is_judged_by_itself() {
         let off = || "off".to_owned();
-        let cases: [(&str, Verdict, fn(&mut Settings)); 10] = [
+        let cases: [Case; 10] = [
             ("database.version", Verdict::Fail, |one| one.version = 130_001),
             ("database.durability", Verdict::Fail, |one| one.full_page_writes = "off".to_owned()),
             ("database.durability", Verdict::Ok, |one| one.synchronous_commit = "remote_apply".to_owned()),
