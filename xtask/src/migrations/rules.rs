@@ -49,7 +49,7 @@ const NOT_ALONE: Finding =
     breaks("concurrently", "CONCURRENTLY needs `-- no-transaction` as the first line and a file of its own");
 
 /// What is found in a migration, by statement.
-pub(super) fn findings<'a>(statements: &'a [Statement], no_transaction: bool) -> Vec<(&'a Statement, Vec<Finding>)> {
+pub(super) fn findings(statements: &[Statement], no_transaction: bool) -> Vec<(&Statement, Vec<Finding>)> {
     let created = names_after(statements, "CREATE");
     statements
         .iter()
