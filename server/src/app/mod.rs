@@ -78,9 +78,9 @@ impl App {
         dictionary: Dictionary,
         prices: Prices,
         alerts: Alerts,
-        feed: Feed,
         audits: RequestedAudits,
     ) -> Self {
+        let feed = Feed::new(all_tenants.clone(), hub.clone());
         let peeks = Peeks::start(&tenants, &ledger, &prices);
         let part_budgets = Cache::new(PART_BUDGETS);
         Self { tenants, all_tenants, ledger, hub, dictionary, prices, alerts, feed, audits, peeks, part_budgets }
