@@ -21,7 +21,7 @@ use tollgate_proto::v1::usage_service_server::UsageServiceServer;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
-use crate::alerts::{AlertSettings, Alerts, Feed, webhook};
+use crate::alerts::{AlertSettings, Alerts, webhook};
 use crate::app::App;
 use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
@@ -269,7 +269,6 @@ pub async fn start(
     let webhook = config.alerts.webhook()?;
     let settings = AlertSettings { deliver: webhook.is_some(), log: config.alerts.log };
     let alerts = Alerts::new(settings, metrics.clone(), hub.clone());
-    let feed = Feed::new(all_tenants.clone(), hub.clone());
     let ledger = Ledger::start(
         ledger_pool.clone(),
         Heartbeat::new(database.pooled.clone()),
@@ -290,7 +289,6 @@ pub async fn start(
         dictionary,
         prices.clone(),
         alerts,
-        feed.clone(),
         audits,
         readers,
     );
@@ -311,7 +309,7 @@ pub async fn start(
     }
     background.spawn(prices.clone().watch(stop_background.clone()));
     background.spawn(hub.clone().run());
-    background.spawn(feed.run(stop_background.clone()));
+    background.spawn(app.feed.clone().run(stop_background.clone()));
     if let Some(webhook) = webhook {
         let courier = webhook::run(webhook, all_tenants.clone(), hub.clone(), metrics.clone(), stop_background.clone());
         background.spawn(courier);

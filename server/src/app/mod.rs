@@ -85,10 +85,10 @@ impl App {
         dictionary: Dictionary,
         prices: Prices,
         alerts: Alerts,
-        feed: Feed,
         audits: RequestedAudits,
         readers: ReaderSettings,
     ) -> Self {
+        let feed = Feed::new(all_tenants.clone(), hub.clone());
         let peeks = Peeks::start(&tenants, &ledger, &prices);
         let part_budgets = Cache::new(PART_BUDGETS);
         let readers = Readers::new(readers);

@@ -18,7 +18,7 @@ const BEFORE_TABLES: [&str; 4] = ["FROM", "INTO", "JOIN", "UPDATE"];
 const BEFORE_NEW_TABLES: [&str; 2] = ["TABLE", "VIEW"];
 
 /// Statements that touch no tenant's rows, and what they touch.
-const WITHOUT_TENANT: [&str; 15] = [
+const WITHOUT_TENANT: [&str; 16] = [
     // A notification; its payload names the tenant.
     "server/sql/live/send_touches.sql",
     // The settings of the transaction.
@@ -49,6 +49,8 @@ const WITHOUT_TENANT: [&str; 15] = [
     "server/sql/doctor/negate.sql",
     // A notification without content.
     "server/sql/doctor/notify.sql",
+    // The catalog of roles.
+    "server/sql/tasks/tenant_role.sql",
 ];
 
 /// Statements that no source file uses, or more than one: each belongs to one file of `server/src/store`.
