@@ -35,13 +35,14 @@ async fn holding_up(server: &TestServer, tenant: TenantId) -> PgConnection {
 async fn until_held_up(server: &TestServer) {
     let pool = server.pool();
     until("a batch waits", || async {
-        let waiting: i64 =
-            sqlx::query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = \
-                         (SELECT oid FROM pg_database WHERE datname = current_database())")
-                .fetch_one(&pool)
-                .await
-                .unwrap()
-                .get(0);
+        let waiting: i64 = sqlx::query(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = \
+                         (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+        .get(0);
         (waiting > 0).then_some(())
     })
     .await;

@@ -78,8 +78,11 @@ mod tests {
 
     #[test]
     fn timeouts_are_read_in_every_unit_of_the_protocol() {
-        let read = |text: &'static str| timeout(&HeaderMap::from_iter([(TIMEOUT.parse().unwrap(), text.parse().unwrap())]));
-        for (text, seconds) in [("2H", 7_200.0), ("3M", 180.0), ("99999999S", 99_999_999.0), ("20m", 0.02), ("5u", 5e-6)] {
+        let read =
+            |text: &'static str| timeout(&HeaderMap::from_iter([(TIMEOUT.parse().unwrap(), text.parse().unwrap())]));
+        for (text, seconds) in
+            [("2H", 7_200.0), ("3M", 180.0), ("99999999S", 99_999_999.0), ("20m", 0.02), ("5u", 5e-6)]
+        {
             assert_eq!(read(text), Some(Duration::from_secs_f64(seconds)), "{text}");
         }
         assert_eq!(read("7n"), Some(Duration::from_nanos(7)));

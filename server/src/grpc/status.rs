@@ -120,7 +120,9 @@ pub fn status(error: &AppError) -> Status {
     let mut status = Status::with_error_details(code, error.to_string(), details);
     if let Some(delay) = retry_after(error) {
         // Clients that retry by themselves go by this, and by nothing that the details say.
-        status.metadata_mut().insert(PUSHBACK, MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
+        status
+            .metadata_mut()
+            .insert(PUSHBACK, MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
     }
     status
 }

@@ -247,7 +247,8 @@ impl Dictionary {
     /// Forgets everything: it is read again.
     pub fn forget(&self) {
         // A digest of a sheet depends on the sheet alone.
-        let Self { symbols, symbol_texts, shapes, shape_contents, sheets, sheet_contents, sheet_digests: _, folding } = self;
+        let Self { symbols, symbol_texts, shapes, shape_contents, sheets, sheet_contents, sheet_digests: _, folding } =
+            self;
         symbols.invalidate_all();
         symbol_texts.invalidate_all();
         shapes.invalidate_all();
@@ -319,8 +320,11 @@ impl Dictionary {
         }
         let known = find_shapes(connection, tenant, &missing).await?;
         found.extend(known.into_iter().map(|(digest, number)| (digest, Resolved::news(number))));
-        let new: BTreeMap<Uuid, &Shape> =
-            wanted.iter().filter(|(digest, _)| !found.contains_key(*digest)).map(|(digest, shape)| (*digest, shape)).collect();
+        let new: BTreeMap<Uuid, &Shape> = wanted
+            .iter()
+            .filter(|(digest, _)| !found.contains_key(*digest))
+            .map(|(digest, shape)| (*digest, shape))
+            .collect();
         if new.is_empty() {
             return Ok(found);
         }

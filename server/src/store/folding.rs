@@ -119,7 +119,8 @@ impl Folding {
         if unknown.is_empty() {
             return Ok(kept);
         }
-        let mut room = self.room_for_values(connection, tenant, unknown.iter().map(|(dimension, _)| *dimension)).await?;
+        let mut room =
+            self.room_for_values(connection, tenant, unknown.iter().map(|(dimension, _)| *dimension)).await?;
         let mut added: Vec<(Dimension, String)> = Vec::new();
         for (dimension, value) in unknown {
             match room.get_mut(&dimension) {

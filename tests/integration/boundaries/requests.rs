@@ -35,10 +35,12 @@ pub(super) async fn prepare(server: &TestServer) -> Prepared {
 pub(super) fn good(method: &MethodDescriptor, prepared: &Prepared) -> DynamicMessage {
     let known = match method.name() {
         "RecordUsage" => record(rich()).encode_to_vec(),
-        "BatchRecordUsage" => v1::BatchRecordUsageRequest { events: vec![rich()], ..Default::default() }.encode_to_vec(),
+        "BatchRecordUsage" => {
+            v1::BatchRecordUsageRequest { events: vec![rich()], ..Default::default() }.encode_to_vec()
+        }
         "CheckBudget" => {
             let mut check = reserve(user("u1"), 10, 10);
-            check.fallback_models = vec![gpt_4o()];
+            check.fallbacks = vec![gpt_4o()];
             check.encode_to_vec()
         }
         "CreateBudget" => {
