@@ -204,6 +204,7 @@ async fn names_made_up_for_every_call_are_counted_as_one_and_told_apart_by_budge
     let amend = v1::AmendUsageRequest {
         request_id: crate::harness::build::id(),
         event_id,
+        expected_revision: 1,
         change: Some(v1::amend_usage_request::Change::Cancel(true)),
         reason: "wrong".to_owned(),
         ..Default::default()
