@@ -57,7 +57,7 @@ fn as_json(method: &str, prepared: &Prepared) -> Value {
     let Prepared { event_id, reservation_id } = prepared;
     match method {
         "AmendUsage" => json!({
-            "requestId": id(), "eventId": event_id, "cancel": true, "reason": "wrong", "validateOnly": true,
+            "requestId": id(), "eventId": event_id, "expectedRevision": "1", "cancel": true, "reason": "wrong", "validateOnly": true,
         }),
         "GetUsage" => json!({ "eventId": event_id }),
         "GetSummary" => json!({
@@ -80,7 +80,7 @@ fn as_json(method: &str, prepared: &Prepared) -> Value {
             "price": {
                 "model": { "providerName": "openai", "model": "gpt-4o" },
                 "coverage": "COVERAGE_MODEL",
-                "rates": [{ "line": "input_text", "price": { "usd": "1", "per": "1000000" } }],
+                "rates": [{ "line": "input_text", "usd": "1", "per": "1000000" }],
             },
             "requestId": id(), "validateOnly": true,
         }),
