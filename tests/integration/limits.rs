@@ -35,13 +35,14 @@ async fn holding_up(server: &TestServer, tenant: TenantId) -> PgConnection {
 async fn until_held_up(server: &TestServer) {
     let pool = server.pool();
     until("a batch waits", || async {
-        let waiting: i64 =
-            sqlx::query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = \
-                         (SELECT oid FROM pg_database WHERE datname = current_database())")
-                .fetch_one(&pool)
-                .await
-                .unwrap()
-                .get(0);
+        let waiting: i64 = sqlx::query(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = \
+                         (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+        .get(0);
         (waiting > 0).then_some(())
     })
     .await;
@@ -203,6 +204,7 @@ async fn names_made_up_for_every_call_are_counted_as_one_and_told_apart_by_budge
     let amend = v1::AmendUsageRequest {
         request_id: crate::harness::build::id(),
         event_id,
+        expected_revision: 1,
         change: Some(v1::amend_usage_request::Change::Cancel(true)),
         reason: "wrong".to_owned(),
         ..Default::default()

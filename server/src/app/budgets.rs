@@ -66,6 +66,10 @@ impl App {
         }
         let window = budget.window.bounds(now).map_err(|_| AppError::Internal)?;
         let counted_from = budget.count_from.unwrap_or(window.start);
+        if counted_from >= window.end {
+            // Nothing could be counted back from there, and the windows up to it may have no end.
+            return Err(AppError::invalid("budget.count_from", "must lie before the end of the present window"));
+        }
         let etag = Uuid::now_v7().to_string();
         let number = budgets::insert(&mut transaction, tenant, &budget, counted_from, request_id, &etag, now).await?;
         // As many windows as can be counted back, at once or later.

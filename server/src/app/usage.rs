@@ -107,7 +107,8 @@ impl App {
         if !by_shape.is_empty() || !request.models.is_empty() {
             let numbers = summaries::shape_ids(&mut transaction, tenant).await?;
             let shapes = self.dictionary.shapes(&mut transaction, tenant, numbers).await?;
-            let matching = shapes.into_iter().filter(|(_, shape)| selects(shape, &by_shape, &request.models, Certainty::Perhaps));
+            let matching =
+                shapes.into_iter().filter(|(_, shape)| selects(shape, &by_shape, &request.models, Certainty::Perhaps));
             filter.shapes = Some(matching.map(|(number, _)| number).collect());
         }
         let chunk = i64::try_from(request.limit).unwrap_or(i64::MAX);

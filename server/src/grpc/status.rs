@@ -16,8 +16,15 @@ use crate::auth::Refusal;
 
 /// Domain of the reasons.
 const DOMAIN: &str = "tollgate";
-/// Most broken field rules that one status names: a status travels in a header, which is bounded.
+/// Most broken field rules that one status names: a status travels in a header, which is bounded. One that is too large breaks
+/// the connection, with all calls on it.
 const VIOLATIONS_SHOWN: usize = 32;
+/// Most bytes of a message, of a field's path and of what is wrong with it: they may repeat what the caller sent.
+const MESSAGE_BYTES: usize = 1_024;
+const PATH_BYTES: usize = 128;
+const DESCRIPTION_BYTES: usize = 256;
+/// Most bytes of all violations of one status.
+const VIOLATIONS_BYTES: usize = 3_072;
 /// When to try again, in milliseconds: gRPC's retry design (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// When to try again while the database is away.
@@ -109,6 +116,16 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
     named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// At most so many bytes of a text, and a sign where something is left out.
+fn shortened(text: &str, bytes: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let kept = text.floor_char_boundary(bytes - CUT.len());
+    format!("{}{CUT}", text.get(..kept).unwrap_or_default())
+}
+
 /// The status of a failure.
 pub fn status(error: &AppError) -> Status {
     if let AppError::Invalid(violations) = error
@@ -121,17 +138,24 @@ pub fn status(error: &AppError) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason_name(reason), DOMAIN, metadata(error));
     if let AppError::Invalid(violations) = error {
+        let mut left = VIOLATIONS_BYTES;
         for violation in violations {
-            details.add_bad_request_violation(&violation.field, &violation.description);
+            let (field, description) =
+                (shortened(&violation.field, PATH_BYTES), shortened(&violation.description, DESCRIPTION_BYTES));
+            let Some(rest) = left.checked_sub(field.len() + description.len()) else { break };
+            left = rest;
+            details.add_bad_request_violation(field, description);
         }
     }
     if let Some(delay) = retry_after(error) {
         details.set_retry_info(Some(delay));
     }
-    let mut status = Status::with_error_details(code, error.to_string(), details);
+    let mut status = Status::with_error_details(code, shortened(&error.to_string(), MESSAGE_BYTES), details);
     if let Some(delay) = retry_after(error) {
         // Clients that retry by themselves go by this, and by nothing that the details say.
-        status.metadata_mut().insert(PUSHBACK, MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
+        status
+            .metadata_mut()
+            .insert(PUSHBACK, MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
     }
     status
 }
@@ -159,5 +183,26 @@ pub fn item_error(error: &AppError) -> v1::ItemError {
         message: error.to_string(),
         retryable: retry_after(error).is_some(),
         violations,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_domain::violation::Violation;
+
+    use super::*;
+
+    #[test]
+    fn a_status_fits_its_header_whatever_it_repeats() {
+        let long = "é".repeat(1 << 19);
+        let violations = (0..100).map(|_| Violation::new(long.clone(), long.clone())).collect();
+        let refused = status(&AppError::Invalid(violations));
+        assert!(refused.message().len() <= MESSAGE_BYTES && refused.details().len() < 8_192, "{refused:?}");
+        assert!(!refused.get_error_details().bad_request().unwrap().field_violations.is_empty());
+        let named = status(&AppError::NotFound { what: Named::Budget, id: long });
+        assert!(named.message().len() <= MESSAGE_BYTES);
+        let all: Vec<_> = (0..32).map(|number| Violation::new(format!("events[{number}].a"), "must be set")).collect();
+        let shown = status(&AppError::Invalid(all)).get_error_details().bad_request().unwrap().field_violations.len();
+        assert_eq!(shown, 32);
     }
 }

@@ -356,8 +356,11 @@ impl Dictionary {
         }
         let known = find_shapes(connection, tenant, &missing).await?;
         found.extend(known.into_iter().map(|(digest, number)| (digest, Resolved::news(number))));
-        let new: BTreeMap<Uuid, &Shape> =
-            wanted.iter().filter(|(digest, _)| !found.contains_key(*digest)).map(|(digest, shape)| (*digest, shape)).collect();
+        let new: BTreeMap<Uuid, &Shape> = wanted
+            .iter()
+            .filter(|(digest, _)| !found.contains_key(*digest))
+            .map(|(digest, shape)| (*digest, shape))
+            .collect();
         if new.is_empty() {
             return Ok(found);
         }

@@ -71,25 +71,22 @@ impl Folding {
         };
         let mut folded: BTreeMap<Uuid, Shape> =
             new.iter().map(|(digest, shape)| (*digest, shape.keeping(is_kept))).collect();
-        let digests: BTreeSet<Uuid> = folded.values().map(Shape::digest).collect();
+        let digests: BTreeSet<Uuid> =
+            folded.values().flat_map(|shape| [shape.digest(), shape.by_model().digest()]).collect();
         let known = find_shapes(connection, tenant, &digests.into_iter().collect::<Vec<_>>()).await?;
-        let mut left = self.room_for_shapes(connection, tenant).await?;
-        let mut added = BTreeSet::new();
+        let mut told: BTreeSet<Uuid> = known.into_keys().collect();
+        let mut room = self.room_for_shapes(connection, tenant).await?;
         for shape in folded.values_mut() {
-            let digest = shape.digest();
-            if known.contains_key(&digest) || added.contains(&digest) {
+            if told.contains(&shape.digest()) || take(&mut room.for_any) {
+                told.insert(shape.digest());
                 continue;
             }
-            match left {
-                Room::For(0) => *shape = shape.by_model(),
-                Room::For(ref mut count) => *count -= 1,
-                Room::OnlyModels(0) => *shape = Shape::other(),
-                Room::OnlyModels(ref mut count) => {
-                    *shape = shape.by_model();
-                    *count -= 1;
-                }
+            *shape = shape.by_model();
+            if told.contains(&shape.digest()) || take(&mut room.by_model) {
+                told.insert(shape.digest());
+                continue;
             }
-            added.insert(shape.digest());
+            *shape = Shape::other();
         }
         Ok(folded)
     }
@@ -119,7 +116,8 @@ impl Folding {
         if unknown.is_empty() {
             return Ok(kept);
         }
-        let mut room = self.room_for_values(connection, tenant, unknown.iter().map(|(dimension, _)| *dimension)).await?;
+        let mut room =
+            self.room_for_values(connection, tenant, unknown.iter().map(|(dimension, _)| *dimension)).await?;
         let mut added: Vec<(Dimension, String)> = Vec::new();
         for (dimension, value) in unknown {
             match room.get_mut(&dimension) {
@@ -166,10 +164,7 @@ impl Folding {
             .fetch_one(connection)
             .await?;
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        Ok(match shapes.checked_sub(count) {
-            Some(left) if left > 0 => Room::For(left),
-            _ => Room::OnlyModels(all.saturating_sub(count)),
-        })
+        Ok(Room { for_any: shapes.saturating_sub(count), by_model: all.saturating_sub(count.max(shapes)) })
     }
 
     /// The sheets as which these new ones are kept, by their digests: beyond the limit, without the names of models.
@@ -192,10 +187,17 @@ impl Folding {
     }
 }
 
-/// How many more shapes there may be.
-enum Room {
-    For(usize),
-    OnlyModels(usize),
+/// How many more shapes there may be: of any kind, then by model alone.
+struct Room {
+    for_any: usize,
+    by_model: usize,
+}
+
+/// Takes one, where there is one left.
+fn take(left: &mut usize) -> bool {
+    let taken = *left > 0;
+    *left = left.saturating_sub(1);
+    taken
 }
 
 fn as_count(limit: usize) -> i64 {

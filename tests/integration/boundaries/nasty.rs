@@ -25,7 +25,7 @@ pub(super) fn attempts(method: &MethodDescriptor, good: impl Fn() -> DynamicMess
     collect(&method.input(), &mut Vec::new(), &mut paths);
     for path in paths {
         let Some(field) = path.last() else { continue };
-        let names: Vec<String> = path.iter().map(|field| field.name().to_owned()).collect();
+        let names: Vec<String> = path.iter().flat_map(names_of).collect();
         for (what, value) in values_of(field) {
             let mut message = good();
             put(&mut message, &path, value);
@@ -44,6 +44,19 @@ pub(super) fn attempts(method: &MethodDescriptor, good: impl Fn() -> DynamicMess
     }
     attempts.push(Attempt { what: "no message".to_owned(), path: Vec::new(), bytes: vec![0xff; 64] });
     attempts
+}
+
+/// What a refusal may call the field: by its own name, by that of the choice that it is one of, or as the other end of a time.
+fn names_of(field: &FieldDescriptor) -> Vec<String> {
+    let choice = field.containing_oneof().map(|choice| choice.name().to_owned());
+    let other_end = match field.name() {
+        "start_time" => Some("end_time"),
+        "end_time" => Some("start_time"),
+        // What only looks has no id.
+        "mode" => Some("reservation_id"),
+        _ => None,
+    };
+    [field.name().to_owned()].into_iter().chain(choice).chain(other_end.map(str::to_owned)).collect()
 }
 
 fn collect(message: &MessageDescriptor, before: &mut Vec<FieldDescriptor>, paths: &mut Vec<Vec<FieldDescriptor>>) {

@@ -35,10 +35,12 @@ pub(super) async fn prepare(server: &TestServer) -> Prepared {
 pub(super) fn good(method: &MethodDescriptor, prepared: &Prepared) -> DynamicMessage {
     let known = match method.name() {
         "RecordUsage" => record(rich()).encode_to_vec(),
-        "BatchRecordUsage" => v1::BatchRecordUsageRequest { events: vec![rich()], ..Default::default() }.encode_to_vec(),
+        "BatchRecordUsage" => {
+            v1::BatchRecordUsageRequest { events: vec![rich()], ..Default::default() }.encode_to_vec()
+        }
         "CheckBudget" => {
             let mut check = reserve(user("u1"), 10, 10);
-            check.fallback_models = vec![gpt_4o()];
+            check.fallbacks = vec![gpt_4o()];
             check.encode_to_vec()
         }
         "CreateBudget" => {
@@ -55,7 +57,7 @@ fn as_json(method: &str, prepared: &Prepared) -> Value {
     let Prepared { event_id, reservation_id } = prepared;
     match method {
         "AmendUsage" => json!({
-            "requestId": id(), "eventId": event_id, "cancel": true, "reason": "wrong", "validateOnly": true,
+            "requestId": id(), "eventId": event_id, "expectedRevision": "1", "cancel": true, "reason": "wrong", "validateOnly": true,
         }),
         "GetUsage" => json!({ "eventId": event_id }),
         "GetSummary" => json!({
@@ -78,7 +80,7 @@ fn as_json(method: &str, prepared: &Prepared) -> Value {
             "price": {
                 "model": { "providerName": "openai", "model": "gpt-4o" },
                 "coverage": "COVERAGE_MODEL",
-                "rates": [{ "line": "input_text", "price": { "usd": "1", "per": "1000000" } }],
+                "rates": [{ "line": "input_text", "usd": "1", "per": "1000000" }],
             },
             "requestId": id(), "validateOnly": true,
         }),

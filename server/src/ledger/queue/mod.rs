@@ -102,12 +102,8 @@ struct Waiting {
 /// A queue within these bounds.
 pub(super) fn bounded(bounds: Bounds) -> (Queue, Intake) {
     let Bounds { items, bytes, writers, batch_items } = bounds;
-    let bounds = Bounds {
-        items: items.max(1),
-        bytes: bytes.max(1),
-        writers: writers.max(1),
-        batch_items: batch_items.max(1),
-    };
+    let bounds =
+        Bounds { items: items.max(1), bytes: bytes.max(1), writers: writers.max(1), batch_items: batch_items.max(1) };
     let shared = Arc::new(Shared { waiting: Mutex::default(), arrived: Notify::new(), bounds });
     (Queue { shared: shared.clone() }, Intake { shared })
 }
@@ -168,7 +164,8 @@ impl Intake {
                     let shared = || self.shared.clone();
                     let turn = Turn { tenant, shared: shared() };
                     let turn = Some(turn).filter(|_| !full);
-                    let under_way = UnderWay { tenant, shared: shared(), since: (!taken.commands.is_empty()).then_some(now) };
+                    let under_way =
+                        UnderWay { tenant, shared: shared(), since: (!taken.commands.is_empty()).then_some(now) };
                     for command in taken.expired {
                         command.answer(Err(AppError::DeadlineExceeded));
                     }
@@ -205,13 +202,7 @@ impl Waiting {
     }
 
     /// Whether there is room for one more command of this weight, and time: `left` is what its caller waits.
-    fn admit(
-        &self,
-        bounds: &Bounds,
-        tenant: TenantId,
-        weight: usize,
-        left: Option<Duration>,
-    ) -> Result<(), AppError> {
+    fn admit(&self, bounds: &Bounds, tenant: TenantId, weight: usize, left: Option<Duration>) -> Result<(), AppError> {
         let tenants = self.tenants_with(tenant);
         let lane = self.lanes.get(&tenant);
         let (items, bytes) = lane.map_or((0, 0), |lane| (lane.len(), lane.bytes));

@@ -240,7 +240,9 @@ async fn a_call_that_would_wait_too_long_is_refused_at_once() {
     let batch = intake.next_batch().await.unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
     drop(batch);
-    queue.push(TenantId::LOCAL, release(2).0, soon()).expect("an empty lane takes it: only so is the pace measured anew");
+    queue
+        .push(TenantId::LOCAL, release(2).0, soon())
+        .expect("an empty lane takes it: only so is the pace measured anew");
     let refused = queue.push(TenantId::LOCAL, release(3).0, soon());
     assert!(matches!(refused, Err(AppError::TooSlow { retry_after }) if retry_after == Duration::from_secs(1)));
     queue.push(TenantId::LOCAL, release(3).0, Some(Instant::now() + Duration::from_secs(5))).unwrap();

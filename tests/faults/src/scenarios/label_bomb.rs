@@ -44,7 +44,10 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
     let sheets = count(&mut connection, "SELECT count(*) FROM price_sheet").await?;
     let values = count(&mut connection, "SELECT count(*) FROM symbol WHERE dimension IN (18, 27, 43)").await?;
     report.note(format!("{} events: {shapes} shapes, {values} names, {sheets} price sheets", batches * BATCH));
-    if shapes > SHAPES_LIMIT || values > MADE_UP * (VALUES_LIMIT + 2 * i64::try_from(BATCH)?) || sheets > VALUES_LIMIT * 2 {
+    if shapes > SHAPES_LIMIT
+        || values > MADE_UP * (VALUES_LIMIT + 2 * i64::try_from(BATCH)?)
+        || sheets > VALUES_LIMIT * 2
+    {
         report.violations.push("the dictionaries grew beyond their limits".to_owned());
     }
     for replica in &trial.replicas {
@@ -85,7 +88,9 @@ async fn send(trial: &Trial<'_>, mut open: Vec<v1::UsageEvent>, bar: &indicatif:
                 match item.item {
                     Some(Item::Ok(_)) => id_of(&event).into_iter().for_each(|id| trial.history.acked(id)),
                     Some(Item::Error(error)) if error.retryable => again.push(event),
-                    Some(Item::Error(error)) => trial.history.broken(format!("an event was refused: {}", error.message)),
+                    Some(Item::Error(error)) => {
+                        trial.history.broken(format!("an event was refused: {}", error.message))
+                    }
                     None => trial.history.broken("an item of a batch has no answer".to_owned()),
                 }
             }
