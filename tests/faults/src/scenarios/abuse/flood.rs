@@ -26,18 +26,19 @@ type Piece = Arc<dyn Fn(u32) -> Vec<u8> + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct Flood {
     first: Vec<u8>,
+    at_once: usize,
     piece: Piece,
 }
 
 impl Flood {
     /// The same piece again and again, after something that comes once.
     pub(super) fn one_stream(first: Vec<u8>, piece: Vec<u8>) -> Self {
-        Self { first, piece: Arc::new(move |_| piece.clone()) }
+        Self { first, at_once: 1, piece: Arc::new(move |_| piece.clone()) }
     }
 
-    /// A piece for each new stream.
-    pub(super) fn each_stream(piece: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self { first: Vec::new(), piece: Arc::new(piece) }
+    /// A piece for each new stream, so many of them at once.
+    pub(super) fn each_stream(at_once: usize, piece: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self { first: Vec::new(), at_once, piece: Arc::new(piece) }
     }
 }
 
@@ -73,8 +74,10 @@ async fn connection(address: SocketAddr, flood: &Flood, tally: &mut Tally) {
     if raw.say(&flood.first).await.is_err() {
         return;
     }
-    for stream in (1..STREAMS).step_by(2) {
-        if raw.exchange(&(flood.piece)(stream)).await.is_err() {
+    let mut streams = (1..STREAMS).step_by(2);
+    loop {
+        let pieces: Vec<u8> = streams.by_ref().take(flood.at_once).flat_map(|stream| (flood.piece)(stream)).collect();
+        if pieces.is_empty() || raw.exchange(&pieces).await.is_err() {
             return;
         }
         tally.attempts += 1;

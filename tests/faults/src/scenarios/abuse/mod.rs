@@ -9,6 +9,7 @@ mod flood;
 mod steady;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::report::Report;
 use crate::stage::Stage;
 use attack::Attack;
 use steady::{Latency, steady_calls};
+use tollgate_stage::wait::bounded;
 
 /// How long each attack lasts.
 const SHORT: u64 = 2;
@@ -39,12 +41,15 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
     let url = replica.url();
     let address: SocketAddr = url.trim_start_matches("http://").parse()?;
     let bar = stage.progress("abuse", Attack::ALL.len());
+    let deflated: Arc<[u8]> = tokio::task::spawn_blocking(attack::deflated).await??.into();
+    report.note(format!("a bomb takes {} KiB as it is sent", deflated.len() >> 10));
     // The first calls of a server are slow in their own right.
     steady_calls(&trial.service, &trial.history, Duration::from_secs(1)).await?;
     for attack in Attack::ALL {
         let quiet = steady_calls(&trial.service, &trial.history, time).await?;
-        let stop = CancellationToken::new();
-        let attacking = tokio::spawn(attack.run(address, stop.clone()));
+        let (ready, stop) = (CancellationToken::new(), CancellationToken::new());
+        let attacking = tokio::spawn(attack.run(address, deflated.clone(), ready.clone(), stop.clone()));
+        bounded("an attack at full strength", ready.cancelled()).await?;
         let under_attack = steady_calls(&trial.service, &trial.history, time).await?;
         stop.cancel();
         let tally = attacking.await??;

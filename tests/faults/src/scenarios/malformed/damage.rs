@@ -33,7 +33,7 @@ const PATHS: [&str; 6] = [
     "*",
     "/%00/\u{fffd}/../..",
 ];
-const TYPES: [&str; 4] = ["application/json", "application/grpc-web+proto", "", "application/grpc; charset=\u{7f}"];
+const TYPES: [&str; 4] = ["application/json", "application/grpc-web+proto", "", "application/grpc; charset=x"];
 const ENCODINGS: [&str; 3] = ["gzip", "identity", "snappy"];
 const TIMEOUTS: [&str; 4] = ["99999999H", "-1S", "1", "0n"];
 
@@ -90,7 +90,10 @@ pub(super) fn damaged_request(requests: &[Request], stream: u32, rng: &mut StdRn
         6 => headers.push(("content-type", choice(&TYPES, rng))),
         7 => headers.push(("grpc-encoding", choice(&ENCODINGS, rng))),
         8 => headers.push(("grpc-timeout", choice(&TIMEOUTS, rng))),
-        _ => headers.push(("x-bytes", (0..rng.random_range(0..3_000)).map(|_| rng.random_range(1..=255)).collect())),
+        // Bytes that no header may have cost the connection: they are among the damaged frames.
+        _ => {
+            headers.push(("x-bytes", (0..rng.random_range(0..3_000)).map(|_| rng.random_range(b' '..=b'~')).collect()))
+        }
     }
     let compressed = rng.random_ratio(1, 20);
     let body = body.unwrap_or_else(|| message(compressed, &content));
@@ -104,7 +107,8 @@ pub(super) fn damaged_request(requests: &[Request], stream: u32, rng: &mut StdRn
 pub(super) fn damaged_frames(requests: &[Request], rng: &mut StdRng) -> Vec<u8> {
     let Some(Request { path, message: content }) = one(requests, rng) else { return Vec::new() };
     let mut bytes = hello();
-    bytes.extend(frame(kind::HEADERS, flag::END_HEADERS, 1, &call(path, &[])));
+    let noise: Vec<u8> = (0..rng.random_range(0..100)).map(|_| rng.random()).collect();
+    bytes.extend(frame(kind::HEADERS, flag::END_HEADERS, 1, &call(path, &[("x-bytes", &noise)])));
     bytes.extend(frame(kind::DATA, flag::END_STREAM, 1, &message(false, content)));
     match rng.random_range(0..4) {
         0 => bytes.truncate(rng.random_range(0..bytes.len())),
