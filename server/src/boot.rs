@@ -28,7 +28,9 @@ use crate::app::stream::DatabaseSource;
 use crate::auth::{Credentials, LastUses};
 use crate::config::{Config, ConfigError, DatabaseConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
-use crate::grpc::{AdminApi, AlertApi, AuthorizeLayer, BudgetApi, Methods, Observe, PriceApi, UnreadableMessages, UsageApi};
+use crate::grpc::{
+    AdminApi, AlertApi, AuthorizeLayer, BudgetApi, Methods, Observe, PriceApi, UnreadableMessages, UsageApi,
+};
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, FULLNESS, Metrics, Pool, State, Watch, Watched};

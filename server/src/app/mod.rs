@@ -92,7 +92,20 @@ impl App {
         let peeks = Peeks::start(&tenants, &ledger, &prices);
         let part_budgets = Cache::new(PART_BUDGETS);
         let readers = Readers::new(readers);
-        Self { tenants, all_tenants, ledger, hub, dictionary, prices, alerts, feed, audits, readers, peeks, part_budgets }
+        Self {
+            tenants,
+            all_tenants,
+            ledger,
+            hub,
+            dictionary,
+            prices,
+            alerts,
+            feed,
+            audits,
+            readers,
+            peeks,
+            part_budgets,
+        }
     }
 
     /// A read-only transaction that sees one snapshot of the tenant's rows.

@@ -1,16 +1,16 @@
 //! The commands of the binary, one file each.
 
 pub mod demo;
-pub mod erase;
 pub mod doctor;
+pub mod erase;
 pub mod health;
 pub mod keys;
 pub mod prices;
 pub mod rebuild;
 pub mod reservations;
 pub mod serve;
-pub mod tls;
 pub mod tenants;
+pub mod tls;
 pub mod verify;
 
 use std::io::Write;

@@ -210,7 +210,11 @@ pub async fn count_keys(connection: &mut PgConnection, tenant: TenantId) -> Resu
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn key(connection: &mut PgConnection, tenant: TenantId, api_key_id: Uuid) -> Result<Option<StoredKey>, StoreError> {
+pub async fn key(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    api_key_id: Uuid,
+) -> Result<Option<StoredKey>, StoreError> {
     get_key(connection, tenant, Some(api_key_id), None).await
 }
 

@@ -578,7 +578,10 @@ pub(super) async fn find_shapes(
     tenant: TenantId,
     digests: &[Uuid],
 ) -> Result<HashMap<Uuid, i64>, StoreError> {
-    let rows = sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, digests).fetch_all(connection).instrument(statement("dictionary/find_shapes", "SELECT")).await?;
+    let rows = sqlx::query_file!("sql/dictionary/find_shapes.sql", tenant.0, digests)
+        .fetch_all(connection)
+        .instrument(statement("dictionary/find_shapes", "SELECT"))
+        .await?;
     Ok(rows.into_iter().map(|row| (row.digest, row.shape_id)).collect())
 }
 
@@ -610,8 +613,10 @@ async fn find_sheets(
     tenant: TenantId,
     digests: &[Uuid],
 ) -> Result<HashMap<Uuid, i64>, StoreError> {
-    let rows =
-        sqlx::query_file!("sql/dictionary/find_price_sheets.sql", tenant.0, digests).fetch_all(connection).instrument(statement("dictionary/find_price_sheets", "SELECT")).await?;
+    let rows = sqlx::query_file!("sql/dictionary/find_price_sheets.sql", tenant.0, digests)
+        .fetch_all(connection)
+        .instrument(statement("dictionary/find_price_sheets", "SELECT"))
+        .await?;
     Ok(rows.into_iter().map(|row| (row.digest, row.price_sheet_id)).collect())
 }
 

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::migrate::Migrate as _;
 use sqlx::postgres::{PgListener, PgPool};
 
-use super::migrations::MIGRATIONS;
 use super::error::StoreError;
+use super::migrations::MIGRATIONS;
 use super::time::from_database;
 
 /// The channel of `sql/doctor/notify.sql`.

@@ -3,8 +3,8 @@
 
 mod audit;
 mod backfill;
-mod erase;
 mod credentials;
+mod erase;
 mod expire;
 mod matches;
 mod partitions;

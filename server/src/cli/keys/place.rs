@@ -21,6 +21,7 @@ use crate::boot::Database;
 use crate::cli::prices::source::ServerArguments;
 use crate::config::Config;
 use crate::grpc::convert::api_key::{grace, new_key, to_api_key};
+use crate::store::scoped::TenantPool;
 use crate::tenant::{Tenant, TenantId};
 
 const PAGE_SIZE: i32 = 1_000;
