@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::boot::{self, Database};
 use crate::config::{Config, comma_separated};
 use crate::telemetry;
-use crate::transport::raise_open_files;
+use crate::transport::{keep_pages_small, raise_open_files};
 
 /// Runs the server.
 #[derive(Debug, Args)]
@@ -53,6 +53,7 @@ pub async fn run(arguments: &ServeArguments, config: &Config, output: &mut impl 
         return Ok(());
     }
     telemetry::start(&config.log)?;
+    keep_pages_small();
     raise_open_files(config.server.connections.limit);
     let stop = stop_on_signals()?;
     let listener = TcpListener::bind(config.server.listen)
