@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
+use tollgate_domain::dimensions::Dimensions;
 use tollgate_proto::v1;
 use tollgate_server::app::AppError;
 use tollgate_server::config::Config;
@@ -60,7 +61,7 @@ async fn a_tenant_that_floods_leaves_room_for_the_others() {
     let server = TestServer::configured(&config).await;
     server.execute("INSERT INTO tenant (tenant_id, name) VALUES (2, 'quiet')").await;
     let app = &server.running.as_ref().unwrap().app;
-    let one = || to_domain(Some(event(session("s1"), 10, 10)), "event").unwrap();
+    let one = || to_domain(Some(event(session("s1"), 10, 10)), "event", &Dimensions::default()).unwrap();
     let locked = holding_up(&server, TenantId::LOCAL).await;
     let book = app.prices.book(TenantId::LOCAL).await.unwrap();
     let mut waiting = vec![app.enqueue_record(TenantId::LOCAL, one(), &book, false).unwrap()];
@@ -121,7 +122,7 @@ async fn a_call_that_was_given_up_in_time_is_recorded() {
     until_held_up(&server).await;
     let app = server.running.as_ref().unwrap().app.clone();
     let book = app.prices.book(TenantId::LOCAL).await.unwrap();
-    let given_up = to_domain(Some(event(session("given up"), 10, 10)), "event").unwrap();
+    let given_up = to_domain(Some(event(session("given up"), 10, 10)), "event", &Dimensions::default()).unwrap();
     drop(app.enqueue_record(TenantId::LOCAL, given_up, &book, false).unwrap());
     drop(locked);
     bounded("the first call", first).await.unwrap().unwrap();

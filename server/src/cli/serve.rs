@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::boot::{self, Database};
 use crate::config::{Config, comma_separated};
 use crate::telemetry;
-use crate::transport::raise_open_files;
+use crate::transport::{keep_pages_small, raise_open_files};
 
 /// Runs the server.
 #[derive(Debug, Args)]
@@ -53,6 +53,7 @@ pub async fn run(arguments: &ServeArguments, config: &Config, output: &mut impl 
         return Ok(());
     }
     let telemetry = telemetry::start(&config.log, &config.telemetry)?;
+    keep_pages_small();
     raise_open_files(config.server.connections.limit);
     if !config.auth.required {
         tracing::warn!(

@@ -54,17 +54,19 @@ pub(super) fn http2(config: &ServerConfig) -> http2::Builder<TokioExecutor> {
 
 /// Runs a connection to its end.
 pub(super) async fn run(stream: TcpStream, mut peer: Peer, shared: Arc<Shared>) {
-    let opening = tokio::time::timeout(shared.bounds.handshake_timeout, handshake::open(stream, shared.tls.as_ref()));
+    // On the heap while it lasts: ten thousand connections would carry its room with them for ever.
+    let opening = Box::pin(handshake::open(stream, shared.tls.as_ref()));
+    let opening = tokio::time::timeout(shared.bounds.handshake_timeout, opening);
     let opened = tokio::select! {
         opened = opening => opened,
         // Whoever has not begun to speak has nothing under way.
         () = shared.drain.cancelled() => return,
     };
     match opened {
-        Ok(Ok(Opened::Plain(io))) => serve(io, peer, shared).await,
+        Ok(Ok(Opened::Plain(io))) => Box::pin(serve(io, peer, shared)).await,
         Ok(Ok(Opened::Encrypted(io, certificate))) => {
             peer.certificate = certificate;
-            serve(*io, peer, shared).await;
+            Box::pin(serve(*io, peer, shared)).await;
         }
         Ok(Err(error)) => {
             shared.metrics.handshake_failed(error.kind());

@@ -11,13 +11,13 @@ mod connection;
 mod deadline;
 mod handshake;
 mod listener;
-mod open_files;
 mod peer;
 mod preface;
 mod received;
+mod system;
 mod tls;
 
 pub use listener::Transport;
-pub use open_files::raise_open_files;
 pub use peer::ClientCertificate;
+pub use system::{keep_pages_small, raise_open_files};
 pub use tls::{Tls, TlsError};

@@ -12,7 +12,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What a client of HTTP/1 is told.
 const NOT_HTTP_1: &[u8] =
     b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-type: text/plain\r\n\
-    content-length: 46\r\n\r\nthis port speaks gRPC, which is HTTP/2 alone.\r\n";
+    content-length: 47\r\n\r\nthis port speaks gRPC, which is HTTP/2 alone.\r\n";
 /// Most bytes of a refused request that are read, so that the client sees the answer and not a reset.
 const READ_OF_REFUSED: u64 = 64 << 10;
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use prost::Message;
+use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::price::{Catalog, price, sheet_with_others, worst_case};
 use tollgate_domain::violation::Violations;
@@ -31,7 +32,7 @@ pub fn run(bytes: &[u8]) {
         2 => told(decode::<v1::CheckBudgetRequest>(message).map(checked)),
         3 => told(decode::<v1::ExtendReservationRequest>(message).map(|request| check::extension(request).map(drop))),
         4 => told(decode::<v1::CreateBudgetRequest>(message).map(|request| budgeted(request.budget))),
-        5 => told(decode::<v1::AmendUsageRequest>(message).map(|request| amend::request(request).map(drop))),
+        5 => told(decode::<v1::AmendUsageRequest>(message).map(|request| amend::request(request, &Dimensions::default()).map(drop))),
         6 => told(decode::<v1::RepriceUsageRequest>(message).map(|request| reprice::request(request).map(drop))),
         _ => {
             if let Some(request) = decode::<v1::SetPriceRequest>(message) {
@@ -63,10 +64,10 @@ fn told(outcome: Option<Result<(), AppError>>) {
 fn recorded(message: Option<v1::UsageEvent>) -> Result<(), AppError> {
     let from_provider =
         message.as_ref().is_some_and(|message| matches!(message.usage, Some(v1::usage_event::Usage::ProviderUsage(_))));
-    let accepted = event::event(message, "event")?;
+    let accepted = event::event(message, "event", &Dimensions::default())?;
     if !from_provider {
         let shown = event::to_event(&accepted);
-        let again = event::event(Some(shown), "event").expect("what is shown of an event is accepted again");
+        let again = event::event(Some(shown), "event", &Dimensions::default()).expect("what is shown of an event is accepted again");
         assert_eq!(again, accepted);
     }
     charged(&accepted);
@@ -88,7 +89,7 @@ fn charged(event: &UsageEvent) {
 
 /// The worst case of an estimate is at least what it costs without any output.
 fn checked(message: v1::CheckBudgetRequest) -> Result<(), AppError> {
-    let asked = check::check(message)?;
+    let asked = check::check(message, &Dimensions::default())?;
     let sheet = CATALOG.find(&asked.model, Timestamp::UNIX_EPOCH);
     if let (Ok(worst), Ok(units)) =
         (worst_case(&asked.estimate, sheet.as_deref()), price(None, &asked.estimate.units, sheet.as_deref()))

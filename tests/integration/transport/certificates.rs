@@ -37,25 +37,25 @@ impl Authority {
 
     /// For a server on this machine.
     pub(super) fn server(&self) -> Identity {
-        self.sign(server_params())
+        self.sign(&server_params())
     }
 
     /// The same, expired.
     pub(super) fn expired_server(&self) -> Identity {
-        self.sign(expired(server_params()))
+        self.sign(&expired(server_params()))
     }
 
     /// For a client of this name.
     pub(super) fn client(&self, uri: &str) -> Identity {
-        self.sign(client_params(uri))
+        self.sign(&client_params(uri))
     }
 
     /// The same, expired.
     pub(super) fn expired_client(&self, uri: &str) -> Identity {
-        self.sign(expired(client_params(uri)))
+        self.sign(&expired(client_params(uri)))
     }
 
-    fn sign(&self, params: CertificateParams) -> Identity {
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { certificate: pem("CERTIFICATE", certificate.der()), key: pem("PRIVATE KEY", &key.serialize_der()) }

@@ -6,7 +6,7 @@ use super::unneeded;
 /// Names of such connections.
 const UNCONFINED: [&str; 2] = ["PgPool", "all_tenants"];
 /// Files and folders of the server that use them, and why. The store is handed them by these.
-const ACROSS_TENANTS: [&str; 13] = [
+const ACROSS_TENANTS: [&str; 16] = [
     // The courier of the webhook goes through what is due of every tenant.
     "server/src/alerts/webhook/deliver.rs",
     // One reading of the newest alerts serves the streams of every tenant.
@@ -20,6 +20,11 @@ const ACROSS_TENANTS: [&str; 13] = [
     "server/src/app/backfill.rs",
     "server/src/app/rebuild/",
     "server/src/app/retention.rs",
+    // Erasures write what no tenant may.
+    "server/src/app/erase.rs",
+    // Tenants themselves, and whose a credential is.
+    "server/src/app/tenants.rs",
+    "server/src/auth/credentials.rs",
     "server/src/tasks/",
     // Offline commands of whoever runs the database.
     "server/src/cli/",

@@ -92,7 +92,7 @@ pub(super) fn damaged_request(requests: &[Request], stream: u32, rng: &mut StdRn
         8 => headers.push(("grpc-timeout", choice(&TIMEOUTS, rng))),
         // Bytes that no header may have cost the connection: they are among the damaged frames.
         _ => {
-            headers.push(("x-bytes", (0..rng.random_range(0..3_000)).map(|_| rng.random_range(b' '..=b'~')).collect()))
+            headers.push(("x-bytes", (0..rng.random_range(0..3_000)).map(|_| rng.random_range(b' '..=b'~')).collect()));
         }
     }
     let compressed = rng.random_ratio(1, 20);
