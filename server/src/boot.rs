@@ -238,18 +238,9 @@ pub async fn start(
         LedgerSettings { reported_cost: config.prices.reported_cost(), ..config.ledger.settings() },
     );
     let audits = RequestedAudits::new(&config.audit.settings());
-    let readers = config.limits.readers(config.database.connections);
-    let app = App::new(
-        pool.clone(),
-        ledger.clone(),
-        hub.clone(),
-        dictionary,
-        prices.clone(),
-        alerts,
-        feed.clone(),
-        audits,
-        readers,
-    );
+    let app =
+        App::new(pool.clone(), ledger.clone(), hub.clone(), dictionary, prices.clone(), alerts, feed.clone(), audits)
+            .with_readers(config.limits.readers(config.database.connections));
 
     let background = TaskTracker::new();
     let stop_background = CancellationToken::new();

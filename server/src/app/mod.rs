@@ -81,12 +81,17 @@ impl App {
         alerts: Alerts,
         feed: Feed,
         audits: RequestedAudits,
-        readers: ReaderSettings,
     ) -> Self {
         let peeks = Peeks::start(&pool, &ledger, &prices);
         let part_budgets = Cache::new(PART_BUDGETS);
-        let readers = Readers::new(readers);
+        let readers = Readers::new(ReaderSettings::default());
         Self { pool, ledger, hub, dictionary, prices, alerts, feed, audits, readers, peeks, part_budgets }
+    }
+
+    /// The same with other bounds of what reads much.
+    #[must_use]
+    pub fn with_readers(self, settings: ReaderSettings) -> Self {
+        Self { readers: Readers::new(settings), ..self }
     }
 
     /// A read-only transaction that sees one snapshot.
