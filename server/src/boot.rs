@@ -282,7 +282,6 @@ pub async fn start(
         LedgerSettings { reported_cost: config.prices.reported_cost(), ..config.ledger.settings() },
     );
     let audits = RequestedAudits::new(&config.audit.settings());
-    let readers = config.limits.readers(config.database.connections);
     let app = App::new(
         tenants.clone(),
         all_tenants.clone(),
@@ -292,8 +291,8 @@ pub async fn start(
         prices.clone(),
         alerts,
         audits,
-        readers,
-    );
+    )
+    .with_readers(config.limits.readers(config.database.connections));
 
     let uses = LastUses::default();
     let credentials = Credentials::new(all_tenants.clone(), ledger.presence().clone(), uses.clone());

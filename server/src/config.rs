@@ -252,12 +252,13 @@ pub struct LimitsConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         let DictionaryLimits { values_per_dimension, shapes, price_sheets } = DictionaryLimits::default();
+        let ReaderSettings { at_once: _, per_tenant, waiting_per_tenant } = ReaderSettings::default();
         Self {
             values_per_dimension,
             shapes_per_tenant: shapes,
             price_sheets_per_tenant: price_sheets,
-            summaries_per_tenant: 4,
-            summaries_waiting_per_tenant: 32,
+            summaries_per_tenant: per_tenant,
+            summaries_waiting_per_tenant: waiting_per_tenant,
         }
     }
 }

@@ -86,12 +86,11 @@ impl App {
         prices: Prices,
         alerts: Alerts,
         audits: RequestedAudits,
-        readers: ReaderSettings,
     ) -> Self {
         let feed = Feed::new(all_tenants.clone(), hub.clone());
         let peeks = Peeks::start(&tenants, &ledger, &prices);
         let part_budgets = Cache::new(PART_BUDGETS);
-        let readers = Readers::new(readers);
+        let readers = Readers::new(ReaderSettings::default());
         Self {
             tenants,
             all_tenants,
@@ -106,6 +105,12 @@ impl App {
             peeks,
             part_budgets,
         }
+    }
+
+    /// The same with other bounds of what reads much.
+    #[must_use]
+    pub fn with_readers(self, settings: ReaderSettings) -> Self {
+        Self { readers: Readers::new(settings), ..self }
     }
 
     /// A read-only transaction that sees one snapshot of the tenant's rows.

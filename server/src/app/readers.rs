@@ -23,6 +23,12 @@ pub struct ReaderSettings {
     pub waiting_per_tenant: usize,
 }
 
+impl Default for ReaderSettings {
+    fn default() -> Self {
+        Self { at_once: 12, per_tenant: 4, waiting_per_tenant: 32 }
+    }
+}
+
 /// The turns of a replica. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Readers {

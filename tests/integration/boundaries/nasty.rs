@@ -54,6 +54,8 @@ fn names_of(field: &FieldDescriptor) -> Vec<String> {
         "end_time" => Some("start_time"),
         // What only looks has no id.
         "mode" => Some("reservation_id"),
+        // What is applied is asked for by an id.
+        "apply" => Some("request_id"),
         _ => None,
     };
     [field.name().to_owned()].into_iter().chain(choice).chain(other_end.map(str::to_owned)).collect()

@@ -80,6 +80,7 @@ fn as_json(method: &str, prepared: &Prepared) -> Value {
             "price": {
                 "model": { "providerName": "openai", "model": "gpt-4o" },
                 "coverage": "COVERAGE_MODEL",
+                "startTime": "2100-01-01T00:00:00Z",
                 "rates": [{ "line": "input_text", "usd": "1", "per": "1000000" }],
             },
             "requestId": id(), "validateOnly": true,

@@ -233,7 +233,7 @@ impl Waiting {
             return;
         }
         self.swept = Some(now);
-        self.lanes.retain(|_, lane| !lane.idle_since.is_some_and(|since| now >= since + LINGER));
+        self.lanes.retain(|_, lane| lane.idle_since.is_none_or(|since| now < since + LINGER));
     }
 
     /// Whether the lane was empty before its latest command, and nobody comes back to it by himself.

@@ -89,7 +89,7 @@ async fn send(trial: &Trial<'_>, mut open: Vec<v1::UsageEvent>, bar: &indicatif:
                     Some(Item::Ok(_)) => id_of(&event).into_iter().for_each(|id| trial.history.acked(id)),
                     Some(Item::Error(error)) if error.retryable => again.push(event),
                     Some(Item::Error(error)) => {
-                        trial.history.broken(format!("an event was refused: {}", error.message))
+                        trial.history.broken(format!("an event was refused: {}", error.message));
                     }
                     None => trial.history.broken("an item of a batch has no answer".to_owned()),
                 }
