@@ -22,7 +22,6 @@ CREATE TABLE erasure (
     -- What is erased next, and after which row.
     stage smallint NOT NULL,
     position uuid,
-    events bigint NOT NULL DEFAULT 0,
     events_erased bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant_id, erasure_id),
     UNIQUE (tenant_id, request_id)

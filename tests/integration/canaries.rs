@@ -147,6 +147,11 @@ async fn what_callers_send_is_in_no_log_no_span_no_metric_and_no_refusal() {
     let refused = codes.iter().filter(|(_, code)| *code == Code::InvalidArgument as i32).count();
     let taken = codes.iter().filter(|(_, code)| *code == Code::Ok as i32).count();
 
+    // A credential that is none is repeated nowhere either.
+    let mut guessed = tonic::Request::new(v1::ListAlertsRequest::default());
+    guessed.metadata_mut().insert("authorization", format!("Bearer {CANARY}-key").parse().unwrap());
+    let refusal = AlertServiceClient::new(channel.clone()).list_alerts(guessed).await.unwrap_err();
+    assert!(refusal.code() == tonic::Code::Unauthenticated && !told_by(&refusal).contains(CANARY), "{refusal:?}");
     let scraped = scrape(port).await;
     assert!(scraped.contains("tollgate_rpc_total") && !scraped.contains(CANARY), "{scraped}");
     drop(channel);

@@ -243,6 +243,39 @@ async fn a_customer_is_erased_and_users_of_that_name_are_not() {
 }
 
 #[tokio::test]
+async fn keys_and_tokens_forget_the_name_and_a_key_that_works_is_revoked_first() {
+    let server = TestServer::start().await;
+    let pinned = v1::Dimensions { user_id: NAME.to_owned(), ..Default::default() };
+    let api_key = v1::ApiKey {
+        display_name: "of one person".to_owned(),
+        permissions: vec![v1::Permission::Record.into()],
+        pinned: Some(pinned),
+        ..Default::default()
+    };
+    let request = v1::CreateApiKeyRequest { api_key: Some(api_key), request_id: id() };
+    let created = server.admin.clone().create_api_key(request).await.unwrap().into_inner().api_key.unwrap();
+    let scope = v1::WatchScope {
+        key: "k".to_owned(),
+        scope: Some(v1::watch_scope::Scope::UserId(NAME.to_owned())),
+        window: Some(crate::harness::build::day()),
+        ..Default::default()
+    };
+    let request = v1::CreateViewTokenRequest { scopes: vec![scope], ttl: None };
+    server.admin.clone().create_view_token(request).await.unwrap();
+    let status = server.admin.clone().erase_subject(erase(Subject::UserId(NAME.to_owned()))).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "SUBJECT_PINNED"));
+    assert!(status.message().contains(&created.api_key_id));
+    let revoke = v1::RevokeApiKeyRequest { api_key_id: created.api_key_id };
+    server.admin.clone().revoke_api_key(revoke).await.unwrap();
+    let erasure = begun(&server, erase(Subject::UserId(NAME.to_owned()))).await;
+    done(&server, &erasure.erasure_id).await;
+    assert_eq!(tables_with(&server, NAME).await, Vec::<String>::new());
+    // The scopes of tokens are bytes, which a text shows as digits.
+    let digits: String = NAME.bytes().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(tables_with(&server, &digits).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn broken_and_unknown_erasures_are_refused() {
     let server = TestServer::start().await;
     let refused = |request| async { server.admin.clone().erase_subject(request).await.unwrap_err() };

@@ -1628,7 +1628,10 @@ pub struct CreateViewTokenResponse {
 /// From the answer on, the name stands nowhere in totals, summaries, budgets and lists of events: a pseudonym stands in its place,
 /// with all that the person used, so that every sum stays what it was. Counters and overrides of budgets that count per name, and
 /// selectors that name it, go on under the pseudonym. What reservations, alerts and answers to corrections still tell, and the metadata
-/// of the person's events, go in the background. Then the key of the pseudonym is forgotten, and nobody can tell whose it was.
+/// of the person's events, go in the background. Then the key of the pseudonym is forgotten, and nothing that is stored tells whose it
+/// was. Whoever sends the very same event again, name included, is still told that it was recorded before.
+///
+/// View tokens for the person's totals end. While an API key that works pins the name, the erasure is refused with SUBJECT_PINNED.
 ///
 /// Events that arrive later with the same name are those of somebody new. Names in labels, in ids other than the subject's own, in the
 /// words of budgets, and in backups are not looked for.
@@ -1669,7 +1672,7 @@ pub struct Erasure {
     /// Where the erasure is in its life.
     #[prost(enumeration = "erasure::State", tag = "2")]
     pub state: i32,
-    /// How many events it concerns; 0 until they are counted.
+    /// How many events it concerns; 0 until all were looked through.
     #[prost(int64, tag = "3")]
     pub events: i64,
     /// How many of them are erased.
@@ -4610,6 +4613,8 @@ pub enum ErrorReason {
     BudgetBackfilling = 33,
     /// DEADLINE_EXCEEDED: the call's deadline passed while it waited for its turn, and nothing was done. Retry with the same ids.
     DeadlineExceeded = 34,
+    /// FAILED_PRECONDITION: an API key that works pins the name of the person to erase. Revoke it first.
+    SubjectPinned = 35,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4653,6 +4658,7 @@ impl ErrorReason {
             Self::ErasureNotFound => "ERROR_REASON_ERASURE_NOT_FOUND",
             Self::BudgetBackfilling => "ERROR_REASON_BUDGET_BACKFILLING",
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
+            Self::SubjectPinned => "ERROR_REASON_SUBJECT_PINNED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4693,6 +4699,7 @@ impl ErrorReason {
             "ERROR_REASON_ERASURE_NOT_FOUND" => Some(Self::ErasureNotFound),
             "ERROR_REASON_BUDGET_BACKFILLING" => Some(Self::BudgetBackfilling),
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
+            "ERROR_REASON_SUBJECT_PINNED" => Some(Self::SubjectPinned),
             _ => None,
         }
     }

@@ -1,3 +1,3 @@
 UPDATE erasure SET
-    stage = $3, position = $4, events = events + $5, events_erased = events_erased + $6
+    stage = $3, position = $4, events_erased = events_erased + $5
 WHERE tenant_id = $1 AND erasure_id = $2

@@ -1,3 +1,3 @@
-SELECT erasure_id, stage, create_time, done_time, events, events_erased
+SELECT erasure_id, stage, create_time, done_time, events_erased
 FROM erasure
 WHERE tenant_id = $1 AND request_id = $2

@@ -1,8 +1,11 @@
 //! A person's right to be forgotten: one short transaction replaces the name by a pseudonym wherever sums stand in it, then what
 //! only tells the name is erased in the background, a step at a time.
 
+use std::time::Duration;
+
 use ring::rand::{SecureRandom as _, SystemRandom};
 use sqlx::PgConnection;
+use tokio::sync::Semaphore;
 use tollgate_domain::dimensions::{Dimension, DimensionKey};
 use tollgate_domain::erasure::{Eraser, KEY_BYTES, MovedScope};
 use uuid::Uuid;
@@ -15,6 +18,12 @@ use crate::tenant::TenantId;
 
 /// Rows that one step looks at.
 const STEP: i64 = 2_000;
+/// Most erasures of a tenant at a time: every batch compares the reservations that it meets with each of them.
+const RUNNING_LIMIT: i64 = 16;
+/// When to try again where too many run.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Erasures that begin at once: each waits for the tenant's writers on a connection that upkeep shares.
+static BEGINNING: Semaphore = Semaphore::const_new(2);
 
 /// Whom to erase.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,7 +62,7 @@ impl App {
     /// look through all expired ones where a counter presumes something.
     ///
     /// # Errors
-    /// [`AppError::BudgetBackfilling`] and others.
+    /// [`AppError::BudgetBackfilling`], [`AppError::SubjectPinned`], [`AppError::Full`] and others.
     pub async fn erase_subject(
         &self,
         tenant: TenantId,
@@ -61,9 +70,15 @@ impl App {
         request_id: Uuid,
         reason: &str,
     ) -> Result<StoredErasure, AppError> {
+        let _begins = BEGINNING
+            .try_acquire()
+            .map_err(|_| AppError::Full { what: "the list of erasures that begin", retry_after: RETRY_AFTER })?;
         let mut transaction = ledger::begin_budget_upkeep(&self.all_tenants, tenant).await?;
         if let Some(known) = erasures::of_request(&mut transaction, tenant, request_id).await? {
             return Ok(known);
+        }
+        if erasures::count_running(&mut transaction, tenant).await? >= RUNNING_LIMIT {
+            return Err(AppError::Full { what: "the list of erasures under way", retry_after: RETRY_AFTER });
         }
         let active = budgets::active(&mut transaction, tenant, 0).await?;
         if let Some(counting) = active.budgets.iter().find(|active| active.backfilling) {
@@ -71,6 +86,7 @@ impl App {
         }
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let mut eraser = Eraser::new(subject.dimension, &subject.name, fresh_key()?);
+        erase_credentials(&mut transaction, tenant, subject, &eraser).await?;
         let symbol = erasures::rename(&mut transaction, tenant, &subject.name, &eraser).await?;
         let (moved, presuming) = move_counters(&mut transaction, tenant, subject, &eraser).await?;
         eraser.move_scopes(&moved);
@@ -110,7 +126,6 @@ impl App {
         let mut transaction = crate::store::connect::begin(&self.all_tenants, "BEGIN").await?;
         let Some(taken) = erasures::take_oldest(&mut transaction, tenant).await? else { return Ok(false) };
         let progress = match taken.stage {
-            Stage::Counting => Some(count(&mut transaction, tenant, &taken).await?),
             Stage::Events => Some(drop_metadata(&mut transaction, tenant, &taken).await?),
             Stage::Reservations => Some(tell_reservations(&mut transaction, tenant, &taken).await?),
             Stage::Messages => {
@@ -138,6 +153,24 @@ fn fresh_key() -> Result<[u8; KEY_BYTES], AppError> {
         AppError::Internal
     })?;
     Ok(key)
+}
+
+/// Ends what watches the name, and takes it out of keys that ended. One that works would bring it back with its next call.
+async fn erase_credentials(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    subject: &Subject,
+    eraser: &Eraser,
+) -> Result<(), AppError> {
+    let mut pinned = erasures::pinned_keys(connection, tenant).await?;
+    pinned.retain_mut(|key| eraser.erase_from_json(&mut key.pinned));
+    if let Some(working) = pinned.iter().find(|key| key.works) {
+        return Err(AppError::SubjectPinned(working.api_key_id.to_string()));
+    }
+    for key in &pinned {
+        erasures::write_pinned(connection, tenant, key).await?;
+    }
+    Ok(erasures::drop_view_tokens(connection, tenant, &subject.name).await?)
 }
 
 /// Moves the counters of budgets that count per name, and changes what budgets select. Says which counters moved, and whether one of
@@ -203,18 +236,8 @@ async fn erase_reservations(
     Ok(())
 }
 
-async fn count(connection: &mut PgConnection, tenant: TenantId, taken: &Taken) -> Result<Progress, StoreError> {
-    let stage = Stage::Events;
-    let events = match taken.symbol {
-        Some(symbol) => erasures::count_events(connection, tenant, taken.eraser.dimension(), symbol).await?,
-        // No event told the name: there is no metadata to look for.
-        None => return Ok(Progress { stage: Stage::Reservations, position: None, events: 0, events_erased: 0 }),
-    };
-    Ok(Progress { stage, position: None, events, events_erased: 0 })
-}
-
 async fn drop_metadata(connection: &mut PgConnection, tenant: TenantId, taken: &Taken) -> Result<Progress, StoreError> {
-    let done = Progress { stage: Stage::Reservations, position: None, events: 0, events_erased: 0 };
+    let done = Progress { stage: Stage::Reservations, position: None, events_erased: 0 };
     let Some(symbol) = taken.symbol else { return Ok(done) };
     let after = taken.position.unwrap_or_default();
     let subject = (taken.eraser.dimension(), symbol);
@@ -225,7 +248,7 @@ async fn drop_metadata(connection: &mut PgConnection, tenant: TenantId, taken: &
         erasures::drop_metadata(connection, tenant, &concerned).await?;
     }
     let events_erased = u64::try_from(concerned.len()).unwrap_or(u64::MAX);
-    Ok(Progress { stage: Stage::Events, position: Some(last), events: 0, events_erased })
+    Ok(Progress { stage: Stage::Events, position: Some(last), events_erased })
 }
 
 async fn tell_reservations(
@@ -236,7 +259,7 @@ async fn tell_reservations(
     let after = taken.position.unwrap_or_default();
     let last = erase_page(connection, tenant, &taken.eraser, Which::Any, after).await?;
     let stage = if last.is_some() { Stage::Reservations } else { Stage::Messages };
-    Ok(Progress { stage, position: last, events: 0, events_erased: 0 })
+    Ok(Progress { stage, position: last, events_erased: 0 })
 }
 
 async fn erase_alerts(connection: &mut PgConnection, tenant: TenantId, eraser: &Eraser) -> Result<(), StoreError> {

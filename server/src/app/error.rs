@@ -91,6 +91,9 @@ pub enum AppError {
     /// A budget still counts back: what it has counted already cannot change its name meanwhile.
     #[error("budget `{0}` still counts back: ask for the erasure again when it is in force")]
     BudgetBackfilling(String),
+    /// A key that works puts the name of the person into its calls.
+    #[error("API key {0} pins the name and works: revoke it, or it would bring the name back")]
+    SubjectPinned(String),
     /// The query would touch too much.
     #[error("the query is too wide: {0}")]
     QueryTooWide(String),

@@ -74,12 +74,11 @@ pub async fn run(arguments: &EraseArguments, output: &mut impl Write) -> anyhow:
     write(output, &erasure, arguments)
 }
 
-/// Waits until everything is erased, with a bar on a terminal.
+/// Waits until everything is erased, and tells how far it is on a terminal.
 async fn wait(client: &Client, mut erasure: v1::Erasure) -> anyhow::Result<v1::Erasure> {
-    let style = ProgressStyle::with_template("{spinner} {pos} of {len} events {bar:40} {elapsed}")?;
-    let bar = ProgressBar::new(0).with_style(style);
+    let style = ProgressStyle::with_template("{spinner} {pos} events erased so far, {elapsed}")?;
+    let bar = ProgressBar::new_spinner().with_style(style);
     while erasure.state() == v1::erasure::State::Running {
-        bar.set_length(u64::try_from(erasure.events).unwrap_or_default());
         bar.set_position(u64::try_from(erasure.events_erased).unwrap_or_default());
         tokio::time::sleep(PAUSE).await;
         erasure = client.get_erasure(erasure.erasure_id).await?;

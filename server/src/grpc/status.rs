@@ -70,6 +70,7 @@ fn classified(error: &AppError) -> (Code, ErrorReason) {
         AppError::RevisionMismatch { .. } => (Code::Aborted, ErrorReason::RevisionMismatch),
         AppError::EventCancelled(_) => (Code::FailedPrecondition, ErrorReason::EventCancelled),
         AppError::PriceOfCatalog(_) => (Code::FailedPrecondition, ErrorReason::PriceOfCatalog),
+        AppError::SubjectPinned(_) => (Code::FailedPrecondition, ErrorReason::SubjectPinned),
         AppError::BudgetBackfilling(_) => (Code::FailedPrecondition, ErrorReason::BudgetBackfilling),
         AppError::QueryTooWide(_) => (Code::FailedPrecondition, ErrorReason::QueryTooWide),
         AppError::PageTokenInvalid => (Code::InvalidArgument, ErrorReason::PageTokenInvalid),

@@ -18,8 +18,6 @@ use crate::tenant::TenantId;
 /// What is erased next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// The events concerned are counted.
-    Counting,
     /// Metadata of events.
     Events,
     /// What checks said.
@@ -29,14 +27,13 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::Counting, Self::Events, Self::Reservations, Self::Messages];
+    const ALL: [Self; 3] = [Self::Events, Self::Reservations, Self::Messages];
 
     const fn code(self) -> i16 {
         match self {
-            Self::Counting => 1,
-            Self::Events => 2,
-            Self::Reservations => 3,
-            Self::Messages => 4,
+            Self::Events => 1,
+            Self::Reservations => 2,
+            Self::Messages => 3,
         }
     }
 
@@ -54,9 +51,9 @@ pub struct StoredErasure {
     pub create_time: Timestamp,
     /// When everything was erased.
     pub done_time: Option<Timestamp>,
-    /// Events concerned; absent until they are counted.
+    /// Events concerned; absent until all were looked through.
     pub events: Option<u64>,
-    /// Of these, how many are erased.
+    /// How many are erased so far.
     pub events_erased: u64,
 }
 
@@ -65,7 +62,6 @@ struct Row {
     stage: i16,
     create_time: OffsetDateTime,
     done_time: Option<OffsetDateTime>,
-    events: i64,
     events_erased: i64,
 }
 
@@ -77,13 +73,14 @@ impl TryFrom<Row> for StoredErasure {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
-        let counted = Stage::from_code(row.stage)? > Stage::Counting;
+        let events_erased = u64::try_from(row.events_erased).map_err(|_| unreadable())?;
+        let counted = Stage::from_code(row.stage)? > Stage::Events;
         Ok(Self {
             erasure_id: row.erasure_id,
             create_time: from_database(row.create_time)?,
             done_time: row.done_time.map(from_database).transpose()?,
-            events: if counted { Some(u64::try_from(row.events).map_err(|_| unreadable())?) } else { None },
-            events_erased: u64::try_from(row.events_erased).map_err(|_| unreadable())?,
+            events: counted.then_some(events_erased),
+            events_erased,
         })
     }
 }
@@ -152,7 +149,7 @@ pub async fn insert(connection: &mut PgConnection, tenant: TenantId, new: &NewEr
         Json(new.moved) as _,
         new.reason,
         to_database(new.now),
-        Stage::Counting.code()
+        if new.symbol.is_some() { Stage::Events } else { Stage::Reservations }.code()
     )
     .execute(&mut *connection)
     .await?;
@@ -224,8 +221,6 @@ pub struct Progress {
     pub stage: Stage,
     /// … and after which row.
     pub position: Option<Uuid>,
-    /// More events that are concerned.
-    pub events: u64,
     /// More events that are erased.
     pub events_erased: u64,
 }
@@ -240,15 +235,13 @@ pub async fn advance(
     erasure_id: Uuid,
     progress: Progress,
 ) -> Result<(), StoreError> {
-    let stored = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     sqlx::query_file!(
         "sql/erasure/advance.sql",
         tenant.0,
         erasure_id,
         progress.stage.code(),
         progress.position,
-        stored(progress.events),
-        stored(progress.events_erased)
+        i64::try_from(progress.events_erased).unwrap_or(i64::MAX)
     )
     .execute(connection)
     .await?;
@@ -322,6 +315,60 @@ pub async fn events(
 pub async fn drop_metadata(connection: &mut PgConnection, tenant: TenantId, events: &[Uuid]) -> Result<(), StoreError> {
     sqlx::query_file!("sql/erasure/drop_metadata.sql", tenant.0, events).execute(connection).await?;
     Ok(())
+}
+
+/// Drops view tokens that watch this name.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn drop_view_tokens(connection: &mut PgConnection, tenant: TenantId, name: &str) -> Result<(), StoreError> {
+    sqlx::query_file!("sql/erasure/drop_view_tokens.sql", tenant.0, name.as_bytes()).execute(connection).await?;
+    Ok(())
+}
+
+/// What an API key pins.
+#[derive(Debug, Clone)]
+pub struct PinnedText {
+    /// The key.
+    pub api_key_id: Uuid,
+    /// What it puts into every call.
+    pub pinned: Value,
+    /// Whether it is neither revoked nor expired.
+    pub works: bool,
+}
+
+/// Keys that pin anything.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn pinned_keys(connection: &mut PgConnection, tenant: TenantId) -> Result<Vec<PinnedText>, StoreError> {
+    Ok(sqlx::query_file_as!(PinnedText, "sql/erasure/pinned_keys.sql", tenant.0).fetch_all(connection).await?)
+}
+
+/// Writes what a key pins.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn write_pinned(connection: &mut PgConnection, tenant: TenantId, key: &PinnedText) -> Result<(), StoreError> {
+    sqlx::query_file!("sql/erasure/write_pinned.sql", tenant.0, key.api_key_id, key.pinned).execute(connection).await?;
+    Ok(())
+}
+
+/// How many run.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn count_running(connection: &mut PgConnection, tenant: TenantId) -> Result<i64, StoreError> {
+    Ok(sqlx::query_file_scalar!("sql/erasure/count_running.sql", tenant.0).fetch_one(connection).await?)
+}
+
+/// Tenants of which one runs.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn tenants(connection: &mut PgConnection) -> Result<Vec<TenantId>, StoreError> {
+    let rows = sqlx::query_file_scalar!("sql/erasure/tenants.sql").fetch_all(connection).await?;
+    Ok(rows.into_iter().map(TenantId).collect())
 }
 
 /// Drops pages of summaries that wait to be asked for.

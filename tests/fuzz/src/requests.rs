@@ -32,7 +32,10 @@ pub fn run(bytes: &[u8]) {
         2 => told(decode::<v1::CheckBudgetRequest>(message).map(checked)),
         3 => told(decode::<v1::ExtendReservationRequest>(message).map(|request| check::extension(request).map(drop))),
         4 => told(decode::<v1::CreateBudgetRequest>(message).map(|request| budgeted(request.budget))),
-        5 => told(decode::<v1::AmendUsageRequest>(message).map(|request| amend::request(request, &Dimensions::default()).map(drop))),
+        5 => told(
+            decode::<v1::AmendUsageRequest>(message)
+                .map(|request| amend::request(request, &Dimensions::default()).map(drop)),
+        ),
         6 => told(decode::<v1::RepriceUsageRequest>(message).map(|request| reprice::request(request).map(drop))),
         _ => {
             if let Some(request) = decode::<v1::SetPriceRequest>(message) {
@@ -67,7 +70,8 @@ fn recorded(message: Option<v1::UsageEvent>) -> Result<(), AppError> {
     let accepted = event::event(message, "event", &Dimensions::default())?;
     if !from_provider {
         let shown = event::to_event(&accepted);
-        let again = event::event(Some(shown), "event", &Dimensions::default()).expect("what is shown of an event is accepted again");
+        let again = event::event(Some(shown), "event", &Dimensions::default())
+            .expect("what is shown of an event is accepted again");
         assert_eq!(again, accepted);
     }
     charged(&accepted);

@@ -46,7 +46,10 @@ async fn decision_14_a_known_key_is_answered_while_the_database_is_away() {
 
 #[tokio::test]
 async fn guesses_are_refused_and_do_not_keep_a_known_key_out() {
-    let server = TestServer::configured(&keyed()).await;
+    let mut config = keyed();
+    // More than may wait to be looked up, over one connection.
+    config.server.streams_per_connection = 1_000;
+    let server = TestServer::configured(&config).await;
     let key = server.key(&[Permission::Record]).await;
     let known = server.showing(&key.secret);
     record_once(&known).await.unwrap();

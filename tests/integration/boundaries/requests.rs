@@ -92,6 +92,13 @@ fn as_json(method: &str, prepared: &Prepared) -> Value {
         "RepriceUsage" => json!({ "startTime": "2026-09-20T00:00:00Z", "endTime": "2026-09-21T00:00:00Z" }),
         "EndPrice" => json!({ "priceId": "p1" }),
         "AcknowledgeAlert" => json!({ "alertId": id() }),
+        "CreateApiKey" => json!({
+            "apiKey": { "displayName": "a", "permissions": ["PERMISSION_READ"], "pinned": { "userId": "u1" } }, "requestId": id(),
+        }),
+        "RotateApiKey" | "RevokeApiKey" => json!({ "apiKeyId": id() }),
+        "CreateViewToken" => json!({ "scopes": [{ "key": "a", "sessionId": "s1" }] }),
+        "EraseSubject" => json!({ "userId": "u9", "requestId": id(), "reason": "asked for it", "validateOnly": true }),
+        "GetErasure" => json!({ "erasureId": id() }),
         // Nothing is required.
         _ => json!({}),
     }

@@ -57,9 +57,7 @@ pub(super) async fn call(
 ) -> Result<Bytes, Status> {
     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
     let mut request = Request::new(message.encode_to_vec());
-    for (name, value) in
-        [("authorization", "Bearer canary-key"), ("traceparent", traceparent), ("x-extra", "canary-header")]
-    {
+    for (name, value) in [("x-other-key", "canary-key"), ("traceparent", traceparent), ("x-extra", "canary-header")] {
         request.metadata_mut().insert(name, value.parse().unwrap());
     }
     let mut client = Grpc::new(channel.clone());

@@ -22,6 +22,7 @@ BEGIN
                 string_agg(
                     CASE
                         WHEN attname = 'tenant_id' THEN tenant::text
+                        WHEN format_type(atttypid, NULL) LIKE '%[]' THEN '''{}'''
                         WHEN atttypid = 'uuid'::regtype THEN quote_literal(id)
                         WHEN atttypid = 'timestamptz'::regtype THEN 'now()'
                         WHEN atttypid = 'jsonb'::regtype THEN '''{}'''

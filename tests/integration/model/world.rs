@@ -59,6 +59,7 @@ pub(super) async fn stop_clock(options: &PgConnectOptions, at: Timestamp) {
          INSERT INTO public.stopped_clock VALUES ('{at}');
          CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
              AS 'SELECT at FROM public.stopped_clock';
+         GRANT SELECT ON public.stopped_clock TO tollgate_tenant;
          ALTER DATABASE {name} SET search_path = public, pg_catalog;"
     );
     let mut connection = options.clone().connect().await.unwrap();
