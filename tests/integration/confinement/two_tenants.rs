@@ -48,9 +48,9 @@ impl Caller {
 
     fn ask<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request
-            .extensions_mut()
-            .insert(tollgate_server::auth::Caller { tenant: self.tenant, ..tollgate_server::auth::Caller::local() });
+        let mut caller = tollgate_server::auth::Caller::local();
+        caller.tenant = self.tenant;
+        request.extensions_mut().insert(caller);
         request
     }
 
