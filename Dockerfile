@@ -18,8 +18,10 @@ LABEL org.opencontainers.image.title="Tollgate" \
     org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=builder /usr/local/bin/tollgate /usr/local/bin/tollgate
 COPY LICENSE domain/catalog/THIRD_PARTY_NOTICES /usr/share/doc/tollgate/
-# A container is reached from outside itself. While callers need no credential, the server refuses to listen beyond
-# loopback unless the operator says that it may, by adding TOLLGATE_SERVER__ALLOW_UNAUTHENTICATED=true.
+# A container is reached from outside itself, so the server asks who may reach it: it starts with TOLLGATE_AUTH__REQUIRED=true and
+# either TLS (TOLLGATE_SERVER__TLS__CERTIFICATE, TOLLGATE_SERVER__TLS__PRIVATE_KEY) or, behind something that encrypts,
+# TOLLGATE_SERVER__ALLOW_PLAINTEXT=true. Over TLS the check of health below needs an authority, and a certificate that is for 127.0.0.1,
+# too: let compose ask with [CMD, tollgate, health, --ca, FILE] instead.
 ENV TOLLGATE_SERVER__LISTEN=0.0.0.0:4747
 EXPOSE 4747
 # SIGTERM drains: give it longer than `server.drain_timeout`, such as docker stop --time 30.

@@ -18,9 +18,25 @@ fn documented() -> BTreeMap<String, String> {
 }
 
 fn is_key(text: &str) -> bool {
-    text.split_once('.').is_some_and(|(section, key)| {
-        [section, key].iter().all(|part| part.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_'))
-    })
+    let named =
+        |part: &str| !part.is_empty() && part.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    text.contains('.') && text.split('.').all(named)
+}
+
+/// Adds what stands below `prefix`, each key with its whole path.
+fn flatten(prefix: &str, table: toml::Table, keys: &mut BTreeMap<String, String>) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        match value {
+            toml::Value::Table(table) => flatten(&key, table, keys),
+            toml::Value::String(text) => {
+                keys.insert(key, text);
+            }
+            other => {
+                keys.insert(key, other.to_string());
+            }
+        }
+    }
 }
 
 /// The keys that the program prints with these variables set, and their values.
@@ -34,11 +50,9 @@ fn printed(environment: &[(&str, &str)]) -> BTreeMap<String, String> {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let sections: toml::Table = String::from_utf8(output.stdout).unwrap().parse().unwrap();
-    let keys = sections.into_iter().flat_map(|(section, keys)| {
-        let keys = keys.as_table().unwrap().clone();
-        keys.into_iter().map(move |(key, value)| (format!("{section}.{key}"), value))
-    });
-    keys.map(|(key, value)| (key, value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect()
+    let mut keys = BTreeMap::new();
+    flatten("", sections, &mut keys);
+    keys
 }
 
 #[test]
@@ -50,6 +64,10 @@ fn every_key_is_documented_with_its_default() {
     }
     // What is not set is not printed.
     let all = printed(&[
+        ("TOLLGATE_SERVER__TLS__CERTIFICATE", "server.pem"),
+        ("TOLLGATE_SERVER__TLS__PRIVATE_KEY", "server.key"),
+        ("TOLLGATE_SERVER__TLS__CLIENT_CA", "clients.pem"),
+        ("TOLLGATE_SERVER__TLS__CLIENT_AUTH", "required"),
         ("DATABASE_URL", "postgres://localhost/tollgate"),
         ("TOLLGATE_DATABASE__DIRECT_URL", "postgres://localhost/tollgate"),
         ("TOLLGATE_EMBEDDED__DATA_DIR", "data"),
@@ -58,6 +76,7 @@ fn every_key_is_documented_with_its_default() {
         ("TOLLGATE_ALERTS__WEBHOOK_URL", "https://hooks.example.com/"),
         ("TOLLGATE_ALERTS__WEBHOOK_SECRETS", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
         ("TOLLGATE_METRICS__LISTEN", "127.0.0.1:0"),
+        ("TOLLGATE_TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:4317"),
     ]);
     let printed: BTreeSet<&String> = all.keys().collect();
     assert_eq!(

@@ -268,12 +268,9 @@ fn documented() -> Vec<(String, String)> {
 #[test]
 fn the_documented_defaults_are_those_of_the_code() {
     let defaults = toml::Value::try_from(Config::default()).unwrap();
-    let value_of = |key: &str| {
-        let (section, name) = key.split_once('.').unwrap();
-        match defaults.get(section)?.get(name)? {
-            toml::Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        }
+    let value_of = |key: &str| match key.split('.').try_fold(&defaults, |table, name| table.get(name))? {
+        toml::Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
     };
     let documented = documented();
     for (key, default) in &documented {

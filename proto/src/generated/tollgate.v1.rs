@@ -1634,7 +1634,7 @@ pub struct CreateViewTokenResponse {
 /// View tokens for the person's totals end. While an API key that works pins the name, the erasure is refused with SUBJECT_PINNED.
 ///
 /// Events that arrive later with the same name are those of somebody new. Names in labels, in ids other than the subject's own, in the
-/// words of budgets, and in backups are not looked for.
+/// words of budgets, in what API keys pin, and in backups are not looked for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EraseSubjectRequest {
     /// The identity of the request, minted by the caller: the same one again returns the same erasure. Required. A UUID.
@@ -4533,9 +4533,10 @@ pub mod budget_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// The reasons of errors. Every error carries a google.rpc.ErrorInfo with the domain `tollgate` and one of these names without
-/// the prefix `ERROR_REASON_` as its reason, for example `EVENT_ID_REUSED`. The names are stable; new ones may be added, and a
-/// client treats one that it does not know by its status code.
+/// The reasons of errors. Every error of a method carries a google.rpc.ErrorInfo with the domain `tollgate` and one of these names
+/// without the prefix `ERROR_REASON_` as its reason, for example `EVENT_ID_REUSED`. The names are stable; new ones may be added, and
+/// a client treats one that it does not know by its status code. What the port refuses before a method sees it has a status code
+/// alone: a request that is too large or compressed, and a call that ran out of time while it was at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ErrorReason {
@@ -4571,8 +4572,9 @@ pub enum ErrorReason {
     /// INVALID_ARGUMENT: the page token or cursor is damaged, expired, or of another request. Start from the first page.
     PageTokenInvalid = 14,
     /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes, or the tenant's share of it, is full, or takes longer than
-    /// the call's deadline; nothing was recorded. Retry with the same ids. For RunAudit: another audit runs. Also where too many
-    /// credentials are looked up at the same time, or the tenant has as many API keys or view tokens as it may have.
+    /// the call's deadline; nothing was recorded. Retry with the same ids. For RunAudit: another audit runs; for GetSummary: too many
+    /// of the tenant wait. Also where too much is being received or too many credentials are looked up at the same time, or the
+    /// tenant has as many API keys or view tokens as it may have.
     QueueFull = 15,
     /// UNAVAILABLE: this replica drains. Retry with the same ids, elsewhere.
     ShuttingDown = 16,
@@ -4580,7 +4582,7 @@ pub enum ErrorReason {
     DatabaseUnavailable = 17,
     /// UNIMPLEMENTED: the call or the combination of fields is defined and not available in this version.
     NotImplemented = 18,
-    /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the server or the key has as many streams as are allowed.
+    /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the server or the tenant has as many streams as are allowed.
     TooManyStreams = 19,
     /// INVALID_ARGUMENT: the token class is newer than this replica. Nothing was recorded, since it would be billed wrongly.
     UnknownTokenClass = 20,

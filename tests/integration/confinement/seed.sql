@@ -27,7 +27,7 @@ BEGIN
                         WHEN atttypid = 'timestamptz'::regtype THEN 'now()'
                         WHEN atttypid = 'jsonb'::regtype THEN '''{}'''
                         WHEN atttypid = 'boolean'::regtype THEN 'false'
-                        WHEN atttypid = 'bytea'::regtype THEN '''\x00'''
+                        WHEN atttypid = 'bytea'::regtype THEN quote_literal('\x0' || tenant)
                         WHEN atttypid = 'text'::regtype THEN quote_literal('of tenant ' || tenant)
                         WHEN atttypid = 'smallint'::regtype THEN '1'
                         WHEN atttypid = 'measures'::regtype THEN 'jsonb_populate_record(NULL::measures, ''{}'')'
