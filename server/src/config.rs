@@ -586,7 +586,15 @@ impl Config {
                 figment = figment.merge(Serialized::default(key, value));
             }
         }
-        let environment = Env::prefixed("TOLLGATE_").split("__").ignore(&["config", "url", "api_key", "test"]);
+        let environment = Env::prefixed("TOLLGATE_").split("__").ignore(&[
+            "config",
+            "url",
+            "api_key",
+            "ca",
+            "client_certificate",
+            "client_key",
+            "test",
+        ]);
         let database = Env::raw().only(&["DATABASE_URL"]).map(|_| "database.url".into());
         let config: Self = figment.merge(environment).merge(database).extract().map_err(Box::new)?;
         config.check()?;

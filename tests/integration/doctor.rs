@@ -147,3 +147,27 @@ async fn a_database_that_is_not_there_is_one_finding() {
     let answered = run(&options, &["doctor", "--json"]).await;
     assert_eq!(answered.status.code(), Some(1));
 }
+
+#[tokio::test]
+async fn a_server_that_asks_for_keys_needs_somebody_who_keeps_them_and_a_certificate_that_is_good() {
+    let options = database().await;
+    let mut config = Config::default();
+    config.database.url = Some(SecretString::from(url(&options)));
+    config.auth.required = true;
+    config.server.listen = "0.0.0.0:4747".parse().unwrap();
+    config.server.tls.certificate = Some("missing.pem".into());
+    config.server.tls.private_key = Some("missing.key".into());
+    let found = |findings: Vec<Finding>, check: &str| findings.into_iter().find(|one| one.check == check).unwrap();
+    let findings = examine(&config).await;
+    assert_eq!(found(findings.clone(), "server.tls").verdict, Verdict::Fail);
+    assert_eq!(found(findings.clone(), "server.exposure").verdict, Verdict::Ok);
+    let keys = found(findings, "server.keys");
+    assert!(keys.verdict == Verdict::Warn && keys.advice.contains("keys create"), "{keys:?}");
+    config.server.tls = tollgate_server::config::TlsConfig::default();
+    let created = run(&options, &["keys", "create", "--permission", "admin", "--json"]).await;
+    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    let findings = examine(&config).await;
+    assert_eq!(found(findings.clone(), "server.keys").verdict, Verdict::Ok);
+    let exposure = found(findings, "server.exposure");
+    assert!(exposure.verdict == Verdict::Warn && exposure.found.contains("in the clear"), "{exposure:?}");
+}

@@ -168,3 +168,22 @@ pub async fn late_deliveries(pool: &PgPool, late: Duration) -> Result<(i64, i64)
     let row = sqlx::query_file!("sql/doctor/late_deliveries.sql", seconds).fetch_one(pool).await?;
     Ok((row.late, row.given_up))
 }
+
+/// API keys that work, of all tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkingKeys {
+    /// How many.
+    pub keys: i64,
+    /// How many of them may do everything.
+    pub administrators: i64,
+    /// How many of them expire within a week.
+    pub expiring: i64,
+}
+
+/// Counts the keys that work.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn working_keys(pool: &PgPool, administration: i16) -> Result<WorkingKeys, StoreError> {
+    Ok(sqlx::query_file_as!(WorkingKeys, "sql/doctor/administrators.sql", administration).fetch_one(pool).await?)
+}

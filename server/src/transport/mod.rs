@@ -20,4 +20,4 @@ mod tls;
 pub use listener::Transport;
 pub use peer::ClientCertificate;
 pub use system::{keep_pages_small, raise_open_files};
-pub use tls::{Tls, TlsError};
+pub use tls::{Tls, TlsError, certificate_expiry};

@@ -53,6 +53,7 @@ pub async fn run(
 pub async fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = vec![
         server::exposure(config),
+        server::encryption(config, Timestamp::now()).await,
         server::metrics(config),
         server::webhook(config),
         catalog::catalog(&config.prices, Timestamp::now()),
@@ -89,6 +90,7 @@ async fn examine_database(config: &Config, database: &Database) -> Vec<Finding> 
         // What stands in tables can be asked for only where these are as this version knows them.
         findings.push(ledger::partitions(&direct, Timestamp::now()).await);
         findings.push(ledger::deliveries(&direct).await);
+        findings.push(server::keys(config, &direct).await);
     }
     pooled.close().await;
     direct.close().await;

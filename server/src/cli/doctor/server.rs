@@ -1,20 +1,76 @@
 //! How the server is configured.
 
-use super::finding::Finding;
-use crate::config::Config;
+use jiff::{SignedDuration, Timestamp};
+use sqlx::PgPool;
 
-/// Who can reach the server, and whether they have to say who they are.
+use super::finding::Finding;
+use crate::auth::Permission;
+use crate::config::Config;
+use crate::store::doctor::{self, WorkingKeys};
+use crate::transport::certificate_expiry;
+
+/// From then on somebody should renew it.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(24 * 14);
+
+/// Who can reach the server, and what it asks of them.
 pub(super) fn exposure(config: &Config) -> Finding {
     const CHECK: &str = "server.exposure";
     let listen = config.server.listen;
     if listen.ip().is_loopback() {
         return Finding::ok(CHECK, format!("{listen} is reached from this machine alone"));
     }
-    Finding::warn(
-        CHECK,
-        format!("{listen} is reached by others, and nobody has to show a credential"),
-        "put it behind something that asks for one, or listen on a loopback address",
-    )
+    let asks = config.auth.required || config.server.tls.demands_certificates();
+    match (asks, config.server.tls.is_on()) {
+        (true, true) => Finding::ok(CHECK, format!("{listen} is reached by others, encrypted, with credentials")),
+        (true, false) => Finding::warn(
+            CHECK,
+            format!("{listen} is reached by others, and credentials are sent to it in the clear"),
+            "set server.tls, or see that what stands in front of it encrypts",
+        ),
+        (false, _) => Finding::warn(
+            CHECK,
+            format!("{listen} is reached by others, and nobody has to show a credential"),
+            "set auth.required = true and create keys, or put it behind something that asks for one",
+        ),
+    }
+}
+
+/// Whether the certificate can be used, and for how long.
+pub(super) async fn encryption(config: &Config, now: Timestamp) -> Finding {
+    const CHECK: &str = "server.tls";
+    let renew = "renew it: the server takes a replaced file within seconds";
+    match certificate_expiry(&config.server.tls).await {
+        Ok(None) => Finding::ok(CHECK, "the port is not encrypted"),
+        Ok(Some(None)) => Finding::ok(CHECK, "the certificate can be used"),
+        Ok(Some(Some(expires))) if expires <= now => {
+            Finding::fail(CHECK, format!("the certificate expired at {expires}"), renew)
+        }
+        Ok(Some(Some(expires))) if expires.duration_since(now) < EXPIRES_SOON => {
+            Finding::warn(CHECK, format!("the certificate expires at {expires}"), renew)
+        }
+        Ok(Some(Some(expires))) => Finding::ok(CHECK, format!("the certificate expires at {expires}")),
+        Err(error) => {
+            Finding::fail(CHECK, error.to_string(), "mend the files of server.tls: the server does not start")
+        }
+    }
+}
+
+/// Whether anybody can administer a server that asks for keys.
+pub(super) async fn keys(config: &Config, pool: &PgPool) -> Finding {
+    const CHECK: &str = "server.keys";
+    let found = match doctor::working_keys(pool, Permission::Admin.code()).await {
+        Ok(found) => found,
+        Err(error) => return Finding::unknown(CHECK, &error),
+    };
+    let WorkingKeys { keys, administrators, expiring } = found;
+    let told = format!("{keys} keys work, {administrators} of them administer, {expiring} expire within a week");
+    if config.auth.required && administrators == 0 {
+        return Finding::warn(CHECK, told, "create one: tollgate keys create --permission admin");
+    }
+    if expiring > 0 {
+        return Finding::warn(CHECK, told, "see which with tollgate keys list, and create others in their place");
+    }
+    Finding::ok(CHECK, told)
 }
 
 /// Whether anybody can see how the server does.

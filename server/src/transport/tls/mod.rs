@@ -86,3 +86,13 @@ impl Tls {
         }
     }
 }
+
+/// Reads the files as a server would, and says until when its certificate is good: `None` = the port is not encrypted, `Some(None)` =
+/// it cannot be told.
+///
+/// # Errors
+/// [`TlsError`].
+pub async fn certificate_expiry(settings: &TlsConfig) -> Result<Option<Option<Timestamp>>, TlsError> {
+    let Some(files) = files::read(settings).await? else { return Ok(None) };
+    Ok(Some(files.load(settings.client_auth)?.expires))
+}
