@@ -1,5 +1,7 @@
 //! The corpus that fuzzers found, the seeds, and some thousand changes of both, again.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects by failing")]
+
 use std::path::{Path, PathBuf};
 
 use rand::rngs::StdRng;
