@@ -6,6 +6,7 @@
 -- an owner who is no superuser, and such a server would find an empty ledger.
 
 -- Roles belong to the cluster: another database of it may have made this one, or make it at this moment.
+-- allow block: a role is made where it is missing, which an older binary never meets
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tollgate_tenant') THEN
@@ -19,6 +20,7 @@ EXCEPTION
             USING ERRCODE = 'insufficient_privilege';
 END
 $$;
+-- allow block: rights are given, and nothing is taken
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'tollgate_tenant' AND (rolsuper OR rolbypassrls)) THEN
@@ -65,6 +67,7 @@ WHERE pg_class.relnamespace = current_schema()::regnamespace
 -- confine. A policy would hide the indexes of these tables: they are by expressions (the hour of the start, the session's number), of
 -- which Postgres does not know that they keep secrets, so that it would look at every row's tenant before it computes them, and
 -- a page of history would read the tenant's whole ledger. Both questions are asked once for each statement.
+-- allow block: two views are replaced by the same with one condition, which owners pass
 DO $$
 DECLARE
     base text;
