@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use tollgate_domain::budget::Budget;
 use tollgate_domain::dimensions::{DimensionMatch, check_text};
@@ -18,6 +16,7 @@ use super::authorize::caller_of;
 use super::convert::budget::{budget, to_budget, to_state};
 use super::convert::check::{check, extension, to_answer, to_decision};
 use super::convert::dimensions::matches;
+use super::convert::page_token::{page_token as next_page, read_page_token};
 use super::convert::reservation::{state, to_reservation};
 use super::convert::values::{page_size, text, timestamp, uuid};
 use super::overrides;
@@ -351,7 +350,7 @@ impl BudgetService for BudgetApi {
             let states = self.app.budget_states(tenant, budget_id, &per_values, at, after, limit).await?;
             let now = Timestamp::now();
             let last = states.last().filter(|_| states.len() == limit);
-            let next = last.map(|(key, _)| URL_SAFE_NO_PAD.encode(format!("{} {}", key.budget, key.scope)));
+            let next = last.map(|(key, _)| next_page(key.budget, key.scope));
             Ok(v1::ListBudgetStatesResponse {
                 next_page_token: next.unwrap_or_default(),
                 states: states.iter().map(|(_, state)| to_state(state, now)).collect(),
@@ -362,13 +361,7 @@ impl BudgetService for BudgetApi {
 }
 
 fn states_token(token: &str) -> Result<(i64, Uuid), AppError> {
-    if token.is_empty() {
-        return Ok((0, Uuid::nil()));
-    }
-    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let parts = decoded.as_deref().and_then(|text| text.split_once(' '));
-    let parsed = parts.and_then(|(number, scope)| Some((number.parse().ok()?, Uuid::try_parse(scope).ok()?)));
-    parsed.ok_or(AppError::PageTokenInvalid)
+    Ok(read_page_token(token)?.unwrap_or((0, Uuid::nil())))
 }
 
 /// The fields that an update may name.

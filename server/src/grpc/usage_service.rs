@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
@@ -20,6 +18,7 @@ use super::convert::budget::to_state;
 use super::convert::cost::to_charge;
 use super::convert::dimensions::matches;
 use super::convert::event::{event, external_key, to_first_record, to_record};
+use super::convert::page_token::{page_token as next_page, read_page_token};
 use super::convert::reservation::to_reservation;
 use super::convert::summary;
 use super::convert::totals::{scopes, to_group, to_totals};
@@ -225,7 +224,7 @@ impl UsageService for UsageApi {
             found.add_if(request.filter.len() > 16, "filter", "must have at most 16 entries");
             checked(found)?;
             let (events, next) = self.app.usage_history(tenant, &request).await?;
-            let next = next.map(|(at, id)| URL_SAFE_NO_PAD.encode(format!("{} {id}", at.as_microsecond())));
+            let next = next.map(|(at, id)| next_page(at.as_microsecond(), id));
             Ok(v1::ListUsageResponse {
                 records: events.iter().map(to_first_record).collect(),
                 next_page_token: next.unwrap_or_default(),
@@ -342,12 +341,7 @@ fn to_scope(named: &NamedReading) -> v1::ScopeTotals {
 }
 
 fn list_position(token: &str) -> Result<Option<(Timestamp, Uuid)>, AppError> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let parts = decoded.as_deref().and_then(|text| text.split_once(' '));
-    let parsed = parts
-        .and_then(|(at, id)| Some((Timestamp::from_microsecond(at.parse().ok()?).ok()?, Uuid::try_parse(id).ok()?)));
-    parsed.map(Some).ok_or(AppError::PageTokenInvalid)
+    let Some((at, id)) = read_page_token::<i64, Uuid>(token)? else { return Ok(None) };
+    let at = Timestamp::from_microsecond(at).map_err(|_| AppError::PageTokenInvalid)?;
+    Ok(Some((at, id)))
 }
