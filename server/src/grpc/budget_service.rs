@@ -12,7 +12,7 @@ use tollgate_proto::v1::budget_service_server::BudgetService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::authorize::caller_of;
+use super::authorize::{caller_of, pins_of};
 use super::convert::budget::{budget, to_budget, to_state};
 use super::convert::check::{check, extension, to_answer, to_decision};
 use super::convert::dimensions::matches;
@@ -102,9 +102,10 @@ impl BudgetService for BudgetApi {
         &self,
         request: Request<v1::ExtendReservationRequest>,
     ) -> Result<Response<v1::ExtendReservationResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
+        let tenant = caller.tenant;
         let answered = async {
-            let answer = self.app.extend(tenant, extension(request.into_inner())?).await?;
+            let answer = self.app.extend(tenant, pins_of(&caller), extension(request.into_inner())?).await?;
             let names = self.part_names(tenant, &[&answer.reservation]).await.unwrap_or_default();
             let now = Timestamp::now();
             Ok(v1::ExtendReservationResponse {
@@ -120,13 +121,14 @@ impl BudgetService for BudgetApi {
         &self,
         request: Request<v1::ReleaseReservationRequest>,
     ) -> Result<Response<v1::ReleaseReservationResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
+        let tenant = caller.tenant;
         let v1::ReleaseReservationRequest { reservation_id, reason } = request.into_inner();
         let answered = async {
             let mut found = Violations::new();
             let id = super::convert::values::uuid_v7(&mut found, "reservation_id", &reservation_id);
             let reason = text(&mut found, "reason", reason, REASON_BYTES_LIMIT).unwrap_or_default();
-            let answer = self.app.release(tenant, parsed(found, id)?, reason).await?;
+            let answer = self.app.release(tenant, pins_of(&caller), parsed(found, id)?, reason).await?;
             let names = self.part_names(tenant, &[&answer.reservation]).await.unwrap_or_default();
             let now = Timestamp::now();
             Ok(v1::ReleaseReservationResponse {
@@ -141,12 +143,13 @@ impl BudgetService for BudgetApi {
         &self,
         request: Request<v1::GetReservationRequest>,
     ) -> Result<Response<v1::GetReservationResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
+        let tenant = caller.tenant;
         let v1::GetReservationRequest { reservation_id } = request.into_inner();
         let answered = async {
             let mut found = Violations::new();
             let id = uuid(&mut found, "reservation_id", &reservation_id);
-            let reservation = self.app.reservation(tenant, parsed(found, id)?).await?;
+            let reservation = self.app.reservation(tenant, &pins_of(&caller), parsed(found, id)?).await?;
             let names = self.part_names(tenant, &[&reservation]).await?;
             let reservation = to_reservation(&reservation, Timestamp::now(), named(&names));
             Ok(v1::GetReservationResponse { reservation: Some(reservation) })

@@ -11,7 +11,7 @@ use tollgate_proto::v1::usage_service_server::UsageService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::authorize::{caller_of, while_authorized};
+use super::authorize::{caller_of, pins_of, while_authorized};
 use super::convert::amend;
 use super::convert::api_key::may_watch;
 use super::convert::budget::to_state;
@@ -123,7 +123,7 @@ impl UsageService for UsageApi {
         let answered = async {
             let view = view(wanted)?;
             let event = event(message, "event", &caller.stamp)?;
-            let answer = self.app.record(tenant, event, view == v1::ResponseView::Full).await?;
+            let answer = self.app.record(tenant, event, pins_of(&caller), view == v1::ResponseView::Full).await?;
             self.recorded(tenant, answer, view).await
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
@@ -147,7 +147,7 @@ impl UsageService for UsageApi {
             .into_iter()
             .map(|message| {
                 let event = event(Some(message), "event", &caller.stamp)?;
-                self.app.enqueue_record(tenant, event, &book, view == v1::ResponseView::Full)
+                self.app.enqueue_record(tenant, event, &book, pins_of(&caller), view == v1::ResponseView::Full)
             })
             .collect();
         let mut items = Vec::with_capacity(enqueued.len());
@@ -172,7 +172,7 @@ impl UsageService for UsageApi {
         let caller = caller_of(&request);
         let answered = async {
             let asked = amend::request(request.into_inner(), &caller.pinned)?;
-            let answer = self.app.amend(caller.tenant, asked).await?;
+            let answer = self.app.amend(caller.tenant, pins_of(&caller), asked).await?;
             Ok(amend::to_response(&answer, Timestamp::now()))
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))

@@ -13,6 +13,7 @@ use tollgate_server::app::{App, AppError};
 use tollgate_server::boot::{self, Database};
 use tollgate_server::config::Config;
 use tollgate_server::grpc::convert::event::event as to_domain;
+use tollgate_server::ledger::Pins;
 use tollgate_server::tenant::TenantId;
 
 use crate::report::Report;
@@ -74,7 +75,7 @@ async fn quiet(app: &App, calls: usize) -> anyhow::Result<Vec<Duration>> {
         interval.tick().await;
         let event = to_domain(Some(event(None, "quiet", 10)), "event")?;
         let start = Instant::now();
-        app.record(QUIET, event, false).await.context("a call of the quiet tenant was refused")?;
+        app.record(QUIET, event, Pins::default(), false).await.context("a call of the quiet tenant was refused")?;
         times.push(start.elapsed());
     }
     times.sort_unstable();
@@ -89,7 +90,7 @@ async fn flood(app: App, stop: CancellationToken) -> anyhow::Result<(u64, u64)> 
         let mut waiting = Vec::new();
         let pause = loop {
             let event = to_domain(Some(event(None, "flood", 10)), "event")?;
-            match app.enqueue_record(FLOODING, event, &book, false) {
+            match app.enqueue_record(FLOODING, event, &book, Pins::default(), false) {
                 Ok(answer) => waiting.push(answer),
                 Err(AppError::Full { retry_after, .. }) => break retry_after,
                 Err(error) => return Err(error.into()),
