@@ -6,10 +6,9 @@ use tollgate_proto::v1::admin_service_client::AdminServiceClient;
 use tollgate_proto::v1::alert_service_client::AlertServiceClient;
 use tollgate_proto::v1::budget_service_client::BudgetServiceClient;
 use tollgate_proto::v1::usage_service_client::UsageServiceClient;
-use tollgate_server::app::keys::{NewKey, create_key};
-use tollgate_server::auth::{Permission, Permissions};
+use tollgate_server::app::keys::{NewKey, issue_key};
+use tollgate_server::auth::Permission;
 use tollgate_server::config::Config;
-use tollgate_server::store::scoped::TenantPool;
 use tollgate_server::tenant::TenantId;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
@@ -74,7 +73,7 @@ impl TestServer {
 
     /// Creates a key past the server.
     pub(crate) async fn issue(&self, tenant: TenantId, key: NewKey) -> Issued {
-        let created = create_key(&TenantPool::new(self.pool()), tenant, Permissions::EVERYTHING, key, None).await.unwrap();
+        let created = issue_key(&self.pool(), tenant, key, None).await.unwrap();
         let secret = created.secret.unwrap().expose_secret().to_owned();
         Issued { id: created.key.api_key_id.to_string(), secret }
     }
