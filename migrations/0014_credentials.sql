@@ -9,7 +9,7 @@ CREATE TABLE api_key (
     -- Dimensions that are put into every call made with the key.
     pinned jsonb NOT NULL,
     -- Other tenants for which the key may speak.
-    granted_tenants integer[] NOT NULL,
+    granted_tenants integer[] NOT NULL DEFAULT '{}',
     create_time timestamptz NOT NULL DEFAULT now(),
     expire_time timestamptz,
     revoke_time timestamptz,
@@ -19,6 +19,10 @@ CREATE TABLE api_key (
     PRIMARY KEY (tenant_id, api_key_id),
     UNIQUE (tenant_id, request_id)
 );
+-- The key behind a view token may be one of another tenant, to which this one was granted.
+CREATE UNIQUE INDEX api_key_by_id ON api_key (api_key_id);
+CREATE INDEX api_key_ending ON api_key ((least(revoke_time, expire_time)))
+    WHERE revoke_time IS NOT NULL OR expire_time IS NOT NULL;
 
 -- The secrets of a key: several while one takes the place of another.
 CREATE TABLE api_key_secret (
@@ -41,6 +45,8 @@ CREATE TABLE view_token (
     digest bytea NOT NULL UNIQUE,
     -- What may be watched: messages `tollgate.v1.WatchScope`, encoded.
     scopes bytea[] NOT NULL,
+    -- The key that made it, with which it ends; NULL where no key was asked for.
+    api_key_id uuid,
     create_time timestamptz NOT NULL DEFAULT now(),
     expire_time timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, secret_id)

@@ -104,6 +104,24 @@ GRANT UPDATE (acknowledge_time, acknowledged_by, note) ON alert TO tollgate_tena
 GRANT INSERT, DELETE ON budget_backfill, summary_page TO tollgate_tenant;
 GRANT DELETE ON budget_backfill_sum TO tollgate_tenant;
 -- Keys and view tokens of the tenant. Whose a credential is, is found out by the owner.
-GRANT SELECT, INSERT, UPDATE ON api_key TO tollgate_tenant;
-GRANT SELECT, INSERT, UPDATE, DELETE ON api_key_secret TO tollgate_tenant;
+-- Which tenants a key speaks for is said by the owner alone.
+GRANT SELECT, UPDATE (revoke_time) ON api_key TO tollgate_tenant;
+GRANT INSERT (tenant_id, api_key_id, display_name, permissions, pinned, expire_time, request_id) ON api_key TO tollgate_tenant;
+GRANT SELECT, INSERT, UPDATE (expire_time) ON api_key_secret TO tollgate_tenant;
 GRANT SELECT, INSERT ON view_token TO tollgate_tenant;
+
+-- Whoever could add a secret to a key that speaks for other tenants would speak for them. No policy: each table has one.
+CREATE FUNCTION keep_secret_of_gateway() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active('api_key_secret'::regclass) AND EXISTS (
+        SELECT FROM api_key
+        WHERE api_key.tenant_id = NEW.tenant_id AND api_key.api_key_id = NEW.api_key_id AND api_key.granted_tenants <> '{}'
+    ) THEN
+        RAISE EXCEPTION 'the key speaks for other tenants: its secrets are those of whoever runs the database'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER keep_secret_of_gateway BEFORE INSERT OR UPDATE OF tenant_id, secret_id, api_key_id, digest ON api_key_secret
+FOR EACH ROW EXECUTE FUNCTION keep_secret_of_gateway();

@@ -215,6 +215,13 @@ impl Dimensions {
         self.labels.extend(labels.iter().map(|(key, value)| (key.clone(), value.clone())));
     }
 
+    /// Whether these have every value of `pins`.
+    pub fn carries(&self, pins: &Self) -> bool {
+        let Self { values, labels } = pins;
+        values.iter().all(|(dimension, value)| self.get(*dimension) == Some(value.as_str()))
+            && labels.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+    }
+
     /// Without the API key: the same content sent with another one is told again, not another content.
     pub fn without_api_key(&self) -> Cow<'_, Self> {
         match self.get(Dimension::ApiKeyId) {

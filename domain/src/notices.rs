@@ -5,7 +5,7 @@
 pub struct Notices(i16);
 
 impl Notices {
-    /// A hard budget was charged without a reservation.
+    /// A hard budget was charged without a reservation, or the one that was named contradicts what the caller's key pins.
     pub const UNRESERVED: Self = Self(1);
     /// The reservation had run out or ended before.
     pub const LATE: Self = Self(2);

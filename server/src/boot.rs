@@ -25,7 +25,7 @@ use crate::alerts::{AlertSettings, Alerts, webhook};
 use crate::app::App;
 use crate::app::audit::RequestedAudits;
 use crate::app::stream::DatabaseSource;
-use crate::auth::{Credentials, LastUses};
+use crate::auth::{Credentials, LOOK_UP_CONNECTIONS, LastUses};
 use crate::config::{Config, ConfigError, DatabaseConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{
@@ -46,7 +46,7 @@ use crate::tasks::{self, AuditTask};
 use crate::transport::{Tls, TlsError, Transport};
 
 /// Connections for what concerns every tenant. What holds one for long runs once at a time: the audit, counting back, retention.
-const UPKEEP_CONNECTIONS: u32 = 8;
+pub const UPKEEP_CONNECTIONS: u32 = 8;
 
 /// Why the server does not start or ends early.
 #[derive(Debug, Error)]
@@ -169,6 +169,11 @@ impl Database {
     /// Connections for what concerns every tenant: upkeep, audits, offline commands.
     pub fn all_tenants(&self, config: &DatabaseConfig) -> PgPool {
         connect::pool(self.reading(config), UPKEEP_CONNECTIONS, config.acquire_timeout)
+    }
+
+    /// Connections to look up credentials: every call may wait for one, so that they are lent for nothing else.
+    fn look_ups(&self, config: &DatabaseConfig) -> PgPool {
+        connect::pool(self.reading(config), LOOK_UP_CONNECTIONS, config.acquire_timeout)
     }
 
     fn reading(&self, config: &DatabaseConfig) -> PgConnectOptions {
@@ -295,7 +300,9 @@ pub async fn start(
     .with_readers(config.limits.readers(config.database.connections));
 
     let uses = LastUses::default();
-    let credentials = Credentials::new(all_tenants.clone(), ledger.presence().clone(), uses.clone());
+    let look_ups = database.look_ups(&config.database);
+    let credentials = Credentials::new(look_ups.clone(), ledger.presence().clone(), uses.clone());
+    credentials.read_recent().await;
     let authorize = AuthorizeLayer::new(credentials, config.auth.required);
     tasks::start(&background, &app, uses, config.ledger.retention, &stop_background);
     let audit = AuditTask::new(app.clone(), metrics.clone(), config.audit.settings());
@@ -349,7 +356,7 @@ pub async fn start(
     unless_started.disarm();
     tracing::info!(%address, catalog_version = prices.catalog().version(), "serving");
 
-    let pools = [ledger_pool, all_tenants];
+    let pools = [ledger_pool, all_tenants, look_ups];
     // Outside of everything else, so that a call that is refused is seen, too.
     let routes = Routes::from(routes.into_axum_router().layer(observe));
     let transport = Transport::new(
@@ -478,7 +485,7 @@ struct Lifetime {
     ledger: Ledger,
     health: HealthReporter,
     tenants: TenantPool,
-    pools: [PgPool; 2],
+    pools: [PgPool; 3],
 }
 
 impl Lifetime {

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod embedded;
 pub mod grpc;
+pub mod hexadecimal;
 pub mod ledger;
 pub mod live;
 pub mod metrics;

@@ -4,6 +4,8 @@ mod away;
 mod commands;
 mod gateways;
 mod keys;
+mod look_ups;
+mod others;
 mod permissions;
 mod pins;
 mod view_tokens;

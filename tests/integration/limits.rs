@@ -8,6 +8,7 @@ use tollgate_proto::v1;
 use tollgate_server::app::AppError;
 use tollgate_server::config::Config;
 use tollgate_server::grpc::convert::event::event as to_domain;
+use tollgate_server::ledger::Pins;
 use tollgate_server::store::ledger::BUDGETS_LOCK;
 use tollgate_server::tenant::TenantId;
 use tonic::{Code, Request};
@@ -64,10 +65,10 @@ async fn a_tenant_that_floods_leaves_room_for_the_others() {
     let one = || to_domain(Some(event(session("s1"), 10, 10)), "event", &Dimensions::default()).unwrap();
     let locked = holding_up(&server, TenantId::LOCAL).await;
     let book = app.prices.book(TenantId::LOCAL).await.unwrap();
-    let mut waiting = vec![app.enqueue_record(TenantId::LOCAL, one(), &book, false).unwrap()];
+    let mut waiting = vec![app.enqueue_record(TenantId::LOCAL, one(), &book, Pins::default(), false).unwrap()];
     until_held_up(&server).await;
     let refused = loop {
-        match app.enqueue_record(TenantId::LOCAL, one(), &book, false) {
+        match app.enqueue_record(TenantId::LOCAL, one(), &book, Pins::default(), false) {
             Ok(answer) => waiting.push(answer),
             Err(refused) => break refused,
         }
@@ -75,7 +76,7 @@ async fn a_tenant_that_floods_leaves_room_for_the_others() {
     assert!(matches!(refused, AppError::Full { what, .. } if what.contains("share")), "{refused}");
     assert!(waiting.len() < 80, "the reserve is left");
 
-    bounded("the quiet tenant's call", app.record(QUIET, one(), false)).await.unwrap();
+    bounded("the quiet tenant's call", app.record(QUIET, one(), Pins::default(), false)).await.unwrap();
 
     let status = server.usage.clone().record_usage(record(event(session("s1"), 10, 10))).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
@@ -123,7 +124,7 @@ async fn a_call_that_was_given_up_in_time_is_recorded() {
     let app = server.running.as_ref().unwrap().app.clone();
     let book = app.prices.book(TenantId::LOCAL).await.unwrap();
     let given_up = to_domain(Some(event(session("given up"), 10, 10)), "event", &Dimensions::default()).unwrap();
-    drop(app.enqueue_record(TenantId::LOCAL, given_up, &book, false).unwrap());
+    drop(app.enqueue_record(TenantId::LOCAL, given_up, &book, Pins::default(), false).unwrap());
     drop(locked);
     bounded("the first call", first).await.unwrap().unwrap();
     until("both are recorded", || async { (count(&server, "usage_event").await == 2).then_some(()) }).await;

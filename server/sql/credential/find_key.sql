@@ -1,5 +1,6 @@
 -- By the id inside of a secret: the tenant is part of the answer.
 SELECT
+    secret.secret_id,
     secret.digest,
     secret.tenant_id,
     tenant.name AS tenant_name,

@@ -1,6 +1,7 @@
 -- Rotations of a key take turns.
 SELECT
     revoke_time IS NOT NULL AS "revoked!",
+    granted_tenants <> '{}' AS "speaks_for_others!",
     (
         SELECT count(*) FROM api_key_secret AS secret
         WHERE secret.tenant_id = api_key.tenant_id AND secret.api_key_id = api_key.api_key_id

@@ -100,7 +100,7 @@ impl App {
         Ok((found, next))
     }
 
-    /// Marks an alert as seen; where it was, that stands.
+    /// Marks an alert as seen by a key; where it was, that stands.
     ///
     /// # Errors
     /// [`AppError::NotFound`] and others.
@@ -108,12 +108,14 @@ impl App {
         &self,
         tenant: TenantId,
         alert_id: Uuid,
+        by: Option<Uuid>,
         note: String,
     ) -> Result<StoredAlert, AppError> {
         let mut transaction = self.tenants.change(tenant).await?;
         let time = ledger::clock(&mut transaction, tenant).await?.now;
-        // Nobody is known by name where nobody shows a credential.
-        let acknowledgement = Acknowledgement { time, by: String::new(), note };
+        // Empty where no key was asked for.
+        let by = by.map(|api_key_id| api_key_id.to_string()).unwrap_or_default();
+        let acknowledgement = Acknowledgement { time, by, note };
         alerts::acknowledge(&mut transaction, tenant, alert_id, &acknowledgement).await?;
         let found = alerts::get(&mut transaction, tenant, &[alert_id]).await?.pop();
         transaction.commit().await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::record::priced;
 use super::{App, AppError};
-use crate::ledger::{Adjust, AdjustAnswer, Change, Correction};
+use crate::ledger::{Adjust, AdjustAnswer, Change, Correction, Pins};
 use crate::store::adjustments::RequestKey;
 use crate::tenant::TenantId;
 
@@ -41,12 +41,12 @@ pub struct AmendRequest {
 }
 
 impl App {
-    /// Amends one event: answered only after its transaction committed.
+    /// Amends one event, as far as the pins of the caller's key let it: answered only after its transaction committed.
     ///
     /// # Errors
     /// [`AppError::NotFound`], [`AppError::RevisionMismatch`], [`AppError::EventCancelled`],
     /// [`AppError::RequestIdReused`] and others.
-    pub async fn amend(&self, tenant: TenantId, request: AmendRequest) -> Result<AdjustAnswer, AppError> {
+    pub async fn amend(&self, tenant: TenantId, pins: Pins, request: AmendRequest) -> Result<AdjustAnswer, AppError> {
         let digest = digest(&request);
         let AmendRequest { request_id, event_id, expected_revision, amendment, reason, validate_only } = request;
         let change = match amendment {
@@ -64,7 +64,8 @@ impl App {
         };
         let corrections = vec![Correction { event_id, expected_revision, change }];
         let key = RequestKey { request_id, step: String::new() };
-        self.ledger.adjust(tenant, Adjust { key, digest, reason, corrections, validate_only, told: None }).await
+        let adjust = Adjust { key, digest, reason, corrections, validate_only, pins, told: None };
+        self.ledger.adjust(tenant, adjust).await
     }
 }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::budgets::known;
 use super::error::Named;
 use super::{App, AppError};
-use crate::ledger::{CheckAnswer, CheckPlan, Claim, ExtendAnswer, Extension, ReleaseAnswer, Reserve};
+use crate::ledger::{CheckAnswer, CheckPlan, Claim, ExtendAnswer, Extension, Pins, ReleaseAnswer, Reserve};
 use crate::store::reservations::{self, Filter, Reservation};
 use crate::tenant::TenantId;
 
@@ -138,11 +138,11 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`].
-    pub async fn extend(&self, tenant: TenantId, request: ExtendRequest) -> Result<ExtendAnswer, AppError> {
+    pub async fn extend(&self, tenant: TenantId, pins: Pins, request: ExtendRequest) -> Result<ExtendAnswer, AppError> {
         if self.ledger.presence().is_away() {
             return Err(AppError::Unavailable);
         }
-        let known = self.reservation(tenant, request.id).await?;
+        let known = self.reservation(tenant, &Pins::default(), request.id).await?;
         let book = self.prices.book(tenant).await?;
         let context = known.context.as_ref();
         let model_of = |model: Option<ModelRef>| model.or_else(|| context.map(|context| context.model.clone()));
@@ -168,6 +168,7 @@ impl App {
             running: request.running,
             running_sheet,
             raise,
+            pins,
         };
         self.ledger.extend(tenant, extension).await
     }
@@ -176,17 +177,24 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`].
-    pub async fn release(&self, tenant: TenantId, id: Uuid, reason: String) -> Result<ReleaseAnswer, AppError> {
-        self.ledger.release(tenant, id, reason).await
+    pub async fn release(
+        &self,
+        tenant: TenantId,
+        pins: Pins,
+        id: Uuid,
+        reason: String,
+    ) -> Result<ReleaseAnswer, AppError> {
+        self.ledger.release(tenant, id, reason, pins).await
     }
 
-    /// Reads a reservation.
+    /// Reads a reservation; one that contradicts the pins of the caller's key is not there for it.
     ///
     /// # Errors
     /// [`AppError::NotFound`] and others.
-    pub async fn reservation(&self, tenant: TenantId, id: Uuid) -> Result<Reservation, AppError> {
+    pub async fn reservation(&self, tenant: TenantId, pins: &Pins, id: Uuid) -> Result<Reservation, AppError> {
         let mut connection = self.snapshot(tenant).await?;
         let found = reservations::get(&mut connection, tenant, id).await?;
+        let found = found.filter(|known| pins.admit_reservation(known, &[]));
         found.ok_or_else(|| AppError::NotFound { what: Named::Reservation, id: id.to_string() })
     }
 

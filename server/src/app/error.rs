@@ -103,6 +103,9 @@ pub enum AppError {
     /// Defined in the contract, not there yet.
     #[error("{0} is not implemented in this version")]
     NotImplemented(&'static str),
+    /// A tenant has as many API keys as it may have.
+    #[error("the tenant has {0} API keys that work, which is the most: revoke those that nobody needs")]
+    TooManyKeys(i64),
     /// A bound is reached; nothing was lost.
     #[error("{what} is full: try again in {} ms", .retry_after.as_millis())]
     Full {

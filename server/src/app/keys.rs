@@ -4,26 +4,30 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use tollgate_domain::dimensions::Dimensions;
 use uuid::Uuid;
 
 use super::AppError;
 use super::error::Named;
 use crate::auth::{NewSecret, NoRandomness, Permissions, Refusal, SecretKind};
+use crate::store::StoreError;
+use crate::store::connect::begin;
 use crate::store::credentials::{self, LockedKey, NewStoredKey, SecretRecord, StoredKey};
 use crate::store::scoped::TenantPool;
 use crate::tenant::TenantId;
 
 /// Longest time for which a replaced secret still works.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(7 * 86_400);
-/// Most keys of a tenant that are not revoked.
+/// How changes begin that no tenant makes.
+const CHANGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// Most keys of a tenant that work.
 const KEYS_LIMIT: i64 = 10_000;
 /// Most secrets of one key that work.
 const SECRETS_LIMIT: i64 = 8;
 /// Most view tokens of a tenant that work.
 const VIEW_TOKENS_LIMIT: i64 = 100_000;
-/// When a tenant with too many of something may try again.
+/// When a tenant with too many view tokens may try again: they end soon.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// A validated key to be created.
@@ -80,8 +84,8 @@ impl NewKey {
 /// Creates a key for whoever holds the permissions `creator`. The same request again gets the same key, without its secret.
 ///
 /// # Errors
-/// [`AppError::Refused`] for more permissions than the creator has, [`AppError::RequestIdReused`] for a request that created
-/// another key, [`AppError::Full`] for too many keys, and others.
+/// [`AppError::Refused`] for more permissions than the creator has and for a key that speaks for other tenants,
+/// [`AppError::RequestIdReused`] for a request that created another key, [`AppError::TooManyKeys`], and others.
 pub async fn create_key(
     tenants: &TenantPool,
     tenant: TenantId,
@@ -92,9 +96,43 @@ pub async fn create_key(
     if let Some(missing) = new.permissions.iter().find(|permission| !creator.allow(*permission)) {
         return Err(Refusal::Lacks(missing).into());
     }
+    if !new.granted.is_empty() {
+        return Err(Refusal::SpeaksForOthers.into());
+    }
     let mut change = tenants.change(tenant).await?;
-    if credentials::count_keys(&mut change, tenant).await? >= KEYS_LIMIT {
-        return Err(AppError::Full { what: "the list of API keys", retry_after: FULL_RETRY_AFTER });
+    let created = created(&mut change, tenant, &new, request_id).await?;
+    change.commit().await?;
+    Ok(created)
+}
+
+/// Creates a key for whoever runs the service: with any permission, and for any tenants.
+///
+/// # Errors
+/// As [`create_key`], but for what it refuses callers.
+pub async fn issue_key(
+    all_tenants: &PgPool,
+    tenant: TenantId,
+    new: NewKey,
+    request_id: Option<Uuid>,
+) -> Result<KeyWithSecret, AppError> {
+    let mut change = begin(all_tenants, CHANGE).await?;
+    let created = created(&mut change, tenant, &new, request_id).await?;
+    change.commit().await.map_err(StoreError::from)?;
+    Ok(created)
+}
+
+async fn created(
+    change: &mut PgConnection,
+    tenant: TenantId,
+    new: &NewKey,
+    request_id: Option<Uuid>,
+) -> Result<KeyWithSecret, AppError> {
+    // Before the bound: a request that was answered once is answered again, however many keys there are by now.
+    if let Some(earlier) = answered(change, tenant, new, request_id).await? {
+        return Ok(earlier);
+    }
+    if credentials::count_keys(change, tenant).await? >= KEYS_LIMIT {
+        return Err(AppError::TooManyKeys(KEYS_LIMIT));
     }
     let secret = mint(SecretKind::ApiKey)?;
     let NewKey { display_name, permissions, pinned, granted, expire_time } = new.clone();
@@ -103,20 +141,32 @@ pub async fn create_key(
         display_name,
         permissions: permissions.codes(),
         pinned,
-        granted,
         expire_time,
         request_id,
     };
-    if credentials::create_key(&mut change, tenant, &stored, record(&secret)).await? {
-        let key = known(&mut change, tenant, stored.api_key_id).await?;
-        change.commit().await?;
+    if credentials::create_key(change, tenant, &stored, record(&secret)).await? {
+        if !granted.is_empty() {
+            credentials::grant_tenants(change, tenant, stored.api_key_id, &granted).await?;
+        }
+        let key = known(change, tenant, stored.api_key_id).await?;
         return Ok(KeyWithSecret { key, secret: Some(secret.text) });
     }
-    let request_id = request_id.ok_or(AppError::Internal)?;
-    let earlier = credentials::key_of_request(&mut change, tenant, request_id).await?.ok_or(AppError::Internal)?;
-    match new.is(&earlier) {
-        true => Ok(KeyWithSecret { key: earlier, secret: None }),
-        false => Err(AppError::RequestIdReused(request_id.to_string())),
+    // The same request came at the same time.
+    answered(change, tenant, new, request_id).await?.ok_or(AppError::Internal)
+}
+
+/// The key that the request created before, where it did.
+async fn answered(
+    change: &mut PgConnection,
+    tenant: TenantId,
+    new: &NewKey,
+    request_id: Option<Uuid>,
+) -> Result<Option<KeyWithSecret>, AppError> {
+    let Some(request_id) = request_id else { return Ok(None) };
+    match credentials::key_of_request(change, tenant, request_id).await? {
+        None => Ok(None),
+        Some(earlier) if new.is(&earlier) => Ok(Some(KeyWithSecret { key: earlier, secret: None })),
+        Some(_) => Err(AppError::RequestIdReused(request_id.to_string())),
     }
 }
 
@@ -140,30 +190,66 @@ pub async fn list_keys(
     Ok(KeysPage { keys, next })
 }
 
-/// Gives a key a new secret; those that it has work for `grace` more, at most [`LONGEST_GRACE`].
+/// Gives a key of the tenant a new secret; those that it has work for `grace` more, at most [`LONGEST_GRACE`].
 ///
 /// # Errors
-/// [`AppError::NotFound`], [`AppError::ApiKeyRevoked`], [`AppError::Invalid`] for a grace where many secrets work already.
+/// [`AppError::NotFound`], [`AppError::ApiKeyRevoked`], [`AppError::Refused`] for a key that speaks for other tenants, too: whoever
+/// administers one of them would get a secret for all; [`AppError::Invalid`] for a grace where many secrets work already.
 pub async fn rotate_key(
     tenants: &TenantPool,
     tenant: TenantId,
     api_key_id: Uuid,
     grace: Duration,
 ) -> Result<KeyWithSecret, AppError> {
-    let secret = mint(SecretKind::ApiKey)?;
     let mut change = tenants.change(tenant).await?;
-    let locked = credentials::lock_key(&mut change, tenant, api_key_id).await?;
-    let Some(LockedKey { revoked, secrets }) = locked else { return Err(unknown(api_key_id)) };
-    if revoked {
-        return Err(AppError::ApiKeyRevoked(api_key_id.to_string()));
+    let locked = locked(&mut change, tenant, api_key_id).await?;
+    if locked.speaks_for_others {
+        return Err(Refusal::SpeaksForOthers.into());
     }
+    let rotated = rotated(&mut change, tenant, api_key_id, locked, grace).await?;
+    change.commit().await?;
+    Ok(rotated)
+}
+
+/// Gives any key of the tenant a new secret, for whoever runs the service.
+///
+/// # Errors
+/// As [`rotate_key`], but for what it refuses callers.
+pub async fn rotate_any_key(
+    all_tenants: &PgPool,
+    tenant: TenantId,
+    api_key_id: Uuid,
+    grace: Duration,
+) -> Result<KeyWithSecret, AppError> {
+    let mut change = begin(all_tenants, CHANGE).await?;
+    let locked = locked(&mut change, tenant, api_key_id).await?;
+    let rotated = rotated(&mut change, tenant, api_key_id, locked, grace).await?;
+    change.commit().await.map_err(StoreError::from)?;
+    Ok(rotated)
+}
+
+async fn locked(change: &mut PgConnection, tenant: TenantId, api_key_id: Uuid) -> Result<LockedKey, AppError> {
+    let locked = credentials::lock_key(change, tenant, api_key_id).await?.ok_or_else(|| unknown(api_key_id))?;
+    match locked.revoked {
+        true => Err(AppError::ApiKeyRevoked(api_key_id.to_string())),
+        false => Ok(locked),
+    }
+}
+
+async fn rotated(
+    change: &mut PgConnection,
+    tenant: TenantId,
+    api_key_id: Uuid,
+    LockedKey { secrets, .. }: LockedKey,
+    grace: Duration,
+) -> Result<KeyWithSecret, AppError> {
+    let secret = mint(SecretKind::ApiKey)?;
     if secrets >= SECRETS_LIMIT && !grace.is_zero() {
         let rule = format!("must be unset: {secrets} secrets of the key work already, wait until some have expired");
         return Err(AppError::invalid("grace", rule));
     }
-    credentials::replace_secret(&mut change, tenant, api_key_id, grace, record(&secret)).await?;
-    let key = known(&mut change, tenant, api_key_id).await?;
-    change.commit().await?;
+    credentials::replace_secret(change, tenant, api_key_id, grace, record(&secret)).await?;
+    let key = known(change, tenant, api_key_id).await?;
     Ok(KeyWithSecret { key, secret: Some(secret.text) })
 }
 
@@ -181,13 +267,14 @@ pub async fn revoke_key(tenants: &TenantPool, tenant: TenantId, api_key_id: Uuid
     Ok(key)
 }
 
-/// Creates a token that watches these encoded scopes for a while.
+/// Creates a token that watches these encoded scopes for a while, but not beyond the end of the key that makes it.
 ///
 /// # Errors
 /// [`AppError::Full`] for too many tokens, and others.
 pub async fn create_view_token(
     tenants: &TenantPool,
     tenant: TenantId,
+    maker: Option<Uuid>,
     scopes: &[Vec<u8>],
     ttl: Duration,
 ) -> Result<ViewToken, AppError> {
@@ -196,7 +283,7 @@ pub async fn create_view_token(
         return Err(AppError::Full { what: "the list of view tokens", retry_after: FULL_RETRY_AFTER });
     }
     let secret = mint(SecretKind::ViewToken)?;
-    let expire_time = credentials::create_view_token(&mut change, tenant, record(&secret), scopes, ttl).await?;
+    let expire_time = credentials::create_view_token(&mut change, tenant, record(&secret), scopes, ttl, maker).await?;
     change.commit().await?;
     Ok(ViewToken { secret: secret.text, expire_time })
 }

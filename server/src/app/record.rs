@@ -10,12 +10,12 @@ use tollgate_domain::model::ModelRef;
 use tollgate_domain::price::{PriceBook, PriceError, PriceSheet, sheet_with_others};
 
 use super::{App, AppError};
-use crate::ledger::{Record, RecordAnswer};
+use crate::ledger::{Pins, Record, RecordAnswer};
 use crate::tenant::TenantId;
 
 impl App {
     /// Records one event: answered only after its transaction committed, with the counters that it was charged to where
-    /// `wants_budgets`.
+    /// `wants_budgets`. A reservation that contradicts the pins of the caller's key does not pay for it.
     ///
     /// # Errors
     /// [`AppError`].
@@ -23,10 +23,11 @@ impl App {
         &self,
         tenant: TenantId,
         event: UsageEvent,
+        pins: Pins,
         wants_budgets: bool,
     ) -> Result<RecordAnswer, AppError> {
         let book = self.prices.book(tenant).await?;
-        self.ledger.record(tenant, Record { wants_budgets, ..priced(event, &book)? }).await
+        self.ledger.record(tenant, Record { wants_budgets, pins, ..priced(event, &book)? }).await
     }
 
     /// Enqueues one event of a batch, priced by `book`; the answer comes later.
@@ -38,9 +39,10 @@ impl App {
         tenant: TenantId,
         event: UsageEvent,
         book: &PriceBook,
+        pins: Pins,
         wants_budgets: bool,
     ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
-        self.ledger.enqueue_record(tenant, Record { wants_budgets, ..priced(event, book)? })
+        self.ledger.enqueue_record(tenant, Record { wants_budgets, pins, ..priced(event, book)? })
     }
 }
 
@@ -48,7 +50,7 @@ impl App {
 pub(super) fn priced(event: UsageEvent, book: &PriceBook) -> Result<Record, AppError> {
     let fingerprint = event.fingerprint();
     let (sheet, charge) = price_by(&event, book)?;
-    Ok(Record { event, fingerprint, sheet, charge, wants_budgets: false })
+    Ok(Record { event, fingerprint, sheet, charge, wants_budgets: false, pins: Pins::default() })
 }
 
 /// What an event is charged by these prices, those for the time at which it started.

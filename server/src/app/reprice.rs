@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::record::price_by;
 use super::{App, AppError};
-use crate::ledger::{Adjust, CORRECTIONS_LIMIT, Change, Correction, STATED_UNIT};
+use crate::ledger::{Adjust, CORRECTIONS_LIMIT, Change, Correction, Pins, STATED_UNIT};
 use crate::store::adjustments::{self, RequestKey, Standing};
 use crate::store::shape::{OTHER, Shape};
 use crate::store::summaries;
@@ -141,6 +141,8 @@ impl App {
         outcome.changes = changes.into_values().collect();
         let Some(Application { request_id, reason }) = &request.apply else { return Ok(outcome) };
         let adjust = Adjust {
+            // Prices are those of the whole tenant.
+            pins: Pins::default(),
             key: RequestKey { request_id: *request_id, step: request.cursor.clone() },
             digest: digest(request, reason)?,
             reason: reason.clone(),

@@ -3,6 +3,9 @@
 //! What was read is fresh for [`FRESH`]. Until [`USABLE`] it is still used, while it is read again in the background; older, the
 //! call waits for the reading. So nothing that was revoked more than [`USABLE`] ago is honoured, and a busy key never waits.
 //! While the database is away, what was known stays good until it expires.
+//!
+//! A replica that starts reads the keys that were used lately, so that they are no strangers to it: whoever guesses fills the
+//! strangers' lane and keeps no working key out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +23,7 @@ use uuid::Uuid;
 use super::{Caller, LastUses, Permissions, Presented, PresentedSecret, Refusal, SecretDigest, SecretId, SecretKind};
 use crate::ledger::Presence;
 use crate::store::StoreError;
-use crate::store::credentials::{StoredCredential, StoredHolder, find_key, find_view_token};
+use crate::store::credentials::{StoredCredential, StoredHolder, find_key, find_view_token, recent_keys};
 use crate::tenant::{Tenant, TenantId};
 
 /// How long a reading is used as it is.
@@ -36,7 +39,13 @@ const UNKNOWN: u64 = 10_000;
 /// Most look-ups of credentials that are not known which wait: more are guesses, or a start that has to be spread.
 const STRANGERS: usize = 256;
 /// Most look-ups of each kind that the database sees at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 2;
+/// Connections that look-ups have to themselves, two of each kind: what else runs here waits for locks, and no call waits for it.
+pub const LOOK_UP_CONNECTIONS: u32 = 4;
+/// A key that was used within this time is known from the start.
+const RECENT: Duration = Duration::from_secs(86_400);
+/// Most secrets that are known from the start.
+const KNOWN_FROM_START: i64 = 5_000;
 
 /// Credentials as this replica knows them. Cheap to clone; clones share what is known.
 #[derive(Debug, Clone)]
@@ -89,7 +98,7 @@ struct Entry {
 }
 
 impl Credentials {
-    /// Over these connections.
+    /// Over these connections, which nothing else may hold.
     pub fn new(pool: PgPool, presence: Presence, uses: LastUses) -> Self {
         let inner = Inner {
             pool,
@@ -102,6 +111,25 @@ impl Credentials {
             uses,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Reads the keys that were used lately. Without them the start goes on: each is looked up when it is used.
+    pub async fn read_recent(&self) {
+        let read_at = Instant::now();
+        match recent_keys(&self.inner.pool, RECENT, KNOWN_FROM_START).await {
+            Ok(recent) => {
+                let ids = recent.into_iter().map(|(id, stored)| (SecretId::of_api_key(&id), stored));
+                for (id, stored) in ids.filter_map(|(id, stored)| Some((id?, stored))) {
+                    self.inner.known.insert(id, Arc::new(Entry::new(stored, read_at)));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the keys that were used lately could not be read"
+                );
+            }
+        }
     }
 
     /// Who shows this; `None` where nothing is shown.
@@ -285,6 +313,12 @@ impl Standing {
 mod tests {
     use super::*;
     use crate::auth::NewSecret;
+
+    #[test]
+    fn look_ups_find_a_connection() {
+        // Guesses and what is known, each with its turns.
+        assert_eq!(usize::try_from(LOOK_UP_CONNECTIONS).unwrap(), 2 * AT_ONCE);
+    }
 
     /// The promise to operators is five seconds.
     #[test]

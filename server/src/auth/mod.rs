@@ -12,7 +12,7 @@ mod refusal;
 mod secret;
 
 pub use caller::Caller;
-pub use credentials::Credentials;
+pub use credentials::{Credentials, LOOK_UP_CONNECTIONS};
 pub use header::{Presented, TENANT_HEADER, presented, strip};
 pub use last_use::LastUses;
 pub use permission::{Permission, Permissions};

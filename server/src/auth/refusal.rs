@@ -34,6 +34,11 @@ pub enum Refusal {
     /// The header names a tenant for which the credential does not speak.
     #[error("the credential does not speak for the tenant that `x-tollgate-tenant` names: leave the header out")]
     OtherTenant,
+    /// The key that is to get a secret speaks for other tenants, too.
+    #[error(
+        "the api key speaks for other tenants: only who runs the service gives it a secret, by `tollgate keys rotate --database`"
+    )]
+    SpeaksForOthers,
     /// Too many credentials are looked up.
     #[error("too many credentials are looked up at the same time")]
     Busy,

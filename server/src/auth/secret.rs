@@ -13,6 +13,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
+use crate::hexadecimal::hexadecimal;
+
 const ID_BYTES: usize = 8;
 const RANDOM_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 4;
@@ -46,6 +48,11 @@ pub struct SecretId {
 }
 
 impl SecretId {
+    /// As the database has it; `None` = it is no such id.
+    pub fn of_api_key(bytes: &[u8]) -> Option<Self> {
+        Some(Self { kind: SecretKind::ApiKey, bytes: bytes.try_into().ok()? })
+    }
+
     /// For the database.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -101,7 +108,7 @@ impl NewSecret {
         random.fill(&mut secret).map_err(|_| NoRandomness)?;
         let id = SecretId { kind, bytes };
         let checked = [secret.as_slice(), &checksum(id, &secret)].concat();
-        let text = format!("{}{}_{}", kind.prefix(), shown(&bytes), URL_SAFE_NO_PAD.encode(checked));
+        let text = format!("{}{}_{}", kind.prefix(), hexadecimal(&bytes), URL_SAFE_NO_PAD.encode(checked));
         Ok(Self { id, digest: SecretDigest::of(&text), text: text.into() })
     }
 }
@@ -141,15 +148,11 @@ fn checksum(id: SecretId, random: &[u8]) -> [u8; CHECKSUM_BYTES] {
     check
 }
 
-fn shown(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Lower-case hexadecimal alone: a secret has one spelling.
 fn read(text: &str) -> Option<[u8; ID_BYTES]> {
     let number = u64::from_str_radix(text, 16).ok()?;
     let bytes = number.to_be_bytes();
-    (shown(&bytes) == text).then_some(bytes)
+    (hexadecimal(&bytes) == text).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::EmbeddedError;
 use super::layout::Layout;
+use crate::hexadecimal::hexadecimal;
 
 /// The port number, which only names the socket file: nothing listens on TCP.
 pub(super) const PORT: u16 = 5432;
@@ -52,7 +53,7 @@ fn fits(directory: &Path) -> bool {
 /// The same name for the same data directory, in every process.
 fn short_name(root: &Path) -> String {
     let digest = Sha256::digest(root.as_os_str().as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(digest.first_chunk::<8>().map_or(&[], <[u8; 8]>::as_slice))
 }
 
 fn create_private(directory: &Path) -> Result<(), EmbeddedError> {

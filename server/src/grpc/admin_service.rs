@@ -115,10 +115,11 @@ impl AdminService for AdminApi {
         &self,
         request: Request<v1::CreateViewTokenRequest>,
     ) -> Result<Response<v1::CreateViewTokenResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
         let answered = async {
             let ViewTokenRequest { scopes, ttl } = view_token(request.into_inner())?;
-            let ViewToken { secret, expire_time } = create_view_token(&self.app.tenants, tenant, &scopes, ttl).await?;
+            let created = create_view_token(&self.app.tenants, caller.tenant, caller.api_key_id, &scopes, ttl).await?;
+            let ViewToken { secret, expire_time } = created;
             let expire_time = Some(to_timestamp(expire_time));
             Ok(v1::CreateViewTokenResponse { token: shown(Some(secret)), expire_time })
         };

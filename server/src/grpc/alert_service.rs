@@ -92,14 +92,14 @@ impl AlertService for AlertApi {
         &self,
         request: Request<v1::AcknowledgeAlertRequest>,
     ) -> Result<Response<v1::AcknowledgeAlertResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
         let v1::AcknowledgeAlertRequest { alert_id, note } = request.into_inner();
         let answered = async {
             let mut found = Violations::new();
             let alert_id = uuid(&mut found, "alert_id", &alert_id);
             let note = text(&mut found, "note", note, NOTE_BYTES_LIMIT).unwrap_or_default();
             let alert_id = found.into_result(alert_id)?.ok_or(AppError::Internal)?;
-            let alert = self.app.acknowledge_alert(tenant, alert_id, note).await?;
+            let alert = self.app.acknowledge_alert(caller.tenant, alert_id, caller.api_key_id, note).await?;
             Ok(v1::AcknowledgeAlertResponse { alert: Some(to_alert(&alert)) })
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))

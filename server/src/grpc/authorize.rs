@@ -14,6 +14,7 @@ use super::needs::{Need, need};
 use super::status::status;
 use crate::app::AppError;
 use crate::auth::{Caller, Credentials, Refusal, presented, strip};
+use crate::ledger::Pins;
 
 /// Puts a [`Caller`] into every request, or refuses it.
 #[derive(Debug, Clone)]
@@ -98,6 +99,11 @@ where
 pub(super) fn caller_of<T>(request: &tonic::Request<T>) -> Caller {
     // The layer is before every route; without it there would be nobody.
     request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::nobody)
+}
+
+/// What the caller's key pins.
+pub(super) fn pins_of(caller: &Caller) -> Pins {
+    Pins::new(caller.pinned.clone())
 }
 
 /// The stream as long as the caller's credential is good.

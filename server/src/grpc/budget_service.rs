@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use tollgate_domain::budget::Budget;
 use tollgate_domain::dimensions::{DimensionMatch, check_text};
@@ -14,10 +12,11 @@ use tollgate_proto::v1::budget_service_server::BudgetService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::authorize::caller_of;
+use super::authorize::{caller_of, pins_of};
 use super::convert::budget::{budget, to_budget, to_state};
 use super::convert::check::{check, extension, to_answer, to_decision};
 use super::convert::dimensions::matches;
+use super::convert::page_token::{page_token as next_page, read_page_token};
 use super::convert::reservation::{state, to_reservation};
 use super::convert::values::{page_size, text, timestamp, uuid};
 use super::overrides;
@@ -103,9 +102,10 @@ impl BudgetService for BudgetApi {
         &self,
         request: Request<v1::ExtendReservationRequest>,
     ) -> Result<Response<v1::ExtendReservationResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
+        let tenant = caller.tenant;
         let answered = async {
-            let answer = self.app.extend(tenant, extension(request.into_inner())?).await?;
+            let answer = self.app.extend(tenant, pins_of(&caller), extension(request.into_inner())?).await?;
             let names = self.part_names(tenant, &[&answer.reservation]).await.unwrap_or_default();
             let now = Timestamp::now();
             Ok(v1::ExtendReservationResponse {
@@ -121,13 +121,14 @@ impl BudgetService for BudgetApi {
         &self,
         request: Request<v1::ReleaseReservationRequest>,
     ) -> Result<Response<v1::ReleaseReservationResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
+        let tenant = caller.tenant;
         let v1::ReleaseReservationRequest { reservation_id, reason } = request.into_inner();
         let answered = async {
             let mut found = Violations::new();
             let id = super::convert::values::uuid_v7(&mut found, "reservation_id", &reservation_id);
             let reason = text(&mut found, "reason", reason, REASON_BYTES_LIMIT).unwrap_or_default();
-            let answer = self.app.release(tenant, parsed(found, id)?, reason).await?;
+            let answer = self.app.release(tenant, pins_of(&caller), parsed(found, id)?, reason).await?;
             let names = self.part_names(tenant, &[&answer.reservation]).await.unwrap_or_default();
             let now = Timestamp::now();
             Ok(v1::ReleaseReservationResponse {
@@ -142,12 +143,13 @@ impl BudgetService for BudgetApi {
         &self,
         request: Request<v1::GetReservationRequest>,
     ) -> Result<Response<v1::GetReservationResponse>, Status> {
-        let tenant = tenant_of(&request);
+        let caller = caller_of(&request);
+        let tenant = caller.tenant;
         let v1::GetReservationRequest { reservation_id } = request.into_inner();
         let answered = async {
             let mut found = Violations::new();
             let id = uuid(&mut found, "reservation_id", &reservation_id);
-            let reservation = self.app.reservation(tenant, parsed(found, id)?).await?;
+            let reservation = self.app.reservation(tenant, &pins_of(&caller), parsed(found, id)?).await?;
             let names = self.part_names(tenant, &[&reservation]).await?;
             let reservation = to_reservation(&reservation, Timestamp::now(), named(&names));
             Ok(v1::GetReservationResponse { reservation: Some(reservation) })
@@ -351,7 +353,7 @@ impl BudgetService for BudgetApi {
             let states = self.app.budget_states(tenant, budget_id, &per_values, at, after, limit).await?;
             let now = Timestamp::now();
             let last = states.last().filter(|_| states.len() == limit);
-            let next = last.map(|(key, _)| URL_SAFE_NO_PAD.encode(format!("{} {}", key.budget, key.scope)));
+            let next = last.map(|(key, _)| next_page(key.budget, key.scope));
             Ok(v1::ListBudgetStatesResponse {
                 next_page_token: next.unwrap_or_default(),
                 states: states.iter().map(|(_, state)| to_state(state, now)).collect(),
@@ -362,13 +364,7 @@ impl BudgetService for BudgetApi {
 }
 
 fn states_token(token: &str) -> Result<(i64, Uuid), AppError> {
-    if token.is_empty() {
-        return Ok((0, Uuid::nil()));
-    }
-    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let parts = decoded.as_deref().and_then(|text| text.split_once(' '));
-    let parsed = parts.and_then(|(number, scope)| Some((number.parse().ok()?, Uuid::try_parse(scope).ok()?)));
-    parsed.ok_or(AppError::PageTokenInvalid)
+    Ok(read_page_token(token)?.unwrap_or((0, Uuid::nil())))
 }
 
 /// The fields that an update may name.

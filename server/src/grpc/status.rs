@@ -79,6 +79,7 @@ fn classified(error: &AppError) -> (Code, ErrorReason) {
             Code::ResourceExhausted,
             if what.contains("stream") { ErrorReason::TooManyStreams } else { ErrorReason::QueueFull },
         ),
+        AppError::TooManyKeys(_) => (Code::ResourceExhausted, ErrorReason::TooManyApiKeys),
         AppError::TooSlow { .. } => (Code::ResourceExhausted, ErrorReason::QueueFull),
         AppError::DeadlineExceeded => (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded),
         AppError::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown),

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
@@ -13,13 +11,14 @@ use tollgate_proto::v1::usage_service_server::UsageService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::authorize::{caller_of, while_authorized};
+use super::authorize::{caller_of, pins_of, while_authorized};
 use super::convert::amend;
 use super::convert::api_key::may_watch;
 use super::convert::budget::to_state;
 use super::convert::cost::to_charge;
 use super::convert::dimensions::matches;
 use super::convert::event::{event, external_key, to_first_record, to_record};
+use super::convert::page_token::{page_token as next_page, read_page_token};
 use super::convert::reservation::to_reservation;
 use super::convert::summary;
 use super::convert::totals::{scopes, to_group, to_totals};
@@ -124,7 +123,7 @@ impl UsageService for UsageApi {
         let answered = async {
             let view = view(wanted)?;
             let event = event(message, "event", &caller.stamp)?;
-            let answer = self.app.record(tenant, event, view == v1::ResponseView::Full).await?;
+            let answer = self.app.record(tenant, event, pins_of(&caller), view == v1::ResponseView::Full).await?;
             self.recorded(tenant, answer, view).await
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
@@ -148,7 +147,7 @@ impl UsageService for UsageApi {
             .into_iter()
             .map(|message| {
                 let event = event(Some(message), "event", &caller.stamp)?;
-                self.app.enqueue_record(tenant, event, &book, view == v1::ResponseView::Full)
+                self.app.enqueue_record(tenant, event, &book, pins_of(&caller), view == v1::ResponseView::Full)
             })
             .collect();
         let mut items = Vec::with_capacity(enqueued.len());
@@ -173,7 +172,7 @@ impl UsageService for UsageApi {
         let caller = caller_of(&request);
         let answered = async {
             let asked = amend::request(request.into_inner(), &caller.pinned)?;
-            let answer = self.app.amend(caller.tenant, asked).await?;
+            let answer = self.app.amend(caller.tenant, pins_of(&caller), asked).await?;
             Ok(amend::to_response(&answer, Timestamp::now()))
         };
         answered.await.map(Response::new).map_err(|error: AppError| status(&error))
@@ -225,7 +224,7 @@ impl UsageService for UsageApi {
             found.add_if(request.filter.len() > 16, "filter", "must have at most 16 entries");
             checked(found)?;
             let (events, next) = self.app.usage_history(tenant, &request).await?;
-            let next = next.map(|(at, id)| URL_SAFE_NO_PAD.encode(format!("{} {id}", at.as_microsecond())));
+            let next = next.map(|(at, id)| next_page(at.as_microsecond(), id));
             Ok(v1::ListUsageResponse {
                 records: events.iter().map(to_first_record).collect(),
                 next_page_token: next.unwrap_or_default(),
@@ -342,12 +341,7 @@ fn to_scope(named: &NamedReading) -> v1::ScopeTotals {
 }
 
 fn list_position(token: &str) -> Result<Option<(Timestamp, Uuid)>, AppError> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let parts = decoded.as_deref().and_then(|text| text.split_once(' '));
-    let parsed = parts
-        .and_then(|(at, id)| Some((Timestamp::from_microsecond(at.parse().ok()?).ok()?, Uuid::try_parse(id).ok()?)));
-    parsed.map(Some).ok_or(AppError::PageTokenInvalid)
+    let Some((at, id)) = read_page_token::<i64, Uuid>(token)? else { return Ok(None) };
+    let at = Timestamp::from_microsecond(at).map_err(|_| AppError::PageTokenInvalid)?;
+    Ok(Some((at, id)))
 }

@@ -18,6 +18,7 @@ use super::command::{Answer, Command};
 use super::correction::{self, Correction, NewFacts, Priced};
 use super::counters::{self, Counters, Target};
 use super::drafts::want_event;
+use super::pins::Pins;
 use super::settle::quantities;
 use super::totals::{Place, Totals};
 use crate::app::AppError;
@@ -43,6 +44,8 @@ pub struct Adjust {
     pub corrections: Vec<Correction>,
     /// Whether nothing is to be changed.
     pub validate_only: bool,
+    /// What the caller's key pins: an event that stands otherwise is not there for it.
+    pub pins: Pins,
     /// What is kept as the answer, where the caller knows it already; the counters are then left out.
     pub told: Option<serde_json::Value>,
 }
@@ -356,6 +359,9 @@ fn corrected<'a>(
         let Some(standing) = standings.remove(&correction.event_id) else {
             return Ok(Fate::Refused(correction::unknown(correction.event_id)));
         };
+        if !adjust.pins.admit(&standing.current().event.dimensions, &scene.budgets.erasers) {
+            return Ok(Fate::Refused(correction::unknown(correction.event_id)));
+        }
         let facts = match correction::facts(correction, &standing) {
             Ok(facts) => facts,
             Err(refusal) => return Ok(Fate::Refused(refusal)),

@@ -217,8 +217,8 @@ async fn transact(
             Command::Extend(extension, _) => {
                 settle::extend(extension, plans.get(&index), &scene, &mut reservations, &mut counters)?
             }
-            Command::Release { id, reason, .. } => {
-                settle::release(*id, reason, &scene, &mut reservations, &mut counters)?
+            Command::Release { id, reason, pins, .. } => {
+                settle::release_for(pins, *id, reason, &scene, &mut reservations, &mut counters)?
             }
             Command::Adjust(..) => adjustments.settle(index, &scene, &mut counters)?,
             Command::Expire { id, .. } => settle::expire(*id, &scene, &mut reservations, &mut counters)?,

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::adjust::{Adjust, AdjustAnswer};
 use super::claim::Claim;
 use super::holds::CheckPlan;
+use super::pins::Pins;
 use super::withdrawals::Withdrawal;
 use crate::app::AppError;
 use crate::store::reservations::Reservation;
@@ -60,6 +61,8 @@ pub struct Record {
     pub charge: Charge,
     /// Whether the answer is to show the counters that it is charged to.
     pub wants_budgets: bool,
+    /// What the caller's key pins: a reservation that contradicts it does not pay.
+    pub pins: Pins,
 }
 
 /// What became of an event.
@@ -145,6 +148,8 @@ pub struct Extension {
     pub running_sheet: Option<Arc<PriceSheet>>,
     /// A new worst case to hold for.
     pub raise: Option<CheckPlan>,
+    /// What the caller's key pins.
+    pub pins: Pins,
 }
 
 /// What an extension answers.
@@ -182,6 +187,8 @@ pub enum Command {
         id: Uuid,
         /// Why.
         reason: String,
+        /// What the caller's key pins.
+        pins: Pins,
         /// Where the answer goes.
         reply: Reply<ReleaseAnswer>,
     },

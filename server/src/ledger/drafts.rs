@@ -400,9 +400,15 @@ fn draft<'a>(
     settings: &LedgerSettings,
     dictionary: &Dictionary,
 ) -> Result<Draft<'a>, BatchError> {
-    let held = record.event.reservation.and_then(|used| reservations.get(used.reservation_id));
+    let named = record.event.reservation.and_then(|used| reservations.get(used.reservation_id));
+    let held = named.filter(|known| record.pins.admit_reservation(known, &scene.budgets.erasers));
+    let is_of_others = named.is_some() && held.is_none();
     let checked = held.and_then(|reservation| Some((reservation, reservation.context.as_ref()?)));
     let mut event = Cow::Borrowed(&record.event);
+    if is_of_others {
+        // Usage is a fact and is recorded; what was held for somebody else stays held for them.
+        event.to_mut().reservation = None;
+    }
     let mut charge = Cow::Borrowed(&record.charge);
     let mut sheet = record.sheet.clone();
     if let Some((reservation, context)) = checked {
@@ -433,6 +439,9 @@ fn draft<'a>(
     let sheet = sheet.map(|sheet| Ok::<_, BatchError>((dictionary.sheet_digest(&sheet)?, sheet))).transpose()?;
     let mut notices =
         notices_before_charging(&targets, held.is_some(), checked.map(|(reservation, _)| reservation), scene);
+    if is_of_others {
+        notices.add(Notices::UNRESERVED);
+    }
     let reported = event.reported_usd().filter(|_| !event.response_cache_hit);
     if reported.is_some_and(|usd| settings.reported_cost.is_exceeded(usd, &charge.cost)) {
         notices.add(Notices::REPORTED_COST_DIFFERS);

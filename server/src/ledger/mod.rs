@@ -20,6 +20,7 @@ mod inheritance;
 mod known;
 mod peek;
 mod periods;
+mod pins;
 mod presence;
 mod queue;
 mod settle;
@@ -52,6 +53,7 @@ pub use counters::budget_state;
 pub(crate) use drafts::STATED_UNIT;
 pub use holds::{CheckPlan, explain};
 pub use inheritance::{InheritanceError, inherit};
+pub use pins::Pins;
 pub use presence::Presence;
 pub use withdrawals::Withdrawal;
 
@@ -291,8 +293,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AppError`].
-    pub async fn release(&self, tenant: TenantId, id: Uuid, reason: String) -> Result<ReleaseAnswer, AppError> {
-        self.submit(tenant, |reply| Command::Release { id, reason, reply }).await
+    pub async fn release(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        reason: String,
+        pins: Pins,
+    ) -> Result<ReleaseAnswer, AppError> {
+        self.submit(tenant, |reply| Command::Release { id, reason, pins, reply }).await
     }
 
     /// Corrects events, all or none.

@@ -22,8 +22,10 @@ use super::command::{Answer, ExtendAnswer, Extension, RecordAnswer, ReleaseAnswe
 use super::counters::Counters;
 use super::drafts::{Draft, size_of_one_call};
 use super::holds::ReservePlan;
+use super::pins::Pins;
 use super::withdrawals::Withdrawal;
 use crate::app::AppError;
+use crate::app::error::Named;
 use crate::store::reservations::{self, EVENT_IDS_LIMIT, Reservation};
 use crate::store::windows::WindowKey;
 use crate::tenant::TenantId;
@@ -221,8 +223,28 @@ pub(super) fn settle(
     })
 }
 
+/// Releases a reservation for a caller; one that contradicts what its key pins is not there for it.
+pub(super) fn release_for(
+    pins: &Pins,
+    id: Uuid,
+    reason: &str,
+    scene: &Scene<'_>,
+    reservations: &mut Reservations,
+    counters: &mut Counters,
+) -> Result<Result<Answer, AppError>, BatchError> {
+    if reservations.get(id).is_some_and(|known| !pins.admit_reservation(known, &scene.budgets.erasers)) {
+        return Ok(Err(unknown(id)));
+    }
+    release(id, reason, scene, reservations, counters)
+}
+
+/// The answer where there is no such reservation.
+fn unknown(id: Uuid) -> AppError {
+    AppError::NotFound { what: Named::Reservation, id: id.to_string() }
+}
+
 /// Frees what is left. An unknown id gets a tombstone; an ended reservation stays as it ended.
-pub(super) fn release(
+fn release(
     id: Uuid,
     reason: &str,
     scene: &Scene<'_>,
@@ -307,8 +329,9 @@ pub(super) fn extend(
     counters: &mut Counters,
 ) -> Result<Result<Answer, AppError>, BatchError> {
     let id = extension.id;
-    match reservations.get(id).map(|one| one.state) {
-        None => return Ok(Err(AppError::NotFound { what: crate::app::error::Named::Reservation, id: id.to_string() })),
+    let own = |known: &&Reservation| extension.pins.admit_reservation(known, &scene.budgets.erasers);
+    match reservations.get(id).filter(own).map(|one| one.state) {
+        None => return Ok(Err(unknown(id))),
         Some(State::Pending) => {}
         Some(state) => {
             return Ok(Err(AppError::ReservationEnded { id: id.to_string(), state: state_name(state) }));

@@ -86,8 +86,6 @@ pub struct NewStoredKey {
     pub permissions: Vec<i16>,
     /// Dimensions of every call.
     pub pinned: Dimensions,
-    /// Other tenants for which it may speak.
-    pub granted: Vec<TenantId>,
     /// When it expires.
     pub expire_time: Option<Timestamp>,
     /// The request that creates it.
@@ -108,6 +106,8 @@ pub struct SecretRecord<'a> {
 pub struct LockedKey {
     /// Whether it was revoked.
     pub revoked: bool,
+    /// Whether other tenants were granted to it.
+    pub speaks_for_others: bool,
     /// How many secrets it has that work.
     pub secrets: i64,
 }
@@ -126,21 +126,23 @@ pub struct StoredTenant {
 /// # Errors
 /// [`StoreError`].
 pub async fn find_key(pool: &PgPool, secret_id: &[u8]) -> Result<Option<StoredCredential>, StoreError> {
-    let found = sqlx::query_file!("sql/credential/find_key.sql", secret_id).fetch_optional(pool).await?;
-    let Some(row) = found else { return Ok(None) };
-    let granted = row.granted_ids.into_iter().zip(row.granted_names);
-    Ok(Some(StoredCredential {
-        digest: row.digest,
-        tenant: Tenant { id: TenantId(row.tenant_id), name: row.tenant_name.into() },
-        holder: StoredHolder::ApiKey {
-            id: row.api_key_id,
-            permissions: row.permissions,
-            pinned: pinned(row.pinned)?,
-            granted: granted.map(|(id, name)| Tenant { id: TenantId(id), name: name.into() }).collect(),
-        },
-        revoked: row.revoked,
-        remaining: remaining(row.expire_time, row.now),
-    }))
+    let found = sqlx::query_file_as!(HolderRow, "sql/credential/find_key.sql", secret_id).fetch_optional(pool).await?;
+    found.map(StoredCredential::try_from).transpose()
+}
+
+/// The secrets that work of the API keys that were used within `since`, at most `limit`, with the ids inside of them; those that
+/// were used last come first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn recent_keys(
+    pool: &PgPool,
+    since: Duration,
+    limit: i64,
+) -> Result<Vec<(Vec<u8>, StoredCredential)>, StoreError> {
+    let rows = sqlx::query_file_as!(HolderRow, "sql/credential/recent_keys.sql", microseconds(since), limit);
+    let named = |row: HolderRow| Ok((row.secret_id.clone(), StoredCredential::try_from(row)?));
+    rows.fetch_all(pool).await?.into_iter().map(named).collect()
 }
 
 /// The view token that has this id.
@@ -153,7 +155,7 @@ pub async fn find_view_token(pool: &PgPool, secret_id: &[u8]) -> Result<Option<S
         digest: row.digest,
         tenant: Tenant { id: TenantId(row.tenant_id), name: row.tenant_name.into() },
         holder: StoredHolder::ViewToken { scopes: row.scopes },
-        revoked: false,
+        revoked: row.revoked,
         remaining: remaining(Some(row.expire_time), row.now),
     }))
 }
@@ -167,7 +169,7 @@ fn pinned(content: Value) -> Result<Dimensions, StoreError> {
     serde_json::from_value(content).map_err(|_| StoreError::Unreadable { what: "API key" })
 }
 
-/// Creates a key with its first secret; `false` where the request created one before.
+/// Creates a key with its first secret; `false` where the request created one before. What is granted to it is another step.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -177,9 +179,8 @@ pub async fn create_key(
     key: &NewStoredKey,
     secret: SecretRecord<'_>,
 ) -> Result<bool, StoreError> {
-    let NewStoredKey { api_key_id, display_name, permissions, pinned, granted, expire_time, request_id } = key;
+    let NewStoredKey { api_key_id, display_name, permissions, pinned, expire_time, request_id } = key;
     let pinned = serde_json::to_value(pinned).map_err(|_| StoreError::Unreadable { what: "API key" })?;
-    let granted: Vec<i32> = granted.iter().map(|tenant| tenant.0).collect();
     let made = sqlx::query_file!(
         "sql/credential/create_key.sql",
         tenant.0,
@@ -187,7 +188,6 @@ pub async fn create_key(
         display_name,
         permissions,
         pinned,
-        &granted,
         expire_time.map(to_database),
         *request_id,
         secret.id,
@@ -198,7 +198,22 @@ pub async fn create_key(
     Ok(made.is_some())
 }
 
-/// How many keys of the tenant are not revoked.
+/// Lets a key speak for other tenants. The role of tenants may not.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn grant_tenants(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    api_key_id: Uuid,
+    granted: &[TenantId],
+) -> Result<(), StoreError> {
+    let granted: Vec<i32> = granted.iter().map(|tenant| tenant.0).collect();
+    sqlx::query_file!("sql/credential/grant_tenants.sql", tenant.0, api_key_id, &granted).execute(connection).await?;
+    Ok(())
+}
+
+/// How many keys of the tenant work.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -315,7 +330,7 @@ pub async fn count_view_tokens(connection: &mut PgConnection, tenant: TenantId) 
     Ok(sqlx::query_file_scalar!("sql/credential/count_view_tokens.sql", tenant.0).fetch_one(connection).await?)
 }
 
-/// Creates a view token and says when it ends.
+/// Creates a view token, which also ends with the key that makes it, and says when it ends.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -325,6 +340,7 @@ pub async fn create_view_token(
     secret: SecretRecord<'_>,
     scopes: &[Vec<u8>],
     ttl: Duration,
+    maker: Option<Uuid>,
 ) -> Result<Timestamp, StoreError> {
     let end = sqlx::query_file_scalar!(
         "sql/credential/create_view_token.sql",
@@ -332,7 +348,8 @@ pub async fn create_view_token(
         secret.id,
         secret.digest,
         scopes,
-        microseconds(ttl)
+        microseconds(ttl),
+        maker
     );
     from_database(end.fetch_one(connection).await?)
 }
@@ -346,6 +363,15 @@ pub async fn purge(pool: &PgPool, kept: Duration, limit: i64) -> Result<u64, Sto
     let tokens = sqlx::query_file!("sql/credential/purge_view_tokens.sql", kept, limit).execute(pool).await?;
     let secrets = sqlx::query_file!("sql/credential/purge_secrets.sql", kept, limit).execute(pool).await?;
     Ok(tokens.rows_affected().saturating_add(secrets.rows_affected()))
+}
+
+/// Deletes keys that were revoked or expired longer than `kept` ago, at most `limit`, and says how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn purge_keys(pool: &PgPool, kept: Duration, limit: i64) -> Result<u64, StoreError> {
+    let purged = sqlx::query_file!("sql/credential/purge_keys.sql", microseconds(kept), limit).execute(pool).await?;
+    Ok(purged.rows_affected())
 }
 
 /// Creates a tenant; `None` where one has the name.
@@ -381,6 +407,41 @@ pub async fn find_tenants(pool: &PgPool, names: &[String]) -> Result<Vec<Tenant>
 
 fn microseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+struct HolderRow {
+    secret_id: Vec<u8>,
+    digest: Vec<u8>,
+    tenant_id: i32,
+    tenant_name: String,
+    api_key_id: Uuid,
+    permissions: Vec<i16>,
+    pinned: Value,
+    revoked: bool,
+    expire_time: Option<time::OffsetDateTime>,
+    granted_ids: Vec<i32>,
+    granted_names: Vec<String>,
+    now: time::OffsetDateTime,
+}
+
+impl TryFrom<HolderRow> for StoredCredential {
+    type Error = StoreError;
+
+    fn try_from(row: HolderRow) -> Result<Self, StoreError> {
+        let granted = row.granted_ids.into_iter().zip(row.granted_names);
+        Ok(Self {
+            digest: row.digest,
+            tenant: Tenant { id: TenantId(row.tenant_id), name: row.tenant_name.into() },
+            holder: StoredHolder::ApiKey {
+                id: row.api_key_id,
+                permissions: row.permissions,
+                pinned: pinned(row.pinned)?,
+                granted: granted.map(|(id, name)| Tenant { id: TenantId(id), name: name.into() }).collect(),
+            },
+            revoked: row.revoked,
+            remaining: remaining(row.expire_time, row.now),
+        })
+    }
 }
 
 struct KeyRow {

@@ -1,12 +1,14 @@
 //! Who is at the other end of a connection.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use webpki::EndEntityCert;
+
+use crate::hexadecimal::hexadecimal;
 
 /// Most names of a certificate that are kept.
 const MOST_URIS: usize = 16;
@@ -39,12 +41,7 @@ impl ClientCertificate {
 
     /// [`Self::public_key`] in hexadecimal digits.
     pub fn fingerprint(&self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in self.public_key {
-            // Writing to a string does not fail.
-            let _written = write!(text, "{byte:02x}");
-        }
-        text
+        hexadecimal(&self.public_key)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use tollgate_client::Client;
+use tollgate_server::auth::Permission;
 use tonic::{Code, Streaming};
 
 use super::*;
@@ -152,6 +153,19 @@ async fn an_acknowledgement_stands_and_lists_leave_it_out() {
         matches!(&error, tollgate_client::Error::Refused(refusal) if refusal.reason() == "ALERT_NOT_FOUND"),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn an_acknowledgement_tells_which_key_it_was() {
+    let server = TestServer::start().await;
+    keep(&server, with_rules("a", "0.02", vec![on_spent("0.5")])).await;
+    spend(&server, "s").await;
+    let alert = all(&server).await.remove(0);
+    assert_eq!(alert.acknowledged_by, "");
+    let key = server.key(&[Permission::Budgets]).await;
+    let seen = v1::AcknowledgeAlertRequest { alert_id: alert.alert_id, note: String::new() };
+    server.showing(&key.secret).alerts.acknowledge_alert(seen).await.unwrap();
+    assert_eq!(all(&server).await.remove(0).acknowledged_by, key.id);
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! The life of a key: created, used, rotated, expired, revoked.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use tollgate_proto::v1;
 use tollgate_server::app::keys::NewKey;
 use tollgate_server::auth::{NewSecret, Permission, SecretKind};
+use tollgate_server::store::credentials::purge_keys;
 use tollgate_server::tenant::TenantId;
 use tonic::Code;
 
@@ -188,6 +190,57 @@ async fn a_key_works_until_it_expires() {
     let key = NewKey { expire_time: Some(end), ..holding(&[Permission::Record]) };
     let key = server.showing(&server.issue(TenantId::LOCAL, key).await.secret);
     until_refused(&key, "EXPIRED").await;
+}
+
+/// Adds 10,000 keys that end then.
+async fn fill(server: &TestServer, expire_time: &str) {
+    server
+        .execute(&format!(
+            "INSERT INTO api_key (tenant_id, api_key_id, display_name, permissions, pinned, expire_time)
+            SELECT 1, gen_random_uuid(), '', '{{1}}', '{{}}', {expire_time} FROM generate_series(1, 10000)"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn keys_that_work_are_bounded_and_others_do_not_count() {
+    let (server, admin) = administered().await;
+    let request = wanted(&[Permission::Record]);
+    let first = admin.admin.clone().create_api_key(request.clone()).await.unwrap().into_inner();
+    fill(&server, "now() - interval '1 day'").await;
+    create(&admin, &[Permission::Record]).await;
+    fill(&server, "now() + interval '1 day'").await;
+    let refused = admin.admin.clone().create_api_key(wanted(&[Permission::Record])).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "TOO_MANY_API_KEYS"));
+    assert!(refused.message().contains("revoke"), "{}", refused.message());
+    assert!(!refused.metadata().contains_key("grpc-retry-pushback-ms"), "waiting does not help");
+    let again = admin.admin.clone().create_api_key(request).await.unwrap().into_inner();
+    assert_eq!(again.api_key, first.api_key, "what was answered once is answered again");
+}
+
+#[tokio::test]
+async fn keys_are_deleted_long_after_their_end() {
+    let server = TestServer::configured(&keyed()).await;
+    let mut ids = Vec::new();
+    for change in [
+        "revoke_time = now() - interval '91 days'",
+        "expire_time = now() - interval '91 days'",
+        "revoke_time = now() - interval '89 days', expire_time = now() + interval '1 day'",
+        "expire_time = now() - interval '89 days'",
+        "create_time = now() - interval '91 days'",
+    ] {
+        let id = server.key(&[Permission::Record]).await.id;
+        server.execute(&format!("UPDATE api_key SET {change} WHERE api_key_id = '{id}'")).await;
+        ids.push(id);
+    }
+    let purged = purge_keys(&server.pool(), Duration::from_secs(90 * 86_400), 100).await.unwrap();
+    assert_eq!(purged, 2);
+    for table in ["api_key", "api_key_secret"] {
+        let statement = format!("SELECT api_key_id::text FROM {table} ORDER BY 1");
+        let left: Vec<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_all(&server.pool()).await.unwrap();
+        assert_eq!(left, ids[2..], "{table}");
+    }
 }
 
 #[tokio::test]

@@ -120,3 +120,26 @@ async fn ended_tokens_and_secrets_are_deleted_after_a_while() {
     let refused = server.showing(&old).usage.get_totals(totals(vec![scope("a", "s")])).await.unwrap_err();
     assert_unauthenticated(&refused, "UNKNOWN");
 }
+
+#[tokio::test]
+async fn a_token_ends_with_the_key_that_made_it() {
+    let (server, admin) = administered().await;
+    let maker = server.key(&[Permission::Admin]).await;
+    let viewer = server.showing(&token(&server.showing(&maker.secret), vec![scope("a", "mine")], 3_600).await);
+    let watch = || totals(vec![scope("a", "mine")]);
+    viewer.usage.clone().get_totals(watch()).await.unwrap();
+    let request = v1::StreamUsageRequest { scopes: vec![scope("a", "mine")], ..Default::default() };
+    let mut stream = viewer.usage.clone().stream_usage(request).await.unwrap().into_inner();
+    admin.admin.clone().revoke_api_key(v1::RevokeApiKeyRequest { api_key_id: maker.id }).await.unwrap();
+    let refused = until("the refusal", || async { viewer.usage.clone().get_totals(watch()).await.err() }).await;
+    assert_unauthenticated(&refused, "REVOKED");
+    let ended = bounded("the end of the stream", async {
+        loop {
+            match stream.message().await {
+                Ok(message) => assert!(message.is_some(), "it ends with a reason"),
+                Err(status) => return status,
+            }
+        }
+    });
+    assert_unauthenticated(&ended.await, "REVOKED");
+}

@@ -6,7 +6,7 @@ use super::unneeded;
 /// Names of such connections.
 const UNCONFINED: [&str; 2] = ["PgPool", "all_tenants"];
 /// Files and folders of the server that use them, and why. The store is handed them by these.
-const ACROSS_TENANTS: [&str; 16] = [
+const ACROSS_TENANTS: [&str; 17] = [
     // The courier of the webhook goes through what is due of every tenant.
     "server/src/alerts/webhook/deliver.rs",
     // One reading of the newest alerts serves the streams of every tenant.
@@ -22,6 +22,8 @@ const ACROSS_TENANTS: [&str; 16] = [
     "server/src/app/retention.rs",
     // Erasures write what no tenant may.
     "server/src/app/erase.rs",
+    // Keys that speak for several tenants are those of whoever runs the service.
+    "server/src/app/keys.rs",
     // Tenants themselves, and whose a credential is.
     "server/src/app/tenants.rs",
     "server/src/auth/credentials.rs",

@@ -1,6 +1,8 @@
 //! The database's settings.
 
 use super::finding::Finding;
+use crate::auth::LOOK_UP_CONNECTIONS;
+use crate::boot::UPKEEP_CONNECTIONS;
 use crate::config::Config;
 use crate::store::connect::{NEWEST_MAJOR, OLDEST_MAJOR};
 use crate::store::doctor::Settings;
@@ -81,7 +83,8 @@ fn autovacuum(settings: &Settings) -> Finding {
 fn connections(settings: &Settings, config: &Config) -> Finding {
     const CHECK: &str = "database.connections";
     let writers = u32::try_from(config.ledger.writers).unwrap_or(u32::MAX);
-    let needed = config.database.connections.saturating_add(writers).saturating_add(CONNECTIONS_BESIDE);
+    let fixed = UPKEEP_CONNECTIONS + LOOK_UP_CONNECTIONS + CONNECTIONS_BESIDE;
+    let needed = config.database.connections.saturating_add(writers).saturating_add(fixed);
     let room = u32::try_from(settings.max_connections.saturating_sub(settings.reserved_connections)).unwrap_or(0);
     let found = format!("a server opens up to {needed}, the database allows {room}");
     let advice = "raise max_connections of the database, or lower database.connections";

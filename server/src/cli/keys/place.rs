@@ -16,7 +16,6 @@ use uuid::Uuid;
 use crate::app::AppError;
 use crate::app::keys::{self, KeyWithSecret};
 use crate::app::tenants::tenants_named;
-use crate::auth::Permissions;
 use crate::boot::Database;
 use crate::cli::prices::source::ServerArguments;
 use crate::config::Config;
@@ -100,10 +99,10 @@ impl Place {
                 let made = admin.create_api_key(request).await?.into_inner();
                 Ok((made.api_key.unwrap_or_default(), made.secret))
             }
-            Self::Database { all_tenants, tenants, tenant, .. } => {
+            Self::Database { all_tenants, tenant, .. } => {
                 let (mut key, request_id) = new_key(request, Timestamp::now())?;
                 key.granted = tenants_named(all_tenants, grants).await?.into_iter().map(|tenant| tenant.id).collect();
-                let made = keys::create_key(tenants, *tenant, Permissions::EVERYTHING, key, request_id).await?;
+                let made = keys::issue_key(all_tenants, *tenant, key, request_id).await?;
                 Ok(issued(made))
             }
         }
@@ -154,11 +153,11 @@ impl Place {
                 let made = admin.rotate_api_key(request).await?.into_inner();
                 Ok((made.api_key.unwrap_or_default(), made.secret))
             }
-            Self::Database { tenants, tenant, .. } => {
+            Self::Database { all_tenants, tenant, .. } => {
                 let mut found = Violations::new();
                 let grace: Duration = grace(&mut found, old_works_for);
                 found.into_result(()).map_err(AppError::from)?;
-                Ok(issued(keys::rotate_key(tenants, *tenant, id, grace).await?))
+                Ok(issued(keys::rotate_any_key(all_tenants, *tenant, id, grace).await?))
             }
         }
     }

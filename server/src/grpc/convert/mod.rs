@@ -12,6 +12,7 @@ pub mod dimensions;
 pub mod erasure;
 pub mod event;
 pub mod limit_override;
+pub mod page_token;
 pub mod price;
 pub mod provider_usage;
 pub mod reprice;

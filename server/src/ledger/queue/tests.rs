@@ -7,14 +7,14 @@ use tollgate_domain::price::{Catalog, Estimate, FreeProviders, PriceBook};
 use uuid::Uuid;
 
 use super::*;
-use crate::ledger::{CheckPlan, Claim, Reserve};
+use crate::ledger::{CheckPlan, Claim, Pins, Reserve};
 
 /// Far from every bound but what a test is about.
 const WIDE: Bounds = Bounds { items: 100, bytes: 1 << 20, writers: 4, batch_items: 10 };
 
 fn release(id: u128) -> (Command, tokio::sync::oneshot::Receiver<Result<crate::ledger::ReleaseAnswer, AppError>>) {
     let (reply, answer) = crate::ledger::command::Reply::new();
-    (Command::Release { id: Uuid::from_u128(id), reason: String::new(), reply }, answer)
+    (Command::Release { id: Uuid::from_u128(id), reason: String::new(), pins: Pins::default(), reply }, answer)
 }
 
 fn ids(commands: &[Command]) -> Vec<u128> {

@@ -14,6 +14,7 @@ use tollgate_server::app::{App, AppError};
 use tollgate_server::boot::{self, Database};
 use tollgate_server::config::Config;
 use tollgate_server::grpc::convert::event::event as to_domain;
+use tollgate_server::ledger::Pins;
 use tollgate_server::tenant::TenantId;
 
 use crate::report::Report;
@@ -75,7 +76,7 @@ async fn quiet(app: &App, calls: usize) -> anyhow::Result<Vec<Duration>> {
         interval.tick().await;
         let event = to_domain(Some(event(None, "quiet", 10)), "event", &Dimensions::default())?;
         let start = Instant::now();
-        app.record(QUIET, event, false).await.context("a call of the quiet tenant was refused")?;
+        app.record(QUIET, event, Pins::default(), false).await.context("a call of the quiet tenant was refused")?;
         times.push(start.elapsed());
     }
     times.sort_unstable();
