@@ -29,7 +29,7 @@ use crate::auth::{Credentials, LastUses};
 use crate::config::{Config, ConfigError, DatabaseConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{
-    AdminApi, AlertApi, AuthorizeLayer, BudgetApi, Methods, Observe, PriceApi, UnreadableMessages, UsageApi,
+    AdminApi, AlertApi, AuthorizeLayer, BudgetApi, HealthApi, Methods, Observe, PriceApi, UnreadableMessages, UsageApi,
 };
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
@@ -323,8 +323,8 @@ pub async fn start(
     let transport_metrics = metrics.transport.clone();
     background.close();
 
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let mut routes = Routes::new(health_service);
+    let health = HealthReporter::new();
+    let mut routes = Routes::new(HealthApi::service(health.clone(), draining.clone()));
     let limit = config.server.message_bytes;
     routes = routes
         .add_service(UsageServiceServer::new(UsageApi::new(app.clone())).max_decoding_message_size(limit))

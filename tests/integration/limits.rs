@@ -19,7 +19,7 @@ use crate::harness::wait::{bounded, until};
 const QUIET: TenantId = TenantId(2);
 
 /// A connection that holds up a tenant's batches until it is closed.
-async fn holding_up(server: &TestServer, tenant: TenantId) -> PgConnection {
+pub(crate) async fn holding_up(server: &TestServer, tenant: TenantId) -> PgConnection {
     let mut connection = PgConnection::connect_with(&server.options).await.unwrap();
     sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
     // What a change of the tenant's budgets takes.
@@ -33,7 +33,7 @@ async fn holding_up(server: &TestServer, tenant: TenantId) -> PgConnection {
 }
 
 /// Waits until a batch of the tenant waits for the connection that holds it up.
-async fn until_held_up(server: &TestServer) {
+pub(crate) async fn until_held_up(server: &TestServer) {
     let pool = server.pool();
     until("a batch waits", || async {
         let waiting: i64 = sqlx::query(
