@@ -35,13 +35,13 @@ use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, FULLNESS, Metrics, Pool, State, Watch, Watched};
 use crate::prices::{CatalogFile, CatalogFileError, Prices, catalog_of};
-use crate::store::StoreError;
 use crate::store::audit;
 use crate::store::connect::{self, ConnectError};
 use crate::store::dictionary::Dictionary;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::notify::TouchChannel;
 use crate::store::scoped::TenantPool;
+use crate::store::{PoolUsage, StoreError};
 use crate::tasks::{self, AuditTask};
 use crate::transport::{Tls, TlsError, Transport};
 
@@ -393,11 +393,8 @@ impl Watched for Parts {
             queue_bytes_limit: settings.queue_bytes,
             subscribers: self.app.hub.subscribers(),
             watched_scopes: self.app.hub.watched_scopes(),
-            ledger_pool: pool_state({
-                let pool = &self.ledger_pool;
-                (pool.size(), pool.num_idle(), pool.options().get_max_connections())
-            }),
-            reads_pool: pool_state(self.app.tenants.usage()),
+            ledger_pool: shown(PoolUsage::of(&self.ledger_pool)),
+            reads_pool: shown(self.app.tenants.usage()),
         }
     }
 
@@ -406,11 +403,9 @@ impl Watched for Parts {
     }
 }
 
-/// How much of a pool is used.
-fn pool_state((size, idle, limit): (u32, usize, u32)) -> Pool {
-    let open = usize::try_from(size).unwrap_or(usize::MAX);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    Pool { used: open.saturating_sub(idle), idle, limit }
+/// As the metrics know it.
+fn shown(PoolUsage { used, idle, limit }: PoolUsage) -> Pool {
+    Pool { used, idle, limit }
 }
 
 /// Serves the metrics at `address`, and says where exactly.
