@@ -292,7 +292,8 @@ pub async fn start(
         alerts,
         audits,
     )
-    .with_readers(config.limits.readers(config.database.connections));
+    .with_readers(config.limits.readers(config.database.connections))
+    .with_feed(config.live.alert_streams());
 
     let uses = LastUses::default();
     let credentials = Credentials::new(all_tenants.clone(), ledger.presence().clone(), uses.clone());

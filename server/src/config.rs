@@ -19,6 +19,7 @@ use tollgate_domain::amount::Usd;
 use tollgate_domain::price::{FreeProviders, ReportedCostTolerance};
 
 use self::exposure::Exposure;
+use crate::alerts::FeedSettings;
 use crate::alerts::webhook::{Secret, Target, Webhook};
 use crate::app::audit::AuditSettings;
 use crate::app::readers::ReaderSettings;
@@ -298,6 +299,10 @@ pub struct LiveConfig {
     pub subscribers: usize,
     /// Most subscribers of one tenant.
     pub subscribers_per_tenant: usize,
+    /// Most streams of alerts.
+    pub alert_streams: usize,
+    /// Most streams of alerts of one tenant.
+    pub alert_streams_per_tenant: usize,
     /// Whether replicas tell each other through the database what they touched.
     pub notify: bool,
 }
@@ -312,11 +317,14 @@ impl Default for LiveConfig {
             scopes_limit_per_stream: _,
             notify,
         } = HubSettings::default();
+        let FeedSettings { followers, followers_per_tenant } = FeedSettings::default();
         Self {
             refresh_interval,
             poll_interval,
             subscribers: subscribers_limit,
             subscribers_per_tenant: subscribers_limit_per_tenant,
+            alert_streams: followers,
+            alert_streams_per_tenant: followers_per_tenant,
             notify,
         }
     }
@@ -333,6 +341,11 @@ impl LiveConfig {
             notify: self.notify,
             ..HubSettings::default()
         }
+    }
+
+    /// For those who follow alerts.
+    pub fn alert_streams(&self) -> FeedSettings {
+        FeedSettings { followers: self.alert_streams, followers_per_tenant: self.alert_streams_per_tenant }
     }
 }
 

@@ -34,7 +34,7 @@ use self::audit::RequestedAudits;
 use self::budgets::PartBudget;
 use self::peeks::Peeks;
 use self::readers::{ReaderSettings, Readers, Reading};
-use crate::alerts::{Alerts, Feed};
+use crate::alerts::{Alerts, Feed, FeedSettings};
 use crate::ledger::Ledger;
 use crate::live::Hub;
 use crate::prices::Prices;
@@ -87,7 +87,7 @@ impl App {
         alerts: Alerts,
         audits: RequestedAudits,
     ) -> Self {
-        let feed = Feed::new(all_tenants.clone(), hub.clone());
+        let feed = Feed::new(all_tenants.clone(), hub.clone(), FeedSettings::default());
         let peeks = Peeks::start(&tenants, &ledger, &prices);
         let part_budgets = Cache::new(PART_BUDGETS);
         let readers = Readers::new(ReaderSettings::default());
@@ -111,6 +111,12 @@ impl App {
     #[must_use]
     pub fn with_readers(self, settings: ReaderSettings) -> Self {
         Self { readers: Readers::new(settings), ..self }
+    }
+
+    /// The same with other bounds of who follows alerts.
+    #[must_use]
+    pub fn with_feed(self, settings: FeedSettings) -> Self {
+        Self { feed: Feed::new(self.all_tenants.clone(), self.hub.clone(), settings), ..self }
     }
 
     /// A read-only transaction that sees one snapshot of the tenant's rows.
