@@ -24,6 +24,7 @@ mod presence;
 mod queue;
 mod settle;
 pub(crate) mod totals;
+mod weight;
 mod withdrawals;
 mod writer;
 
