@@ -56,6 +56,7 @@ pub use inheritance::{InheritanceError, inherit};
 pub use presence::Presence;
 pub use withdrawals::Withdrawal;
 
+use self::fullness::LatestFullness;
 use self::known::{KnownBudgets, KnownFigures};
 use self::periods::{Calendar, KnownPeriods};
 use self::withdrawals::Withdrawals;
@@ -127,6 +128,7 @@ struct Shared {
     presence: Presence,
     budgets: Arc<KnownBudgets>,
     figures: KnownFigures,
+    fullness: LatestFullness,
     periods: KnownPeriods,
     withdrawals: Withdrawals,
     /// Outages after which what was remembered was forgotten.
@@ -202,6 +204,7 @@ impl Ledger {
             presence,
             budgets,
             figures: KnownFigures::new(),
+            fullness: LatestFullness::default(),
             periods: KnownPeriods::new(),
             withdrawals: Withdrawals::default(),
             outages_seen: AtomicU64::new(0),
@@ -240,9 +243,11 @@ impl Ledger {
         self.queue.waiting()
     }
 
-    /// Counters of budgets in windows that run, as this replica saw them last, by the share of their limit that they have reached.
+    /// Counters of budgets in windows that run, as this replica saw them last, by the share of their limit that they have reached;
+    /// as they were at most five seconds ago.
     pub fn fullness(&self) -> [usize; FULLNESS.len()] {
-        fullness::fullness(&self.shared.budgets, &self.shared.figures, Timestamp::now())
+        let Shared { budgets, figures, fullness, .. } = &*self.shared;
+        fullness.or_count(|| fullness::fullness(budgets, figures, Timestamp::now()))
     }
 
     /// Its bounds.
