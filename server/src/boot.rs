@@ -292,7 +292,7 @@ pub async fn start(
         alerts,
         audits,
     )
-    .with_readers(config.limits.readers(config.database.connections))
+    .with_turns(config.limits.turns(config.database.connections))
     .with_feed(config.live.alert_streams());
 
     let uses = LastUses::default();

@@ -22,7 +22,7 @@ use self::exposure::Exposure;
 use crate::alerts::FeedSettings;
 use crate::alerts::webhook::{Secret, Target, Webhook};
 use crate::app::audit::AuditSettings;
-use crate::app::readers::ReaderSettings;
+use crate::app::turns::{TurnBounds, TurnSettings};
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
 use crate::store::folding::DictionaryLimits;
@@ -244,16 +244,17 @@ pub struct LimitsConfig {
     pub shapes_per_tenant: usize,
     /// Most price sheets that differ in the name of their model.
     pub price_sheets_per_tenant: usize,
-    /// Most summaries of a tenant at once. All tenants together have three quarters of `database.connections`.
+    /// Most summaries of a tenant at once, and what else reads much: lists of usage, of reservations and of budgets' states, audits on
+    /// request, steps of repricing, rehearsals of erasures. All tenants together have three quarters of `database.connections`.
     pub summaries_per_tenant: usize,
-    /// Most summaries of a tenant that wait.
+    /// Most of these of a tenant that wait.
     pub summaries_waiting_per_tenant: usize,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
         let DictionaryLimits { values_per_dimension, shapes, price_sheets } = DictionaryLimits::default();
-        let ReaderSettings { at_once: _, per_tenant, waiting_per_tenant } = ReaderSettings::default();
+        let TurnBounds { at_once: _, per_tenant, waiting_per_tenant } = TurnSettings::default().reads;
         Self {
             values_per_dimension,
             shapes_per_tenant: shapes,
@@ -265,14 +266,10 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    /// For what reads much, where the pool has so many connections.
-    pub fn readers(&self, connections: u32) -> ReaderSettings {
+    /// For what takes turns, where the pool has so many connections.
+    pub fn turns(&self, connections: u32) -> TurnSettings {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX);
-        ReaderSettings {
-            at_once: connections.saturating_sub(connections.div_ceil(4)).max(1),
-            per_tenant: self.summaries_per_tenant,
-            waiting_per_tenant: self.summaries_waiting_per_tenant,
-        }
+        TurnSettings::of(connections, self.summaries_per_tenant, self.summaries_waiting_per_tenant)
     }
 
     /// For the dictionaries.

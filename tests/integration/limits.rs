@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
+use tokio::task::JoinSet;
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_proto::v1;
 use tollgate_server::app::AppError;
@@ -13,7 +14,8 @@ use tollgate_server::tenant::TenantId;
 use tonic::{Code, Request};
 
 use crate::harness::TestServer;
-use crate::harness::build::{budget, create, event, key, record, session};
+use crate::harness::build::{budget, create, event, id, key, record, session};
+use crate::harness::refusal::Refusal;
 use crate::harness::wait::{bounded, until};
 
 const QUIET: TenantId = TenantId(2);
@@ -278,6 +280,66 @@ fn the_documented_defaults_are_those_of_the_code() {
     let documented = documented();
     for (key, default) in &documented {
         assert_eq!(value_of(key).as_ref(), Some(default), "{key}");
+#[tokio::test]
+async fn what_reads_much_takes_turns() {
+    let mut config = Config::default();
+    (config.limits.summaries_per_tenant, config.limits.summaries_waiting_per_tenant) = (1, 0);
+    let server = TestServer::configured(&config).await;
+    let app = &server.running.as_ref().unwrap().app;
+    let (mut usage, mut budgets, mut admin) = (server.usage.clone(), server.budgets.clone(), server.admin.clone());
+    let mut ask = async || {
+        let rehearsal = v1::EraseSubjectRequest {
+            subject: Some(v1::erase_subject_request::Subject::UserId("u1".to_owned())),
+            request_id: id(),
+            validate_only: true,
+            ..Default::default()
+        };
+        [
+            usage.list_usage(v1::ListUsageRequest::default()).await.err(),
+            budgets.list_reservations(v1::ListReservationsRequest::default()).await.err(),
+            budgets.list_budget_states(v1::ListBudgetStatesRequest::default()).await.err(),
+            admin.run_audit(v1::RunAuditRequest::default()).await.err(),
+            admin.erase_subject(rehearsal).await.err(),
+        ]
+    };
+    let turn = app.turn_to_read(TenantId::LOCAL).await.unwrap();
+    for refused in ask().await {
+        let refused = refused.map(|status| Refusal::of(&status));
+        assert_eq!(refused, Some(Refusal::new(Code::ResourceExhausted, "QUEUE_FULL", &[])));
+    }
+    drop(turn);
+    for answer in ask().await {
+        assert!(answer.is_none(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn changes_of_budgets_that_wait_leave_connections_to_reads() {
+    let mut config = Config::default();
+    config.database.connections = 4;
+    let server = TestServer::configured(&config).await;
+    let locked = holding_up(&server, TenantId::LOCAL).await;
+    let mut changes = JoinSet::new();
+    for number in 0..70 {
+        let mut budgets = server.budgets.clone();
+        changes.spawn(async move { budgets.create_budget(create(budget(&format!("b{number}"), "1"))).await });
+    }
+    until_held_up(&server).await;
+    // One is at it, and 64 wait for it.
+    for _ in 65..70 {
+        let refused = bounded("a refusal", changes.join_next()).await.unwrap().unwrap().unwrap_err();
+        assert_eq!(Refusal::of(&refused), Refusal::new(Code::ResourceExhausted, "QUEUE_FULL", &[]));
+    }
+    for _ in 0..8 {
+        let list = v1::ListBudgetsRequest::default();
+        server.budgets.clone().list_budgets(list).await.unwrap();
+    }
+    drop(locked);
+    for created in bounded("the changes", changes.join_all()).await {
+        created.unwrap();
+    }
+}
+
     }
     for name in defaults["limits"].as_table().unwrap().keys() {
         assert!(documented.iter().any(|(key, _)| *key == format!("limits.{name}")), "limits.{name} is not documented");
