@@ -17,6 +17,7 @@ use crate::harness::TestServer;
 use crate::harness::build::{budget, create, event, id, key, record, session};
 use crate::harness::refusal::Refusal;
 use crate::harness::wait::{bounded, until};
+use crate::metrics::get;
 
 const QUIET: TenantId = TenantId(2);
 
@@ -113,6 +114,26 @@ async fn what_is_too_late_is_never_recorded() {
     let again = server.usage.clone().record_usage(record(late)).await.unwrap().into_inner();
     assert_eq!(again.result(), v1::RecordResult::Recorded, "the same id, again, is the first telling");
     server.assert_audit_holds().await;
+}
+
+#[tokio::test]
+async fn a_call_that_the_server_s_deadline_ended_says_so_and_is_counted_so() {
+    let mut config = Config::default();
+    config.server.calls.timeout = Duration::from_millis(300);
+    config.metrics.listen = Some("127.0.0.1:0".parse().unwrap());
+    let server = TestServer::configured(&config).await;
+    let _locked = holding_up(&server, TenantId::LOCAL).await;
+    let status = server.usage.clone().record_usage(record(event(session("s1"), 10, 10))).await.unwrap_err();
+    assert_eq!(Refusal::of(&status), Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", &[]));
+    assert!(status.metadata().get("grpc-retry-pushback-ms").is_some(), "{status:?}");
+    let counted = |code: &str| {
+        format!("tollgate_rpc_total{{code=\"{code}\",method=\"tollgate.v1.UsageService/RecordUsage\"}} 1\n")
+    };
+    until("it is counted", || async {
+        get(&server, "/metrics").await.contains(&counted("DEADLINE_EXCEEDED")).then_some(())
+    })
+    .await;
+    assert!(!get(&server, "/metrics").await.contains(&counted("CANCELLED")));
 }
 
 #[tokio::test]
@@ -259,27 +280,6 @@ async fn combinations_are_bounded_as_values_are() {
     server.assert_audit_holds().await;
 }
 
-/// The rows of the table in docs/limits.md: key and default.
-fn documented() -> Vec<(String, String)> {
-    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
-    let rows = include_str!("../../docs/limits.md").lines().filter(|line| line.starts_with("| `"));
-    let keyed = rows.map(cells).map(|cells| (cells[1].trim_matches('`').to_owned(), cells[2].clone()));
-    keyed.filter(|(key, _)| key.contains('.')).collect()
-}
-
-#[test]
-fn the_documented_defaults_are_those_of_the_code() {
-    let defaults = toml::Value::try_from(Config::default()).unwrap();
-    let value_of = |key: &str| {
-        let (section, name) = key.split_once('.').unwrap();
-        match defaults.get(section)?.get(name)? {
-            toml::Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        }
-    };
-    let documented = documented();
-    for (key, default) in &documented {
-        assert_eq!(value_of(key).as_ref(), Some(default), "{key}");
 #[tokio::test]
 async fn what_reads_much_takes_turns() {
     let mut config = Config::default();
@@ -340,6 +340,27 @@ async fn changes_of_budgets_that_wait_leave_connections_to_reads() {
     }
 }
 
+/// The rows of the table in docs/limits.md: key and default.
+fn documented() -> Vec<(String, String)> {
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let rows = include_str!("../../docs/limits.md").lines().filter(|line| line.starts_with("| `"));
+    let keyed = rows.map(cells).map(|cells| (cells[1].trim_matches('`').to_owned(), cells[2].clone()));
+    keyed.filter(|(key, _)| key.contains('.')).collect()
+}
+
+#[test]
+fn the_documented_defaults_are_those_of_the_code() {
+    let defaults = toml::Value::try_from(Config::default()).unwrap();
+    let value_of = |key: &str| {
+        let (section, name) = key.split_once('.').unwrap();
+        match defaults.get(section)?.get(name)? {
+            toml::Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    };
+    let documented = documented();
+    for (key, default) in &documented {
+        assert_eq!(value_of(key).as_ref(), Some(default), "{key}");
     }
     for name in defaults["limits"].as_table().unwrap().keys() {
         assert!(documented.iter().any(|(key, _)| *key == format!("limits.{name}")), "limits.{name} is not documented");

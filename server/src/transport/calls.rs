@@ -68,7 +68,8 @@ impl Calls {
             extensions.insert(certificate.clone());
         }
         // What works for the call knows until when anybody waits for it.
-        let call = within(Instant::now().checked_add(limit), self.routes.clone().call(request));
+        let mut routes = self.routes.clone();
+        let call = within(Instant::now().checked_add(limit), async move { routes.call(request).await });
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
