@@ -29,19 +29,19 @@ use crate::auth::{Credentials, LOOK_UP_CONNECTIONS, LastUses};
 use crate::config::{Config, ConfigError, DatabaseConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{
-    AdminApi, AlertApi, AuthorizeLayer, BudgetApi, Methods, Observe, PriceApi, UnreadableMessages, UsageApi,
+    AdminApi, AlertApi, AuthorizeLayer, BudgetApi, HealthApi, Methods, Observe, PriceApi, UnreadableMessages, UsageApi,
 };
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
 use crate::metrics::{self, FULLNESS, Metrics, Pool, State, Watch, Watched};
 use crate::prices::{CatalogFile, CatalogFileError, Prices, catalog_of};
-use crate::store::StoreError;
 use crate::store::audit;
 use crate::store::connect::{self, ConnectError};
 use crate::store::dictionary::Dictionary;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::notify::TouchChannel;
 use crate::store::scoped::TenantPool;
+use crate::store::{PoolUsage, StoreError};
 use crate::tasks::{self, AuditTask};
 use crate::transport::{Tls, TlsError, Transport};
 
@@ -297,7 +297,8 @@ pub async fn start(
         alerts,
         audits,
     )
-    .with_readers(config.limits.readers(config.database.connections));
+    .with_turns(config.limits.turns(config.database.connections))
+    .with_feed(config.live.alert_streams());
 
     let uses = LastUses::default();
     let look_ups = database.look_ups(&config.database);
@@ -330,8 +331,8 @@ pub async fn start(
     let transport_metrics = metrics.transport.clone();
     background.close();
 
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let mut routes = Routes::new(health_service);
+    let health = HealthReporter::new();
+    let mut routes = Routes::new(HealthApi::service(health.clone(), draining.clone()));
     let limit = config.server.message_bytes;
     routes = routes
         .add_service(UsageServiceServer::new(UsageApi::new(app.clone())).max_decoding_message_size(limit))
@@ -400,11 +401,8 @@ impl Watched for Parts {
             queue_bytes_limit: settings.queue_bytes,
             subscribers: self.app.hub.subscribers(),
             watched_scopes: self.app.hub.watched_scopes(),
-            ledger_pool: pool_state({
-                let pool = &self.ledger_pool;
-                (pool.size(), pool.num_idle(), pool.options().get_max_connections())
-            }),
-            reads_pool: pool_state(self.app.tenants.usage()),
+            ledger_pool: shown(PoolUsage::of(&self.ledger_pool)),
+            reads_pool: shown(self.app.tenants.usage()),
         }
     }
 
@@ -413,11 +411,9 @@ impl Watched for Parts {
     }
 }
 
-/// How much of a pool is used.
-fn pool_state((size, idle, limit): (u32, usize, u32)) -> Pool {
-    let open = usize::try_from(size).unwrap_or(usize::MAX);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    Pool { used: open.saturating_sub(idle), idle, limit }
+/// As the metrics know it.
+fn shown(PoolUsage { used, idle, limit }: PoolUsage) -> Pool {
+    Pool { used, idle, limit }
 }
 
 /// Serves the metrics at `address`, and says where exactly.

@@ -19,9 +19,10 @@ use tollgate_domain::amount::Usd;
 use tollgate_domain::price::{FreeProviders, ReportedCostTolerance};
 
 use self::exposure::Exposure;
+use crate::alerts::FeedSettings;
 use crate::alerts::webhook::{Secret, Target, Webhook};
 use crate::app::audit::AuditSettings;
-use crate::app::readers::ReaderSettings;
+use crate::app::turns::{TurnBounds, TurnSettings};
 use crate::ledger::LedgerSettings;
 use crate::live::HubSettings;
 use crate::store::folding::DictionaryLimits;
@@ -243,16 +244,17 @@ pub struct LimitsConfig {
     pub shapes_per_tenant: usize,
     /// Most price sheets that differ in the name of their model.
     pub price_sheets_per_tenant: usize,
-    /// Most summaries of a tenant at once. All tenants together have three quarters of `database.connections`.
+    /// Most summaries of a tenant at once, and what else reads much: lists of usage, of reservations and of budgets' states, audits on
+    /// request, steps of repricing, rehearsals of erasures. All tenants together have three quarters of `database.connections`.
     pub summaries_per_tenant: usize,
-    /// Most summaries of a tenant that wait.
+    /// Most of these of a tenant that wait.
     pub summaries_waiting_per_tenant: usize,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
         let DictionaryLimits { values_per_dimension, shapes, price_sheets } = DictionaryLimits::default();
-        let ReaderSettings { at_once: _, per_tenant, waiting_per_tenant } = ReaderSettings::default();
+        let TurnBounds { at_once: _, per_tenant, waiting_per_tenant } = TurnSettings::default().reads;
         Self {
             values_per_dimension,
             shapes_per_tenant: shapes,
@@ -264,14 +266,10 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    /// For what reads much, where the pool has so many connections.
-    pub fn readers(&self, connections: u32) -> ReaderSettings {
+    /// For what takes turns, where the pool has so many connections.
+    pub fn turns(&self, connections: u32) -> TurnSettings {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX);
-        ReaderSettings {
-            at_once: connections.saturating_sub(connections.div_ceil(4)).max(1),
-            per_tenant: self.summaries_per_tenant,
-            waiting_per_tenant: self.summaries_waiting_per_tenant,
-        }
+        TurnSettings::of(connections, self.summaries_per_tenant, self.summaries_waiting_per_tenant)
     }
 
     /// For the dictionaries.
@@ -298,6 +296,10 @@ pub struct LiveConfig {
     pub subscribers: usize,
     /// Most subscribers of one tenant.
     pub subscribers_per_tenant: usize,
+    /// Most streams of alerts.
+    pub alert_streams: usize,
+    /// Most streams of alerts of one tenant.
+    pub alert_streams_per_tenant: usize,
     /// Whether replicas tell each other through the database what they touched.
     pub notify: bool,
 }
@@ -312,11 +314,14 @@ impl Default for LiveConfig {
             scopes_limit_per_stream: _,
             notify,
         } = HubSettings::default();
+        let FeedSettings { followers, followers_per_tenant } = FeedSettings::default();
         Self {
             refresh_interval,
             poll_interval,
             subscribers: subscribers_limit,
             subscribers_per_tenant: subscribers_limit_per_tenant,
+            alert_streams: followers,
+            alert_streams_per_tenant: followers_per_tenant,
             notify,
         }
     }
@@ -333,6 +338,11 @@ impl LiveConfig {
             notify: self.notify,
             ..HubSettings::default()
         }
+    }
+
+    /// For those who follow alerts.
+    pub fn alert_streams(&self) -> FeedSettings {
+        FeedSettings { followers: self.alert_streams, followers_per_tenant: self.alert_streams_per_tenant }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
+use tokio::task::JoinSet;
 use tollgate_domain::dimensions::Dimensions;
 use tollgate_proto::v1;
 use tollgate_server::app::AppError;
@@ -14,13 +15,15 @@ use tollgate_server::tenant::TenantId;
 use tonic::{Code, Request};
 
 use crate::harness::TestServer;
-use crate::harness::build::{budget, create, event, key, record, session};
+use crate::harness::build::{budget, create, event, id, key, record, session};
+use crate::harness::refusal::Refusal;
 use crate::harness::wait::{bounded, until};
+use crate::metrics::get;
 
 const QUIET: TenantId = TenantId(2);
 
 /// A connection that holds up a tenant's batches until it is closed.
-async fn holding_up(server: &TestServer, tenant: TenantId) -> PgConnection {
+pub(crate) async fn holding_up(server: &TestServer, tenant: TenantId) -> PgConnection {
     let mut connection = PgConnection::connect_with(&server.options).await.unwrap();
     sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
     // What a change of the tenant's budgets takes.
@@ -34,7 +37,7 @@ async fn holding_up(server: &TestServer, tenant: TenantId) -> PgConnection {
 }
 
 /// Waits until a batch of the tenant waits for the connection that holds it up.
-async fn until_held_up(server: &TestServer) {
+pub(crate) async fn until_held_up(server: &TestServer) {
     let pool = server.pool();
     until("a batch waits", || async {
         let waiting: i64 = sqlx::query(
@@ -112,6 +115,26 @@ async fn what_is_too_late_is_never_recorded() {
     let again = server.usage.clone().record_usage(record(late)).await.unwrap().into_inner();
     assert_eq!(again.result(), v1::RecordResult::Recorded, "the same id, again, is the first telling");
     server.assert_audit_holds().await;
+}
+
+#[tokio::test]
+async fn a_call_that_the_server_s_deadline_ended_says_so_and_is_counted_so() {
+    let mut config = Config::default();
+    config.server.calls.timeout = Duration::from_millis(300);
+    config.metrics.listen = Some("127.0.0.1:0".parse().unwrap());
+    let server = TestServer::configured(&config).await;
+    let _locked = holding_up(&server, TenantId::LOCAL).await;
+    let status = server.usage.clone().record_usage(record(event(session("s1"), 10, 10))).await.unwrap_err();
+    assert_eq!(Refusal::of(&status), Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", &[]));
+    assert!(status.metadata().get("grpc-retry-pushback-ms").is_some(), "{status:?}");
+    let counted = |code: &str| {
+        format!("tollgate_rpc_total{{code=\"{code}\",method=\"tollgate.v1.UsageService/RecordUsage\"}} 1\n")
+    };
+    until("it is counted", || async {
+        get(&server, "/metrics").await.contains(&counted("DEADLINE_EXCEEDED")).then_some(())
+    })
+    .await;
+    assert!(!get(&server, "/metrics").await.contains(&counted("CANCELLED")));
 }
 
 #[tokio::test]
@@ -256,6 +279,66 @@ async fn combinations_are_bounded_as_values_are() {
     }
     assert_eq!(count(&server, "shape").await, 12, "ten, and one for each model");
     server.assert_audit_holds().await;
+}
+
+#[tokio::test]
+async fn what_reads_much_takes_turns() {
+    let mut config = Config::default();
+    (config.limits.summaries_per_tenant, config.limits.summaries_waiting_per_tenant) = (1, 0);
+    let server = TestServer::configured(&config).await;
+    let app = &server.running.as_ref().unwrap().app;
+    let (mut usage, mut budgets, mut admin) = (server.usage.clone(), server.budgets.clone(), server.admin.clone());
+    let mut ask = async || {
+        let rehearsal = v1::EraseSubjectRequest {
+            subject: Some(v1::erase_subject_request::Subject::UserId("u1".to_owned())),
+            request_id: id(),
+            validate_only: true,
+            ..Default::default()
+        };
+        [
+            usage.list_usage(v1::ListUsageRequest::default()).await.err(),
+            budgets.list_reservations(v1::ListReservationsRequest::default()).await.err(),
+            budgets.list_budget_states(v1::ListBudgetStatesRequest::default()).await.err(),
+            admin.run_audit(v1::RunAuditRequest::default()).await.err(),
+            admin.erase_subject(rehearsal).await.err(),
+        ]
+    };
+    let turn = app.turn_to_read(TenantId::LOCAL).await.unwrap();
+    for refused in ask().await {
+        let refused = refused.map(|status| Refusal::of(&status));
+        assert_eq!(refused, Some(Refusal::new(Code::ResourceExhausted, "QUEUE_FULL", &[])));
+    }
+    drop(turn);
+    for answer in ask().await {
+        assert!(answer.is_none(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn changes_of_budgets_that_wait_leave_connections_to_reads() {
+    let mut config = Config::default();
+    config.database.connections = 4;
+    let server = TestServer::configured(&config).await;
+    let locked = holding_up(&server, TenantId::LOCAL).await;
+    let mut changes = JoinSet::new();
+    for number in 0..70 {
+        let mut budgets = server.budgets.clone();
+        changes.spawn(async move { budgets.create_budget(create(budget(&format!("b{number}"), "1"))).await });
+    }
+    until_held_up(&server).await;
+    // One is at it, and 64 wait for it.
+    for _ in 65..70 {
+        let refused = bounded("a refusal", changes.join_next()).await.unwrap().unwrap().unwrap_err();
+        assert_eq!(Refusal::of(&refused), Refusal::new(Code::ResourceExhausted, "QUEUE_FULL", &[]));
+    }
+    for _ in 0..8 {
+        let list = v1::ListBudgetsRequest::default();
+        server.budgets.clone().list_budgets(list).await.unwrap();
+    }
+    drop(locked);
+    for created in bounded("the changes", changes.join_all()).await {
+        created.unwrap();
+    }
 }
 
 /// The rows of the table in docs/limits.md: key and default.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_proto::v1;
 use tollgate_server::boot::{self, Database};
 use tollgate_server::config::{Config, ServerConfig};
+use tollgate_server::tenant::TenantId;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -29,6 +30,7 @@ use crate::harness::refusal::{Refusal, reason};
 use crate::harness::time::milliseconds;
 use crate::harness::wait::bounded;
 use crate::harness::{TestServer, database};
+use crate::limits::{holding_up, until_held_up};
 
 const TOLLGATE: &str = env!("CARGO_BIN_EXE_tollgate");
 
@@ -42,7 +44,9 @@ fn of_service(service: &str) -> HealthCheckRequest {
 
 #[tokio::test]
 async fn health_says_not_serving_while_the_server_drains() {
-    let mut server = TestServer::start().await;
+    // Nothing below waits for so long.
+    let server_config = ServerConfig { drain_timeout: Duration::from_secs(600), ..ServerConfig::default() };
+    let mut server = TestServer::configured(&Config { server: server_config, ..Config::default() }).await;
     let mut health = HealthClient::new(channel(&server).await);
     for service in ["", "tollgate.v1.UsageService", "tollgate.v1.BudgetService"] {
         let answer = health.check(of_service(service)).await.unwrap().into_inner();
@@ -70,10 +74,11 @@ async fn health_says_not_serving_while_the_server_drains() {
     running.stop();
     let status = bounded("the end of serving", watch.next()).await.unwrap().unwrap().status();
     assert_eq!(status, ServingStatus::NotServing);
+    assert!(bounded("the end of the watch", watch.next()).await.is_none(), "it ends, and well");
     let refused = bounded("the end of the long poll", polling).await.unwrap().unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
-    drop((watch, health));
     bounded("the end of the server", running.stopped()).await;
+    drop((watch, health));
     let gone = server.usage.record_usage(record(event(session("s1"), 1, 1))).await.unwrap_err();
     assert_eq!(gone.code(), Code::Unavailable);
 }
@@ -260,13 +265,15 @@ async fn the_program_refuses_it_too_and_says_why() {
 async fn a_drain_does_not_outlast_its_time() {
     let server_config = ServerConfig { drain_timeout: Duration::from_millis(300), ..ServerConfig::default() };
     let mut server = TestServer::configured(&Config { server: server_config, ..Config::default() }).await;
-    // A watcher of health that never lets go.
-    let mut health = HealthClient::new(channel(&server).await);
-    let mut watch = health.watch(of_service("")).await.unwrap().into_inner();
-    assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    // A call whose batch does not get on.
+    let _locked = holding_up(&server, TenantId::LOCAL).await;
+    let mut usage = server.usage.clone();
+    let call = tokio::spawn(async move { usage.record_usage(record(event(session("s1"), 1, 1))).await });
+    until_held_up(&server).await;
     let running = server.running.take().unwrap();
     running.stop();
     bounded("the end of the server", running.stopped()).await;
+    bounded("the end of the call", call).await.unwrap().unwrap_err();
     let late = server.usage.record_usage(record(event(session("s1"), 1, 1))).await.unwrap_err();
     assert_eq!(late.code(), Code::Unavailable, "{}", reason(&late));
 }

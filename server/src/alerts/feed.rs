@@ -16,13 +16,34 @@ use crate::tenant::TenantId;
 const POLL: Duration = Duration::from_secs(1);
 /// Least time between two readings, so that alerts in between share one.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Most followers of one replica.
-const FOLLOWERS_LIMIT: usize = 1_000;
+
+/// Bounds of who follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedSettings {
+    /// Most followers of one replica.
+    pub followers: usize,
+    /// Most of one tenant.
+    pub followers_per_tenant: usize,
+}
+
+impl Default for FeedSettings {
+    fn default() -> Self {
+        Self { followers: 1_000, followers_per_tenant: 250 }
+    }
+}
 
 /// There are too many followers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{FOLLOWERS_LIMIT} streams of alerts are open on this replica: close some, or open it on another")]
-pub struct FeedFull;
+pub enum FeedFull {
+    /// Of all tenants.
+    #[error("as many streams of alerts are open on this replica as may be: open it on another")]
+    OfReplica,
+    /// Of the tenant.
+    #[error(
+        "as many streams of alerts are open on this replica as one tenant may have: close some, or open it on another"
+    )]
+    OfTenant,
+}
 
 /// The positions of the newest alerts, for the tenants that anybody follows. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,16 +55,16 @@ pub struct Feed {
 struct Shared {
     all_tenants: PgPool,
     hub: Hub,
+    settings: FeedSettings,
     followed: Mutex<HashMap<TenantId, usize>>,
     newest: watch::Sender<HashMap<TenantId, i64>>,
 }
 
 impl Feed {
     /// Reads nothing before [`Self::run`] is polled.
-    pub fn new(all_tenants: PgPool, hub: Hub) -> Self {
-        Self {
-            shared: Arc::new(Shared { all_tenants, hub, followed: Mutex::default(), newest: watch::Sender::default() }),
-        }
+    pub fn new(all_tenants: PgPool, hub: Hub, settings: FeedSettings) -> Self {
+        let (followed, newest) = (Mutex::default(), watch::Sender::default());
+        Self { shared: Arc::new(Shared { all_tenants, hub, settings, followed, newest }) }
     }
 
     /// Reads the newest positions whenever alerts were raised, until `stop`. To be spawned once.
@@ -88,8 +109,12 @@ impl Feed {
     /// [`FeedFull`].
     pub fn follow(&self, tenant: TenantId) -> Result<Follower, FeedFull> {
         let mut followed = self.followed();
-        if followed.values().sum::<usize>() >= FOLLOWERS_LIMIT {
-            return Err(FeedFull);
+        let FeedSettings { followers, followers_per_tenant } = self.shared.settings;
+        if followed.get(&tenant).is_some_and(|count| *count >= followers_per_tenant) {
+            return Err(FeedFull::OfTenant);
+        }
+        if followed.values().sum::<usize>() >= followers {
+            return Err(FeedFull::OfReplica);
         }
         *followed.entry(tenant).or_default() += 1;
         drop(followed);

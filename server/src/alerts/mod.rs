@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 use tollgate_domain::alert::{AlertKind, Subject};
 use uuid::Uuid;
 
-pub use feed::{Feed, FeedFull, Follower};
+pub use feed::{Feed, FeedFull, FeedSettings, Follower};
 pub use raised::{AlertSource, Raised};
 
 use crate::live::{Hub, Touch};

@@ -69,8 +69,12 @@ pub struct AlertMessage {
 }
 
 impl From<FeedFull> for AppError {
-    fn from(_: FeedFull) -> Self {
-        Self::Full { what: "the number of alert streams", retry_after: FULL_RETRY_AFTER }
+    fn from(full: FeedFull) -> Self {
+        let what = match full {
+            FeedFull::OfReplica => "the number of alert streams",
+            FeedFull::OfTenant => "the tenant's number of alert streams",
+        };
+        Self::Full { what, retry_after: FULL_RETRY_AFTER }
     }
 }
 

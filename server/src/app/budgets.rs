@@ -44,6 +44,7 @@ impl App {
     ) -> Result<StoredBudget, AppError> {
         // Which counters there are must not change when a rule makes the budget hard later.
         budget.per_absent = Some(budget.effective_per_absent());
+        let _turn = self.turn_to_change(tenant).await?;
         let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         if let Some(known) = budgets::find(&mut transaction, tenant, &budget.budget_id).await? {
@@ -141,6 +142,7 @@ impl App {
         validate_only: bool,
         change: impl FnOnce(&StoredBudget) -> Result<Budget, AppError>,
     ) -> Result<StoredBudget, AppError> {
+        let _turn = self.turn_to_change(tenant).await?;
         let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let mut known = editable(&mut transaction, tenant, budget_id, etag).await?;
@@ -172,6 +174,7 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn delete_budget(&self, tenant: TenantId, budget_id: &str, etag: &str) -> Result<StoredBudget, AppError> {
+        let _turn = self.turn_to_change(tenant).await?;
         let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let found = budgets::find(&mut transaction, tenant, budget_id).await?;
@@ -204,6 +207,7 @@ impl App {
         after: (i64, Uuid),
         limit: usize,
     ) -> Result<Vec<(WindowKey, BudgetState)>, AppError> {
+        let _turn = self.turn_to_read(tenant).await?;
         let mut transaction = self.snapshot(tenant).await?;
         let clock = ledger::clock(&mut transaction, tenant).await?;
         let set = budgets::active(&mut transaction, tenant, clock.budgets_version).await?;

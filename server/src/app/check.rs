@@ -212,6 +212,7 @@ impl App {
         limit: usize,
         accepts: impl Fn(&Reservation) -> bool,
     ) -> Result<(Vec<Reservation>, Option<Uuid>), AppError> {
+        let _turn = self.turn_to_read(tenant).await?;
         let mut connection = self.snapshot(tenant).await?;
         let budget = match budget_id {
             None => None,

@@ -13,7 +13,6 @@ pub mod keys;
 pub mod overrides;
 mod peeks;
 pub mod prices;
-pub mod readers;
 pub mod rebuild;
 pub mod record;
 pub mod reprice;
@@ -22,6 +21,7 @@ pub mod stream;
 pub mod summary;
 pub mod tenants;
 pub mod totals;
+pub mod turns;
 pub mod usage;
 
 use moka::sync::Cache;
@@ -33,8 +33,8 @@ pub use error::AppError;
 use self::audit::RequestedAudits;
 use self::budgets::PartBudget;
 use self::peeks::Peeks;
-use self::readers::{ReaderSettings, Readers, Reading};
-use crate::alerts::{Alerts, Feed};
+use self::turns::{TurnSettings, Turns};
+use crate::alerts::{Alerts, Feed, FeedSettings};
 use crate::ledger::Ledger;
 use crate::live::Hub;
 use crate::prices::Prices;
@@ -65,7 +65,9 @@ pub struct App {
     /// Audits on request.
     audits: RequestedAudits,
     /// Whose turn it is to read much.
-    readers: Readers,
+    reads: Turns,
+    /// Whose turn it is to change budgets.
+    changes: Turns,
     /// Checks that hold nothing.
     peeks: Peeks,
     /// What counters show in reservations, by budget number and counter.
@@ -87,10 +89,10 @@ impl App {
         alerts: Alerts,
         audits: RequestedAudits,
     ) -> Self {
-        let feed = Feed::new(all_tenants.clone(), hub.clone());
+        let feed = Feed::new(all_tenants.clone(), hub.clone(), FeedSettings::default());
         let peeks = Peeks::start(&tenants, &ledger, &prices);
         let part_budgets = Cache::new(PART_BUDGETS);
-        let readers = Readers::new(ReaderSettings::default());
+        let (reads, changes) = turns(TurnSettings::default());
         Self {
             tenants,
             all_tenants,
@@ -101,16 +103,24 @@ impl App {
             alerts,
             feed,
             audits,
-            readers,
+            reads,
+            changes,
             peeks,
             part_budgets,
         }
     }
 
-    /// The same with other bounds of what reads much.
+    /// The same with other bounds of what takes turns.
     #[must_use]
-    pub fn with_readers(self, settings: ReaderSettings) -> Self {
-        Self { readers: Readers::new(settings), ..self }
+    pub fn with_turns(self, settings: TurnSettings) -> Self {
+        let (reads, changes) = turns(settings);
+        Self { reads, changes, ..self }
+    }
+
+    /// The same with other bounds of who follows alerts.
+    #[must_use]
+    pub fn with_feed(self, settings: FeedSettings) -> Self {
+        Self { feed: Feed::new(self.all_tenants.clone(), self.hub.clone(), settings), ..self }
     }
 
     /// A read-only transaction that sees one snapshot of the tenant's rows.
@@ -126,7 +136,24 @@ impl App {
     /// # Errors
     /// [`AppError::Full`] where as many of the tenant wait as may.
     pub async fn turn_to_read(&self, tenant: TenantId) -> Result<impl Send + use<>, AppError> {
-        let reading: Reading = self.readers.enter(tenant).await?;
-        Ok(reading)
+        self.reads.enter(tenant).await
     }
+
+    /// Waits for the turn of something that keeps the tenant's batches out, and waits for those under way with a connection in its
+    /// hand; it lasts as long as what is given back.
+    ///
+    /// # Errors
+    /// [`AppError::Full`] where as many of the tenant wait as may.
+    pub async fn turn_to_change(&self, tenant: TenantId) -> Result<impl Send + use<>, AppError> {
+        self.changes.enter(tenant).await
+    }
+}
+
+/// Of what reads much, and of what changes budgets.
+fn turns(settings: TurnSettings) -> (Turns, Turns) {
+    let TurnSettings { reads, changes } = settings;
+    (
+        Turns::new("the tenant's queue of large reads", reads),
+        Turns::new("the tenant's queue of budget changes", changes),
+    )
 }

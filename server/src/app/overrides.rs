@@ -31,6 +31,7 @@ impl App {
         etag: &str,
         validate_only: bool,
     ) -> Result<(StoredBudget, StoredOverride), AppError> {
+        let _turn = self.turn_to_change(tenant).await?;
         let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let budget = editable(&mut transaction, tenant, budget_id, "").await?;
@@ -88,6 +89,7 @@ impl App {
         per_values: &HashMap<String, String>,
         etag: &str,
     ) -> Result<(), AppError> {
+        let _turn = self.turn_to_change(tenant).await?;
         let mut transaction = ledger::begin_budget_change(&self.tenants, tenant).await?;
         let now = ledger::clock(&mut transaction, tenant).await?.now;
         let budget = editable(&mut transaction, tenant, budget_id, "").await?;

@@ -160,6 +160,7 @@ impl App {
         tenant: TenantId,
         request: &RepriceRequest,
     ) -> Result<(Vec<Standing>, Option<Position>), AppError> {
+        let _turn = self.turn_to_read(tenant).await?;
         let mut transaction = self.snapshot(tenant).await?;
         let mut filter = ScanFilter {
             from: request.range.start,

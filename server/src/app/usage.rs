@@ -67,6 +67,7 @@ impl App {
         tenant: TenantId,
         request: &ListRequest,
     ) -> Result<(Vec<Standing>, Option<(Timestamp, Uuid)>), AppError> {
+        let _turn = self.turn_to_read(tenant).await?;
         let mut transaction = self.snapshot(tenant).await?;
         let mut filter = ListFilter {
             from: request.from,

@@ -134,8 +134,10 @@ impl AdminService for AdminApi {
         let answered = async {
             let Asked { subject, request_id, reason, validate_only } = asked(request.into_inner())?;
             let erasure = if validate_only {
+                let _turn = self.app.turn_to_read(tenant).await?;
                 to_rehearsal(self.app.concerned_events(tenant, &subject).await?)
             } else {
+                let _turn = self.app.turn_to_change(tenant).await?;
                 to_erasure(&self.app.erase_subject(tenant, &subject, request_id, &reason).await?)
             };
             Ok(v1::EraseSubjectResponse { erasure: Some(erasure) })

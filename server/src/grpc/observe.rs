@@ -14,6 +14,7 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use super::methods::{Method, Methods};
+use crate::ledger::deadline;
 use crate::metrics::{RpcMetrics, code_name};
 use crate::trace::RpcSpan;
 
@@ -76,6 +77,7 @@ where
         };
         let answered = async move {
             let response = answering.await?;
+            seen.until = None;
             // An error without a message stands in the headers; else the status follows the messages.
             seen.note(response.headers());
             Ok(response.map(|body| ObservedBody { body, seen }))
@@ -84,13 +86,15 @@ where
     }
 }
 
-/// A call under way. Where it is dropped without a status, its caller broke it off.
+/// A call under way. Where it is dropped without a status, its caller broke it off, or its deadline did.
 #[derive(Debug)]
 struct Seen {
     method: Arc<Method>,
     metrics: RpcMetrics,
     span: RpcSpan,
     since: Instant,
+    /// Its deadline, until its answer begins: then it has none any more.
+    until: Option<tokio::time::Instant>,
     code: Option<Code>,
 }
 
@@ -98,7 +102,7 @@ impl Seen {
     fn begin(method: Arc<Method>, metrics: RpcMetrics, headers: &HeaderMap) -> Self {
         metrics.began(&method.name);
         let span = RpcSpan::begin(&method.name, headers);
-        Self { method, metrics, span, since: Instant::now(), code: None }
+        Self { method, metrics, span, since: Instant::now(), until: deadline::current(), code: None }
     }
 
     fn note(&mut self, headers: &HeaderMap) {
@@ -110,7 +114,8 @@ impl Seen {
 
 impl Drop for Seen {
     fn drop(&mut self) {
-        let code = self.code.unwrap_or(Code::Cancelled);
+        let is_late = self.until.is_some_and(|until| until <= tokio::time::Instant::now());
+        let code = self.code.unwrap_or(if is_late { Code::DeadlineExceeded } else { Code::Cancelled });
         let took = self.since.elapsed();
         self.metrics.ended(&self.method.name, code, (!self.method.is_stream).then_some(took));
         self.span.ended(code, code_name(code));

@@ -128,6 +128,21 @@ fn shortened(text: &str, bytes: usize) -> String {
     format!("{}{CUT}", text.get(..kept).unwrap_or_default())
 }
 
+/// With when to try again, where that helps.
+fn with_retry(code: Code, message: &str, mut details: ErrorDetails, retry_after: Option<Duration>) -> Status {
+    if let Some(delay) = retry_after {
+        details.set_retry_info(Some(delay));
+    }
+    let mut status = Status::with_error_details(code, shortened(message, MESSAGE_BYTES), details);
+    if let Some(delay) = retry_after {
+        // Clients that retry by themselves go by this, and by nothing that the details say.
+        status
+            .metadata_mut()
+            .insert(PUSHBACK, MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
+    }
+    status
+}
+
 /// The status of a failure.
 pub fn status(error: &AppError) -> Status {
     if let AppError::Invalid(violations) = error
@@ -149,22 +164,18 @@ pub fn status(error: &AppError) -> Status {
             details.add_bad_request_violation(field, description);
         }
     }
-    if let Some(delay) = retry_after(error) {
-        details.set_retry_info(Some(delay));
-    }
-    let mut status = Status::with_error_details(code, shortened(&error.to_string(), MESSAGE_BYTES), details);
-    if let Some(delay) = retry_after(error) {
-        // Clients that retry by themselves go by this, and by nothing that the details say.
-        status
-            .metadata_mut()
-            .insert(PUSHBACK, MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
-    }
-    status
+    with_retry(code, &error.to_string(), details, retry_after(error))
 }
 
-/// That of a call whose deadline came before its answer.
+/// That of a call whose deadline came before its answer: as that of [`AppError::DeadlineExceeded`], but that perhaps something was
+/// done.
 pub fn deadline_exceeded(limit: Duration) -> Status {
-    Status::deadline_exceeded(format!("there was no answer within {limit:?}: try again with the same ids"))
+    let same = AppError::DeadlineExceeded;
+    let (code, reason) = classified(&same);
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason_name(reason), DOMAIN, metadata(&same));
+    let message = format!("there was no answer within {limit:?}: try again with the same ids");
+    with_retry(code, &message, details, retry_after(&same))
 }
 
 /// That of a request whose messages take more than `limit` bytes together.
@@ -193,6 +204,20 @@ mod tests {
     use tollgate_domain::violation::Violation;
 
     use super::*;
+
+    #[test]
+    fn a_deadline_says_the_same_to_programs_whoever_saw_it_pass() {
+        let (waited, cut_off) = (status(&AppError::DeadlineExceeded), deadline_exceeded(Duration::from_secs(1)));
+        assert_eq!(cut_off.code(), Code::DeadlineExceeded);
+        let told = |status: &Status| {
+            let details = status.get_error_details();
+            let (reason, retry) = (details.error_info().unwrap().clone(), details.retry_info().unwrap().retry_delay);
+            (reason.reason, reason.domain, reason.metadata, retry)
+        };
+        assert_eq!(told(&cut_off), told(&waited));
+        assert_eq!(told(&cut_off).0, "DEADLINE_EXCEEDED");
+        assert_eq!(cut_off.metadata().get(PUSHBACK), waited.metadata().get(PUSHBACK));
+    }
 
     #[test]
     fn a_status_fits_its_header_whatever_it_repeats() {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tollgate_domain::budget::{BudgetState, Choice, Decision};
-use tollgate_domain::dimensions::Dimensions;
 use tollgate_domain::event::UsageEvent;
 use tollgate_domain::measures::Charge;
 use tollgate_domain::model::ModelRef;
@@ -19,6 +18,7 @@ use super::adjust::{Adjust, AdjustAnswer};
 use super::claim::Claim;
 use super::holds::CheckPlan;
 use super::pins::Pins;
+use super::weight;
 use super::withdrawals::Withdrawal;
 use crate::app::AppError;
 use crate::store::reservations::Reservation;
@@ -277,20 +277,13 @@ impl Command {
 
     /// About how many bytes it takes while it waits.
     pub(super) fn weight(&self) -> usize {
-        const BASE: usize = 1_024;
-        let texts = |dimensions: &Dimensions| -> usize {
-            let values: usize = dimensions.values.values().map(String::len).sum();
-            let labels: usize = dimensions.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
-            values + labels
-        };
         match self {
-            Self::Record(record, _) => {
-                let metadata = record.event.metadata_json.as_ref().map_or(0, String::len);
-                BASE + metadata + texts(&record.event.dimensions)
-            }
-            Self::Reserve(reserve, _) => BASE + texts(&reserve.plan.dimensions),
-            Self::Adjust(adjust, _) => BASE * (1 + adjust.corrections.len()),
-            Self::Extend(..) | Self::Release { .. } | Self::Expire { .. } | Self::Withdraw { .. } => BASE,
+            Self::Record(record, _) => weight::of_record(record),
+            Self::Reserve(reserve, _) => weight::of_reserve(reserve),
+            Self::Adjust(adjust, _) => weight::of_adjust(adjust),
+            Self::Extend(extension, _) => weight::of_extension(extension),
+            Self::Release { reason, .. } => weight::BASE + reason.len(),
+            Self::Expire { .. } | Self::Withdraw { .. } => weight::BASE,
         }
     }
 

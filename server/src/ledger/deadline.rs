@@ -20,6 +20,6 @@ pub async fn within<T>(deadline: Option<Instant>, call: impl Future<Output = T>)
 }
 
 /// Until when the caller of this task's call waits; `None` = it did not say, or there is none.
-pub(super) fn current() -> Option<Instant> {
+pub(crate) fn current() -> Option<Instant> {
     DEADLINE.try_with(|deadline| *deadline).ok()
 }

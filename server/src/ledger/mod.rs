@@ -25,6 +25,7 @@ mod presence;
 mod queue;
 mod settle;
 pub(crate) mod totals;
+mod weight;
 mod withdrawals;
 mod writer;
 
@@ -57,6 +58,7 @@ pub use pins::Pins;
 pub use presence::Presence;
 pub use withdrawals::Withdrawal;
 
+use self::fullness::LatestFullness;
 use self::known::{KnownBudgets, KnownFigures};
 use self::periods::{Calendar, KnownPeriods};
 use self::withdrawals::Withdrawals;
@@ -128,6 +130,7 @@ struct Shared {
     presence: Presence,
     budgets: Arc<KnownBudgets>,
     figures: KnownFigures,
+    fullness: LatestFullness,
     periods: KnownPeriods,
     withdrawals: Withdrawals,
     /// Outages after which what was remembered was forgotten.
@@ -203,6 +206,7 @@ impl Ledger {
             presence,
             budgets,
             figures: KnownFigures::new(),
+            fullness: LatestFullness::default(),
             periods: KnownPeriods::new(),
             withdrawals: Withdrawals::default(),
             outages_seen: AtomicU64::new(0),
@@ -241,9 +245,11 @@ impl Ledger {
         self.queue.waiting()
     }
 
-    /// Counters of budgets in windows that run, as this replica saw them last, by the share of their limit that they have reached.
+    /// Counters of budgets in windows that run, as this replica saw them last, by the share of their limit that they have reached;
+    /// as they were at most five seconds ago.
     pub fn fullness(&self) -> [usize; FULLNESS.len()] {
-        fullness::fullness(&self.shared.budgets, &self.shared.figures, Timestamp::now())
+        let Shared { budgets, figures, fullness, .. } = &*self.shared;
+        fullness.or_count(|| fullness::fullness(budgets, figures, Timestamp::now()))
     }
 
     /// Its bounds.

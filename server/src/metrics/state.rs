@@ -53,7 +53,7 @@ pub trait Watched: Send + Sync {
     fn state(&self) -> State;
 
     /// Counters of windows that run, as this replica saw them last, by what they have reached: at least as much as [`FULLNESS`] says.
-    /// Looks at each of them.
+    /// As it was at most a few seconds ago: to count means to look at each of them.
     fn counters(&self) -> [usize; FULLNESS.len()];
 }
 

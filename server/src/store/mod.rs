@@ -26,6 +26,7 @@ pub mod notify;
 pub mod overrides;
 pub mod partitions;
 pub mod periods;
+mod pool_usage;
 pub mod prices;
 pub mod rebuild;
 mod record;
@@ -40,3 +41,4 @@ pub mod usage;
 pub mod windows;
 
 pub use error::StoreError;
+pub use pool_usage::PoolUsage;

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 
 use super::connect::begin;
 use super::error::StoreError;
+use super::pool_usage::PoolUsage;
 use crate::tenant::TenantId;
 
 /// The role that row-level security confines; `migrations/0015_row_level_security.sql` makes it.
@@ -80,9 +81,9 @@ impl TenantPool {
         }
     }
 
-    /// How many connections are open and how many of these are idle, and how many there may be.
-    pub fn usage(&self) -> (u32, usize, u32) {
-        (self.pool.size(), self.pool.num_idle(), self.pool.options().get_max_connections())
+    /// How much of it is used.
+    pub fn usage(&self) -> PoolUsage {
+        PoolUsage::of(&self.pool)
     }
 
     /// Closes the connections, when all have come back.

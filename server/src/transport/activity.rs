@@ -42,13 +42,6 @@ impl Activity {
 #[derive(Debug)]
 pub(super) struct UnderWay(Arc<Activity>);
 
-impl UnderWay {
-    /// Until the answer is sent or given up.
-    pub(super) fn until_sent(self, body: Body) -> Answer {
-        Answer { body, _under_way: self }
-    }
-}
-
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
@@ -59,7 +52,14 @@ impl Drop for UnderWay {
 #[derive(Debug)]
 pub(super) struct Answer {
     body: Body,
-    _under_way: UnderWay,
+    _under_way: Option<UnderWay>,
+}
+
+impl Answer {
+    /// The request is under way until the answer is sent or given up; `None` = it does not count.
+    pub(super) fn new(body: Body, under_way: Option<UnderWay>) -> Self {
+        Self { body, _under_way: under_way }
+    }
 }
 
 impl http_body::Body for Answer {
@@ -91,7 +91,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_quiet_from_its_last_answer_on() {
         let activity = Arc::new(Activity::default());
-        let answer = activity.begin().until_sent(Body::empty());
+        let answer = Answer::new(Body::empty(), Some(activity.begin()));
         let quiet = tokio::spawn({
             let activity = activity.clone();
             async move { activity.quiet_for(TIME).await }

@@ -22,6 +22,8 @@ use crate::metrics::TransportMetrics;
 
 /// What every type of content of gRPC begins with.
 const GRPC: &[u8] = b"application/grpc";
+/// Anybody may watch for as long as they like: a connection is not kept for that alone.
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// Answers the requests of all connections.
 #[derive(Debug, Clone)]
@@ -49,12 +51,12 @@ impl Calls {
         peer: &Peer,
         activity: &Arc<Activity>,
     ) -> Result<Response<Answer>, Infallible> {
-        let under_way = activity.begin();
+        let under_way = (request.uri().path() != WATCH).then(|| activity.begin());
         let response = match refusal(&request) {
             Some(code) => empty(code),
             None => self.call(request, peer).await,
         };
-        Ok(response.map(|body| under_way.until_sent(body)))
+        Ok(response.map(|body| Answer::new(body, under_way)))
     }
 
     async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
@@ -66,7 +68,8 @@ impl Calls {
             extensions.insert(certificate.clone());
         }
         // What works for the call knows until when anybody waits for it.
-        let call = within(Instant::now().checked_add(limit), self.routes.clone().call(request));
+        let mut routes = self.routes.clone();
+        let call = within(Instant::now().checked_add(limit), async move { routes.call(request).await });
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},

@@ -5,6 +5,9 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use tollgate_client::Client;
 use tollgate_server::auth::Permission;
+use tollgate_server::app::AppError;
+use tollgate_server::app::alerts::AlertStreamRequest;
+use tollgate_server::tenant::TenantId;
 use tonic::{Code, Streaming};
 
 use super::*;
@@ -211,4 +214,22 @@ async fn the_client_follows_over_a_restart() {
     let second = bounded("the second alert", alerts.next()).await.unwrap().unwrap();
     assert_eq!(name(&second.alert), "RULE_FIRED b 0.6 SPENT ALERT");
     running.stop();
+}
+
+#[tokio::test]
+async fn one_tenant_s_streams_leave_room_for_those_of_others() {
+    let mut config = Config::default();
+    (config.live.alert_streams, config.live.alert_streams_per_tenant) = (3, 2);
+    let server = TestServer::configured(&config).await;
+    server.execute("INSERT INTO tenant (tenant_id, name) VALUES (2, 'quiet'), (3, 'late')").await;
+    let app = &server.running.as_ref().unwrap().app;
+    let request = || AlertStreamRequest { budget_ids: Vec::new(), after: None, heartbeat: Duration::from_secs(5) };
+    let (first, second) = (follow(&server, &[], "").await, follow(&server, &[], "").await);
+    let refused = server.alerts.clone().stream_alerts(v1::StreamAlertsRequest::default()).await.unwrap_err();
+    assert_eq!(Refusal::of(&refused), Refusal::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", &[]));
+    assert!(refused.message().contains("tenant"), "{refused:?}");
+    let quiet = app.stream_alerts(TenantId(2), request()).await.unwrap();
+    assert!(matches!(app.stream_alerts(TenantId(3), request()).await.err(), Some(AppError::Full { .. })));
+    drop((first, second, quiet));
+    until("there is room again", || async { app.stream_alerts(TenantId(3), request()).await.ok().map(drop) }).await;
 }

@@ -54,13 +54,18 @@ async fn a_drain_ends_though_clients_stay_silent_and_finishes_what_is_under_way(
 #[tokio::test]
 async fn the_end_closes_what_the_drain_waits_for() {
     let mut port = Port::bounded(ConnectionsConfig::default()).await;
-    let mut watch = HealthClient::new(port.channel()).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-    watch.next().await.unwrap().unwrap();
+    let channel = port.channel();
+    ask(channel.clone()).await.unwrap();
+    let call =
+        tokio::spawn(
+            async move { UsageServiceClient::new(channel).record_usage(v1::RecordUsageRequest::default()).await },
+        );
+    until("the call is under way", || async { (port.begun() == 1).then_some(()) }).await;
     port.drain.cancel();
-    assert!(tokio::time::timeout(Duration::from_millis(200), &mut port.serving).await.is_err(), "a stream is open");
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut port.serving).await.is_err(), "a call is under way");
     port.end.cancel();
     bounded("the end", &mut port.serving).await.unwrap();
-    assert!(watch.next().await.unwrap().is_err());
+    bounded("the call", call).await.unwrap().unwrap_err();
 }
 
 #[tokio::test]
@@ -102,8 +107,18 @@ async fn a_connection_without_calls_is_closed_and_opened_anew_by_the_next_one() 
     port.until_metric(ACCEPTED, 2).await;
     until("both are closed", || async { (port.metric(OPEN) == 0).then_some(()) }).await;
     ask(channel).await.unwrap();
-    // A stream is not idle.
+    // A call that lasts is not idle.
+    let mut usage = UsageServiceClient::new(port.channel());
+    let lasting = usage.record_usage(v1::RecordUsageRequest::default());
+    assert!(tokio::time::timeout(5 * idle_timeout, lasting).await.is_err());
+}
+
+#[tokio::test]
+async fn nobody_keeps_a_connection_by_watching_health_alone() {
+    let idle_timeout = Duration::from_millis(200);
+    let port = Port::bounded(ConnectionsConfig { idle_timeout, ..ConnectionsConfig::default() }).await;
     let mut watch = HealthClient::new(port.channel()).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     watch.next().await.unwrap().unwrap();
-    assert!(tokio::time::timeout(5 * idle_timeout, watch.next()).await.is_err());
+    assert!(bounded("the end of the connection", watch.next()).await.unwrap().is_err());
+    until("it is closed", || async { (port.metric(OPEN) == 0).then_some(()) }).await;
 }

@@ -1,6 +1,7 @@
 //! The port alone, without a database behind it: what answers is the health service, and a call that never does.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub(super) struct Port {
     pub(super) serving: JoinHandle<()>,
     metrics: Metrics,
     seen: Arc<Mutex<Vec<Option<ClientCertificate>>>>,
+    begun: Arc<AtomicUsize>,
     stop: CancellationToken,
 }
 
@@ -58,7 +60,13 @@ impl Port {
                 assert!(request.remote_addr().is_some());
                 Ok(request)
             });
-        let never = axum::Router::new().route(NEVER, axum::routing::post(std::future::pending::<()>));
+        let begun: Arc<AtomicUsize> = Arc::default();
+        let beginning = begun.clone();
+        let never = move || {
+            beginning.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>()
+        };
+        let never = axum::Router::new().route(NEVER, axum::routing::post(never));
         let routes = Routes::from(never).add_service(service);
         let stop = CancellationToken::new();
         let tls = Tls::load(&config.tls, metrics.transport.clone()).await.unwrap();
@@ -68,7 +76,7 @@ impl Port {
         let (drain, end) = (CancellationToken::new(), CancellationToken::new());
         let transport = Transport::new(&config, routes, tls, metrics.transport.clone(), drain.clone(), end.clone());
         let serving = tokio::spawn(transport.serve(listener));
-        Self { address, health, drain, end, serving, metrics, seen, stop }
+        Self { address, health, drain, end, serving, metrics, seen, begun, stop }
     }
 
     /// A metric, by its line up to the value.
@@ -91,6 +99,11 @@ impl Port {
     /// How many calls were answered by the health service.
     pub(super) fn calls(&self) -> usize {
         self.seen.lock().unwrap().len()
+    }
+
+    /// How many calls that are never answered have begun.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
     }
 
     pub(super) fn url(&self) -> String {

@@ -45,7 +45,8 @@ impl App {
         examples: u16,
     ) -> Result<AuditReport, AppError> {
         let busy = |_| AppError::Full { what: "the queue of audits", retry_after: RETRY_AFTER };
-        let _turn = self.audits.running.try_acquire().map_err(busy)?;
+        let _turn = self.turn_to_read(tenant).await?;
+        let _running = self.audits.running.try_acquire().map_err(busy)?;
         let range = range.map(whole_quarters).transpose()?;
         let mut snapshot = self.snapshot(tenant).await?;
         let limit = self.audits.events;
