@@ -890,7 +890,8 @@ pub struct ExternalKey {
 /// Names the reservation that an event settles.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservationUse {
-    /// The reservation. Required. A UUIDv7.
+    /// The reservation. Required. A UUIDv7. One that contradicts what the caller's key pins is left alone: the event is recorded
+    /// without it, with the notice UNRESERVED.
     #[prost(string, tag = "1")]
     pub reservation_id: ::prost::alloc::string::String,
     /// Whether the reservation stays open for further events. False settles it and frees the rest of the hold.
@@ -1508,6 +1509,11 @@ pub struct ApiKey {
     #[prost(enumeration = "Permission", repeated, tag = "3")]
     pub permissions: ::prost::alloc::vec::Vec<i32>,
     /// Values that the server puts into every call made with this key, whatever the caller sends. Unset pins nothing.
+    ///
+    /// They are about what is written. Events and reservations with other values are not there for AmendUsage, ExtendReservation,
+    /// ReleaseReservation and GetReservation; RecordUsage that names such a reservation is recorded without it, with the notice
+    /// UNRESERVED. Prices and budgets are those of the whole tenant, and so is RepriceUsage. Reads are not restricted: a key with
+    /// READ reads what all of the tenant used, by GetUsage, ListUsage, ListReservations, GetSummary and the totals.
     #[prost(message, optional, tag = "4")]
     pub pinned: ::core::option::Option<Dimensions>,
     /// When the key expires. Unset means never.
@@ -1609,7 +1615,7 @@ pub struct CreateViewTokenRequest {
     /// neither another window nor another breakdown.
     #[prost(message, repeated, tag = "1")]
     pub scopes: ::prost::alloc::vec::Vec<WatchScope>,
-    /// How long the token works: at most 24 hours. Unset means 1 hour.
+    /// How long the token works: at most 24 hours, and not beyond the end of the key that creates it. Unset means 1 hour.
     #[prost(message, optional, tag = "2")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
 }
@@ -1953,7 +1959,8 @@ pub mod admin_service_client {
             req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "ListApiKeys"));
             self.inner.unary(req, path, codec).await
         }
-        /// Gives an API key a new secret; the old one works until the grace is over.
+        /// Gives an API key a new secret; the old one works until the grace is over. A key that speaks for other tenants, too, gets its
+        /// secrets from whoever runs the service alone: PERMISSION_DENIED.
         pub async fn rotate_api_key(
             &mut self,
             request: impl tonic::IntoRequest<super::RotateApiKeyRequest>,
@@ -1968,7 +1975,8 @@ pub mod admin_service_client {
             req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.AdminService", "RotateApiKey"));
             self.inner.unary(req, path, codec).await
         }
-        /// Revokes an API key with all its secrets. Safe to repeat.
+        /// Revokes an API key with all its secrets, and the view tokens that it made. Safe to repeat. Keys are deleted 90 days after their
+        /// end.
         pub async fn revoke_api_key(
             &mut self,
             request: impl tonic::IntoRequest<super::RevokeApiKeyRequest>,
@@ -2062,12 +2070,14 @@ pub mod admin_service_server {
             &self,
             request: tonic::Request<super::ListApiKeysRequest>,
         ) -> std::result::Result<tonic::Response<super::ListApiKeysResponse>, tonic::Status>;
-        /// Gives an API key a new secret; the old one works until the grace is over.
+        /// Gives an API key a new secret; the old one works until the grace is over. A key that speaks for other tenants, too, gets its
+        /// secrets from whoever runs the service alone: PERMISSION_DENIED.
         async fn rotate_api_key(
             &self,
             request: tonic::Request<super::RotateApiKeyRequest>,
         ) -> std::result::Result<tonic::Response<super::RotateApiKeyResponse>, tonic::Status>;
-        /// Revokes an API key with all its secrets. Safe to repeat.
+        /// Revokes an API key with all its secrets, and the view tokens that it made. Safe to repeat. Keys are deleted 90 days after their
+        /// end.
         async fn revoke_api_key(
             &self,
             request: tonic::Request<super::RevokeApiKeyRequest>,
@@ -2450,7 +2460,7 @@ pub struct Alert {
     /// When it was acknowledged. Unset until then.
     #[prost(message, optional, tag = "8")]
     pub acknowledge_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The API key that acknowledged it. Empty until then.
+    /// The API key that acknowledged it. Empty until then, and where it was done without a key.
     #[prost(string, tag = "9")]
     pub acknowledged_by: ::prost::alloc::string::String,
     /// The note of the acknowledgement.
@@ -4574,7 +4584,7 @@ pub enum ErrorReason {
     /// RESOURCE_EXHAUSTED with a google.rpc.RetryInfo: the queue of writes, or the tenant's share of it, is full, or takes longer than
     /// the call's deadline; nothing was recorded. Retry with the same ids. For RunAudit: another audit runs; for GetSummary: too many
     /// of the tenant wait. Also where too much is being received or too many credentials are looked up at the same time, or the
-    /// tenant has as many API keys or view tokens as it may have.
+    /// tenant has as many view tokens as it may have.
     QueueFull = 15,
     /// UNAVAILABLE: this replica drains. Retry with the same ids, elsewhere.
     ShuttingDown = 16,
@@ -4617,6 +4627,8 @@ pub enum ErrorReason {
     DeadlineExceeded = 34,
     /// FAILED_PRECONDITION: an API key that works pins the name of the person to erase. Revoke it first.
     SubjectPinned = 35,
+    /// RESOURCE_EXHAUSTED: as many API keys of the tenant work as may be. Revoke those that nobody needs: waiting does not help.
+    TooManyApiKeys = 36,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4661,6 +4673,7 @@ impl ErrorReason {
             Self::BudgetBackfilling => "ERROR_REASON_BUDGET_BACKFILLING",
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
             Self::SubjectPinned => "ERROR_REASON_SUBJECT_PINNED",
+            Self::TooManyApiKeys => "ERROR_REASON_TOO_MANY_API_KEYS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4702,6 +4715,7 @@ impl ErrorReason {
             "ERROR_REASON_BUDGET_BACKFILLING" => Some(Self::BudgetBackfilling),
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             "ERROR_REASON_SUBJECT_PINNED" => Some(Self::SubjectPinned),
+            "ERROR_REASON_TOO_MANY_API_KEYS" => Some(Self::TooManyApiKeys),
             _ => None,
         }
     }
@@ -4713,7 +4727,7 @@ impl ErrorReason {
 pub enum NoticeKind {
     /// Never sent.
     Unspecified = 0,
-    /// A hard budget was charged without a reservation.
+    /// A hard budget was charged without a reservation, or the reservation contradicts what the caller's key pins.
     Unreserved = 1,
     /// The reservation had ended before the event arrived; it was settled late.
     Late = 2,
@@ -5295,7 +5309,7 @@ pub mod price_service_client {
         /// Prices recorded events again by the prices that are known now for the time at which each started. What was charged
         /// stands; the difference is appended. Unless it is told to apply, it only answers what would change. Cancelled events are
         /// left out; an event that had a price keeps it where none is known now, and one that was charged as the amount that its
-        /// caller stated keeps that.
+        /// caller stated keeps that. Pins of the key do not restrict it: prices are those of the whole tenant.
         pub async fn reprice_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::RepriceUsageRequest>,
@@ -5342,7 +5356,7 @@ pub mod price_service_server {
         /// Prices recorded events again by the prices that are known now for the time at which each started. What was charged
         /// stands; the difference is appended. Unless it is told to apply, it only answers what would change. Cancelled events are
         /// left out; an event that had a price keeps it where none is known now, and one that was charged as the amount that its
-        /// caller stated keeps that.
+        /// caller stated keeps that. Pins of the key do not restrict it: prices are those of the whole tenant.
         async fn reprice_usage(
             &self,
             request: tonic::Request<super::RepriceUsageRequest>,
@@ -6237,7 +6251,7 @@ pub mod usage_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Corrects an event by appending to it; the first row stands. Running totals and budgets follow, closed windows included;
-        /// GetSummary tells what was charged and what is current apart.
+        /// GetSummary tells what was charged and what is current apart. For a key that pins dimensions, events with others are not there.
         pub async fn amend_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::AmendUsageRequest>,
@@ -6365,7 +6379,7 @@ pub mod usage_service_server {
             request: tonic::Request<super::BatchRecordUsageRequest>,
         ) -> std::result::Result<tonic::Response<super::BatchRecordUsageResponse>, tonic::Status>;
         /// Corrects an event by appending to it; the first row stands. Running totals and budgets follow, closed windows included;
-        /// GetSummary tells what was charged and what is current apart.
+        /// GetSummary tells what was charged and what is current apart. For a key that pins dimensions, events with others are not there.
         async fn amend_usage(
             &self,
             request: tonic::Request<super::AmendUsageRequest>,

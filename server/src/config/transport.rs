@@ -96,7 +96,8 @@ pub struct ConnectionsConfig {
     pub limit: usize,
     /// Most connections of one address, of IPv6 of one /64; 0 = no bound but `limit`.
     pub per_address: usize,
-    /// Longest time until a connection is encrypted and speaks HTTP/2.
+    /// Longest time until a connection is encrypted and speaks HTTP/2, and then from the first byte of a request's headers to their
+    /// last.
     #[serde(with = "humantime_serde")]
     pub handshake_timeout: Duration,
     /// Largest list of headers of a request, in bytes.

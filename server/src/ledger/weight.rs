@@ -21,7 +21,7 @@ pub(super) const BASE: usize = 1_024;
 
 /// Of an event to record.
 pub(super) fn of_record(record: &Record) -> usize {
-    let Record { event, fingerprint: _, sheet, charge, wants_budgets: _ } = record;
+    let Record { event, fingerprint: _, sheet, charge, wants_budgets: _, pins: _ } = record;
     BASE + of_event(event) + sheet.as_deref().map_or(0, of_own_sheets) + of_cost(&charge.cost)
 }
 
@@ -32,7 +32,7 @@ pub(super) fn of_reserve(reserve: &Reserve) -> usize {
 
 /// Of an extension.
 pub(super) fn of_extension(extension: &Extension) -> usize {
-    let Extension { id: _, ttl: _, sequence: _, running, running_sheet, raise } = extension;
+    let Extension { id: _, ttl: _, sequence: _, running, running_sheet, raise, pins: _ } = extension;
     BASE + running.as_ref().map_or(0, of_usage)
         + running_sheet.as_deref().map_or(0, of_own_sheets)
         + raise.as_ref().map_or(0, of_plan)
@@ -40,7 +40,7 @@ pub(super) fn of_extension(extension: &Extension) -> usize {
 
 /// Of corrections.
 pub(super) fn of_adjust(adjust: &Adjust) -> usize {
-    let Adjust { key, digest: _, reason, corrections, validate_only: _, told } = adjust;
+    let Adjust { key, digest: _, reason, corrections, validate_only: _, told, pins: _ } = adjust;
     let corrections: usize = corrections.iter().map(of_correction).sum();
     BASE + key.step.len() + reason.len() + corrections + told.as_ref().map_or(0, of_json)
 }

@@ -16,6 +16,7 @@ use super::activity::Activity;
 use super::calls::Calls;
 use super::handshake::{self, Opened};
 use super::peer::Peer;
+use super::preface::Prefaced;
 use super::tls::Tls;
 use crate::config::{ConnectionsConfig, ServerConfig};
 use crate::metrics::{HandshakeFailure, TransportMetrics};
@@ -80,11 +81,12 @@ pub(super) async fn run(stream: TcpStream, mut peer: Peer, shared: Arc<Shared>) 
 }
 
 /// Answers calls until the client goes, or is told to.
-async fn serve<IO>(io: IO, peer: Peer, shared: Arc<Shared>)
+async fn serve<IO>(io: Prefaced<IO>, peer: Peer, shared: Arc<Shared>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::default());
+    let open_headers = io.open_headers();
     let context = Arc::new((shared.clone(), peer, activity.clone()));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let context = context.clone();
@@ -107,6 +109,10 @@ where
         () = shared.drain.cancelled() => None,
         () = elapsed(jittered(bounds.age)) => Some(bounds.age_grace),
         () = idle(&activity, bounds.idle_timeout) => Some(bounds.age_grace),
+        () = open_headers.last(bounds.handshake_timeout) => {
+            tracing::debug!("the headers of a request took too long");
+            Some(bounds.age_grace)
+        }
     };
     connection.as_mut().graceful_shutdown();
     tokio::select! {

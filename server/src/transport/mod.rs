@@ -11,6 +11,7 @@ mod connection;
 mod deadline;
 mod handshake;
 mod listener;
+mod open_headers;
 mod peer;
 mod preface;
 mod received;

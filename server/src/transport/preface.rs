@@ -3,9 +3,12 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+
+use super::open_headers::{Frames, OpenHeaders};
 
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -43,7 +46,7 @@ where
             return Ok(None);
         }
     }
-    Ok(Some(Prefaced { io, told: 0 }))
+    Ok(Some(Prefaced { io, told: 0, frames: Frames::default() }))
 }
 
 async fn refuse(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
@@ -53,11 +56,19 @@ async fn refuse(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()
     Ok(())
 }
 
-/// A connection whose preface has been read, and is told once more.
+/// A connection whose preface has been read, and is told once more; then its frames are followed.
 #[derive(Debug)]
 pub(super) struct Prefaced<IO> {
     io: IO,
     told: usize,
+    frames: Frames,
+}
+
+impl<IO> Prefaced<IO> {
+    /// Requests whose headers do not end.
+    pub(super) fn open_headers(&self) -> Arc<OpenHeaders> {
+        self.frames.open_headers()
+    }
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Prefaced<IO> {
@@ -68,7 +79,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Prefaced<IO> {
     ) -> Poll<io::Result<()>> {
         let rest = PREFACE.get(self.told..).unwrap_or_default();
         if rest.is_empty() {
-            return Pin::new(&mut self.io).poll_read(context, buffer);
+            let before = buffer.filled().len();
+            let polled = Pin::new(&mut self.io).poll_read(context, buffer);
+            self.frames.read(buffer.filled().get(before..).unwrap_or_default());
+            return polled;
         }
         let part = rest.get(..rest.len().min(buffer.remaining())).unwrap_or_default();
         buffer.put_slice(part);

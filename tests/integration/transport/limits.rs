@@ -77,6 +77,29 @@ async fn whoever_does_not_begin_to_speak_in_time_is_closed() {
 }
 
 #[tokio::test]
+async fn whoever_does_not_finish_a_request_s_headers_is_closed() {
+    let connections = ConnectionsConfig {
+        handshake_timeout: Duration::from_millis(200),
+        // Nothing else ends such a connection while this test waits.
+        ping_interval: Duration::from_secs(600),
+        ..ConnectionsConfig::default()
+    };
+    let port = Port::bounded(connections).await;
+    let settings: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let (without_end, cut_off): (&[u8], &[u8]) =
+        (&[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82], &[0, 0, 9, 1, 4, 0, 0, 0, 1, 0x82]);
+    let mut quiet = TcpStream::connect(port.address).await.unwrap();
+    quiet.write_all(&[PREFACE, settings].concat()).await.unwrap();
+    for headers in [without_end, cut_off] {
+        let mut stream = TcpStream::connect(port.address).await.unwrap();
+        stream.write_all(&[PREFACE, settings, headers].concat()).await.unwrap();
+        last_words(stream).await;
+    }
+    until("they are closed", || async { (port.metric(OPEN) == 1).then_some(()) }).await;
+    drop(quiet);
+}
+
+#[tokio::test]
 async fn http_1_is_refused_in_its_own_words() {
     let port = Port::bounded(ConnectionsConfig::default()).await;
     let mut stream = TcpStream::connect(port.address).await.unwrap();
