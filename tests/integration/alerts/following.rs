@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use tollgate_client::Client;
-use tollgate_server::auth::Permission;
 use tollgate_server::app::AppError;
 use tollgate_server::app::alerts::AlertStreamRequest;
+use tollgate_server::auth::Permission;
 use tollgate_server::tenant::TenantId;
 use tonic::{Code, Streaming};
 
