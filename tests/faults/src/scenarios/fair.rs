@@ -9,7 +9,6 @@ use sqlx::ConnectOptions as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tollgate_domain::dimensions::Dimensions;
 use tollgate_server::app::{App, AppError};
 use tollgate_server::boot::{self, Database};
 use tollgate_server::config::Config;
@@ -74,7 +73,7 @@ async fn quiet(app: &App, calls: usize) -> anyhow::Result<Vec<Duration>> {
     let mut times = Vec::with_capacity(calls);
     for _ in 0..calls {
         interval.tick().await;
-        let event = to_domain(Some(event(None, "quiet", 10)), "event", &Dimensions::default())?;
+        let event = to_domain(Some(event(None, "quiet", 10)), "event", &Default::default())?;
         let start = Instant::now();
         app.record(QUIET, event, Pins::default(), false).await.context("a call of the quiet tenant was refused")?;
         times.push(start.elapsed());
@@ -90,7 +89,7 @@ async fn flood(app: App, stop: CancellationToken) -> anyhow::Result<(u64, u64)> 
     while !stop.is_cancelled() {
         let mut waiting = Vec::new();
         let pause = loop {
-            let event = to_domain(Some(event(None, "flood", 10)), "event", &Dimensions::default())?;
+            let event = to_domain(Some(event(None, "flood", 10)), "event", &Default::default())?;
             match app.enqueue_record(FLOODING, event, &book, false) {
                 Ok(answer) => waiting.push(answer),
                 Err(AppError::Full { retry_after, .. }) => break retry_after,
