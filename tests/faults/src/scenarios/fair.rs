@@ -90,7 +90,7 @@ async fn flood(app: App, stop: CancellationToken) -> anyhow::Result<(u64, u64)> 
         let mut waiting = Vec::new();
         let pause = loop {
             let event = to_domain(Some(event(None, "flood", 10)), "event", &Default::default())?;
-            match app.enqueue_record(FLOODING, event, &book, false) {
+            match app.enqueue_record(FLOODING, event, &book, Default::default(), false) {
                 Ok(answer) => waiting.push(answer),
                 Err(AppError::Full { retry_after, .. }) => break retry_after,
                 Err(error) => return Err(error.into()),
