@@ -73,7 +73,7 @@ impl TestServer {
 
     /// Creates a key past the server.
     pub(crate) async fn issue(&self, tenant: TenantId, key: NewKey) -> Issued {
-        let created = issue_key(&self.pool(), tenant, key, None).await.unwrap();
+        let created = issue_key(&self.pool(), tenant, key, None, None).await.unwrap();
         let secret = created.secret.unwrap().expose_secret().to_owned();
         Issued { id: created.key.api_key_id.to_string(), secret }
     }
