@@ -3,5 +3,6 @@
 mod certificates;
 mod encryption;
 mod endings;
+mod identities;
 mod limits;
 mod port;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::AppError;
 use super::error::Named;
-use crate::auth::{NewSecret, NoRandomness, Permissions, Refusal, SecretKind};
+use crate::auth::{NewSecret, NoRandomness, Permissions, PresentedSecret, Refusal, SecretKind};
 use crate::store::StoreError;
 use crate::store::connect::begin;
 use crate::store::credentials::{self, LockedKey, NewStoredKey, SecretRecord, StoredKey};
@@ -50,7 +50,7 @@ pub struct NewKey {
 pub struct KeyWithSecret {
     /// The key.
     pub key: StoredKey,
-    /// Its new secret; absent where the same request was answered before.
+    /// Its new secret; absent where the same request was answered before, and where a certificate is in its place.
     pub secret: Option<SecretString>,
 }
 
@@ -100,23 +100,32 @@ pub async fn create_key(
         return Err(Refusal::SpeaksForOthers.into());
     }
     let mut change = tenants.change(tenant).await?;
-    let created = created(&mut change, tenant, &new, request_id).await?;
+    let created = created(&mut change, tenant, &new, None, request_id).await?;
     change.commit().await?;
     Ok(created)
 }
 
-/// Creates a key for whoever runs the service: with any permission, and for any tenants.
+/// Creates a key for whoever runs the service: with any permission, for any tenants, and with the client certificate in the place of
+/// a secret whose public key has the SHA-256 `certificate`.
 ///
 /// # Errors
-/// As [`create_key`], but for what it refuses callers.
+/// As [`create_key`], but for what it refuses callers; [`AppError::Invalid`] for the certificate of another key that works.
 pub async fn issue_key(
     all_tenants: &PgPool,
     tenant: TenantId,
     new: NewKey,
+    certificate: Option<[u8; 32]>,
     request_id: Option<Uuid>,
 ) -> Result<KeyWithSecret, AppError> {
+    let certificate = certificate.map(|public_key| PresentedSecret::of_certificate(&public_key));
     let mut change = begin(all_tenants, CHANGE).await?;
-    let created = created(&mut change, tenant, &new, request_id).await?;
+    if let Some(PresentedSecret { id, .. }) = &certificate {
+        credentials::drop_ended_secret(&mut change, id.as_bytes()).await?;
+        if credentials::find_key(&mut *change, id.as_bytes()).await?.is_some() {
+            return Err(AppError::invalid("certificate_sha256", "is that of another key: revoke that one first"));
+        }
+    }
+    let created = created(&mut change, tenant, &new, certificate, request_id).await?;
     change.commit().await.map_err(StoreError::from)?;
     Ok(created)
 }
@@ -125,6 +134,7 @@ async fn created(
     change: &mut PgConnection,
     tenant: TenantId,
     new: &NewKey,
+    certificate: Option<PresentedSecret>,
     request_id: Option<Uuid>,
 ) -> Result<KeyWithSecret, AppError> {
     // Before the bound: a request that was answered once is answered again, however many keys there are by now.
@@ -134,7 +144,14 @@ async fn created(
     if credentials::count_keys(change, tenant).await? >= KEYS_LIMIT {
         return Err(AppError::TooManyKeys(KEYS_LIMIT));
     }
-    let secret = mint(SecretKind::ApiKey)?;
+    let (kept, secret) = match certificate {
+        Some(PresentedSecret { id, digest }) => ((id, digest), None),
+        None => {
+            let NewSecret { id, digest, text } = mint(SecretKind::ApiKey)?;
+            ((id, digest), Some(text))
+        }
+    };
+    let record = SecretRecord { id: kept.0.as_bytes(), digest: kept.1.as_bytes() };
     let NewKey { display_name, permissions, pinned, granted, expire_time } = new.clone();
     let stored = NewStoredKey {
         api_key_id: Uuid::now_v7(),
@@ -144,12 +161,12 @@ async fn created(
         expire_time,
         request_id,
     };
-    if credentials::create_key(change, tenant, &stored, record(&secret)).await? {
+    if credentials::create_key(change, tenant, &stored, record).await? {
         if !granted.is_empty() {
             credentials::grant_tenants(change, tenant, stored.api_key_id, &granted).await?;
         }
         let key = known(change, tenant, stored.api_key_id).await?;
-        return Ok(KeyWithSecret { key, secret: Some(secret.text) });
+        return Ok(KeyWithSecret { key, secret });
     }
     // The same request came at the same time.
     answered(change, tenant, new, request_id).await?.ok_or(AppError::Internal)

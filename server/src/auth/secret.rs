@@ -113,7 +113,8 @@ impl NewSecret {
     }
 }
 
-/// A secret that a caller sent and that has the form of one. Whether it is known is another question.
+/// A secret that a caller sent and that has the form of one, or a certificate in its place. Whether it is known is another
+/// question.
 #[derive(Debug, Clone, Copy)]
 pub struct PresentedSecret {
     /// The id inside of it.
@@ -123,6 +124,16 @@ pub struct PresentedSecret {
 }
 
 impl PresentedSecret {
+    /// What a client certificate stands for, by the SHA-256 of its public key. No secret has this digest: none begins like that.
+    pub fn of_certificate(public_key: &[u8; 32]) -> Self {
+        let digest = SecretDigest::of(&format!("tollgate client certificate {}", hexadecimal(public_key)));
+        let mut bytes = [0; ID_BYTES];
+        for (to, from) in bytes.iter_mut().zip(digest.0) {
+            *to = from;
+        }
+        Self { id: SecretId { kind: SecretKind::ApiKey, bytes }, digest }
+    }
+
     /// Reads one; `None` = no secret of ours.
     pub fn parse(secret: &SecretString) -> Option<Self> {
         let text = secret.expose_secret();

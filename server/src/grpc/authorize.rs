@@ -13,8 +13,9 @@ use tower::{Layer, Service};
 use super::needs::{Need, need};
 use super::status::status;
 use crate::app::AppError;
-use crate::auth::{Caller, Credentials, Refusal, presented, strip};
+use crate::auth::{Caller, Credentials, Presented, PresentedSecret, Refusal, presented, strip};
 use crate::ledger::Pins;
+use crate::transport::ClientCertificate;
 
 /// Puts a [`Caller`] into every request, or refuses it.
 #[derive(Debug, Clone)]
@@ -36,13 +37,32 @@ impl AuthorizeLayer {
         if need == Some(Need::Nothing) {
             return Ok(Caller::nobody());
         }
-        let caller = match self.credentials.caller(presented(&head.headers)?).await? {
+        let caller = match self.shown(head).await? {
             Some(caller) => caller,
             None if self.required => return Err(Refusal::Missing.into()),
             None => Caller::local(),
         };
         need.ok_or(AppError::NotImplemented("this method"))?.check(&caller)?;
         Ok(caller)
+    }
+}
+
+impl AuthorizeLayer {
+    /// Who shows a secret or, where one is asked for and none is sent, the client certificate of a key.
+    async fn shown(&self, head: &Parts) -> Result<Option<Caller>, Refusal> {
+        let presented = presented(&head.headers)?;
+        let certificate = head.extensions.get::<ClientCertificate>();
+        match certificate.filter(|_| self.required && presented.secret.is_none()) {
+            None => self.credentials.caller(presented).await,
+            Some(certificate) => {
+                let secret = Some(PresentedSecret::of_certificate(certificate.public_key()));
+                match self.credentials.caller(Presented { secret, ..presented }).await {
+                    // A certificate need not be that of a key: the caller lacks a credential.
+                    Err(Refusal::Unknown) => Ok(None),
+                    shown => shown,
+                }
+            }
+        }
     }
 }
 

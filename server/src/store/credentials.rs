@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use tollgate_domain::dimensions::Dimensions;
 use uuid::Uuid;
 
@@ -125,8 +125,9 @@ pub struct StoredTenant {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn find_key(pool: &PgPool, secret_id: &[u8]) -> Result<Option<StoredCredential>, StoreError> {
-    let found = sqlx::query_file_as!(HolderRow, "sql/credential/find_key.sql", secret_id).fetch_optional(pool).await?;
+pub async fn find_key(executor: impl PgExecutor<'_>, secret_id: &[u8]) -> Result<Option<StoredCredential>, StoreError> {
+    let found =
+        sqlx::query_file_as!(HolderRow, "sql/credential/find_key.sql", secret_id).fetch_optional(executor).await?;
     found.map(StoredCredential::try_from).transpose()
 }
 
@@ -300,6 +301,15 @@ pub async fn replace_secret(
     sqlx::query_file!("sql/credential/add_secret.sql", tenant.0, secret.id, api_key_id, secret.digest)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Deletes the secret of this id where it works no more, whosever it was: for one that is not random.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn drop_ended_secret(connection: &mut PgConnection, secret_id: &[u8]) -> Result<(), StoreError> {
+    sqlx::query_file!("sql/credential/drop_ended_secret.sql", secret_id).execute(connection).await?;
     Ok(())
 }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData as _, SanType, date_time_ymd,
 };
+use sha2::{Digest as _, Sha256};
 use tollgate_server::config::{ClientAuth, TlsConfig};
 
 /// A certificate and its key, in PEM.
@@ -16,6 +17,8 @@ use tollgate_server::config::{ClientAuth, TlsConfig};
 pub(super) struct Identity {
     pub(super) certificate: String,
     pub(super) key: String,
+    /// SHA-256 of the public key.
+    pub(super) public_key: [u8; 32],
 }
 
 /// Whoever signs certificates.
@@ -58,7 +61,11 @@ impl Authority {
     fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity { certificate: pem("CERTIFICATE", certificate.der()), key: pem("PRIVATE KEY", &key.serialize_der()) }
+        Identity {
+            certificate: pem("CERTIFICATE", certificate.der()),
+            key: pem("PRIVATE KEY", &key.serialize_der()),
+            public_key: Sha256::digest(key.subject_public_key_info()).into(),
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl Port {
     /// The same over TLS, for whoever trusts this authority.
     pub(super) fn encrypted_channel(&self, authority: &Authority, identity: Option<&Identity>) -> Channel {
         let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&authority.pem));
-        if let Some(Identity { certificate, key }) = identity {
+        if let Some(Identity { certificate, key, .. }) = identity {
             config = config.identity(tonic::transport::Identity::from_pem(certificate, key));
         }
         let endpoint = Endpoint::from_shared(format!("https://{}", self.address)).unwrap();

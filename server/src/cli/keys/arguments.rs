@@ -65,6 +65,28 @@ impl FromStr for DurationArgument {
     }
 }
 
+/// SHA-256 of a public key, as 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PublicKeyArgument(pub(super) [u8; 32]);
+
+impl FromStr for PublicKeyArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("`{text}` is not 64 hexadecimal digits");
+        let half = |digits: &str| u128::from_str_radix(digits, 16).map(u128::to_be_bytes).map_err(|_| form());
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(form());
+        }
+        let (first, second) = text.split_at(32);
+        let mut digest = [0; 32];
+        for (to, from) in digest.iter_mut().zip(half(first)?.into_iter().chain(half(second)?)) {
+            *to = from;
+        }
+        Ok(Self(digest))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +98,16 @@ mod tests {
         assert_eq!(pinned("label:app=web").unwrap().labels["app"], "web");
         for bad in ["user_id", "user_id=", "user=ann", "label:=x", "api_key_id=x", "model=m", "panel_size=1"] {
             assert!(pinned(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn digests_are_read_or_explained() {
+        let text = format!("{}00Ff", "01".repeat(30));
+        let PublicKeyArgument(digest) = text.parse().unwrap();
+        assert_eq!((digest[..2].to_vec(), digest[30..].to_vec()), (vec![1, 1], vec![0, 255]));
+        for bad in ["", "0", &text[1..], &format!("+{}", &text[1..]), &"\u{e9}".repeat(32)] {
+            assert!(bad.parse::<PublicKeyArgument>().is_err(), "{bad}");
         }
     }
 

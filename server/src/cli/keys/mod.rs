@@ -14,7 +14,7 @@ use tollgate_domain::dimensions::Dimensions;
 use tollgate_proto::v1;
 use uuid::Uuid;
 
-use self::arguments::{DurationArgument, PermissionArgument, PinArgument};
+use self::arguments::{DurationArgument, PermissionArgument, PinArgument, PublicKeyArgument};
 use self::output::{write_issued, write_key, write_list};
 use self::place::{Place, PlaceArguments};
 use crate::config::Config;
@@ -61,6 +61,10 @@ pub struct CreateArguments {
     /// alone
     #[arg(long = "grant-tenant", value_name = "NAME")]
     grants: Vec<String>,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo in DER) of a client certificate that callers show instead of a secret, in the
+    /// database alone
+    #[arg(long, value_name = "HEX")]
+    certificate_sha256: Option<PublicKeyArgument>,
     #[command(flatten)]
     place: PlaceArguments,
 }
@@ -129,7 +133,8 @@ async fn execute(command: &KeysCommand, place: &mut Place, output: &mut (dyn Wri
     let as_json = command.place().json;
     match command {
         KeysCommand::Create(arguments) => {
-            let (key, secret) = place.create(request(arguments)?, &arguments.grants).await?;
+            let certificate = arguments.certificate_sha256.map(|public_key| public_key.0);
+            let (key, secret) = place.create(request(arguments)?, &arguments.grants, certificate).await?;
             write_issued(output, &key, &secret, as_json)
         }
         KeysCommand::List(arguments) => write_list(output, &place.list(arguments.revoked).await?, as_json),

@@ -26,6 +26,10 @@ pub(super) fn write_issued(
         return write_json(output, &shown);
     }
     let id = &key.api_key_id;
+    if secret.is_empty() {
+        writeln!(output, "API key {id}; its callers show their client certificate, and send no secret")?;
+        return Ok(());
+    }
     writeln!(std::io::stderr(), "API key {id}; its secret is shown this once, keep it safe:")?;
     writeln!(output, "{secret}")?;
     Ok(())

@@ -92,17 +92,19 @@ impl Place {
         &mut self,
         request: v1::CreateApiKeyRequest,
         grants: &[String],
+        certificate: Option<[u8; 32]>,
     ) -> anyhow::Result<(v1::ApiKey, String)> {
         match self {
             Self::Server(admin) => {
                 ensure!(grants.is_empty(), "--grant-tenant works on the database alone: add --database");
+                ensure!(certificate.is_none(), "--certificate-sha256 works on the database alone: add --database");
                 let made = admin.create_api_key(request).await?.into_inner();
                 Ok((made.api_key.unwrap_or_default(), made.secret))
             }
             Self::Database { all_tenants, tenant, .. } => {
                 let (mut key, request_id) = new_key(request, Timestamp::now())?;
                 key.granted = tenants_named(all_tenants, grants).await?.into_iter().map(|tenant| tenant.id).collect();
-                let made = keys::issue_key(all_tenants, *tenant, key, request_id).await?;
+                let made = keys::issue_key(all_tenants, *tenant, key, certificate, request_id).await?;
                 Ok(issued(made))
             }
         }
