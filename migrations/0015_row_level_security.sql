@@ -110,18 +110,12 @@ GRANT INSERT (tenant_id, api_key_id, display_name, permissions, pinned, expire_t
 GRANT SELECT, INSERT, UPDATE (expire_time) ON api_key_secret TO tollgate_tenant;
 GRANT SELECT, INSERT ON view_token TO tollgate_tenant;
 
--- Whoever could add a secret to a key that speaks for other tenants would speak for them. No policy: each table has one.
-CREATE FUNCTION keep_secret_of_gateway() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF row_security_active('api_key_secret'::regclass) AND EXISTS (
-        SELECT FROM api_key
-        WHERE api_key.tenant_id = NEW.tenant_id AND api_key.api_key_id = NEW.api_key_id AND api_key.granted_tenants <> '{}'
-    ) THEN
-        RAISE EXCEPTION 'the key speaks for other tenants: its secrets are those of whoever runs the database'
-            USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    RETURN NEW;
-END
-$$;
-CREATE TRIGGER keep_secret_of_gateway BEFORE INSERT OR UPDATE OF tenant_id, secret_id, api_key_id, digest ON api_key_secret
-FOR EACH ROW EXECUTE FUNCTION keep_secret_of_gateway();
+-- Whoever could add a secret to a key that speaks for other tenants would speak for them.
+CREATE POLICY no_secret_of_gateway ON api_key_secret AS RESTRICTIVE FOR INSERT WITH CHECK (
+    NOT EXISTS (
+        SELECT FROM api_key AS gateway
+        WHERE gateway.tenant_id = api_key_secret.tenant_id
+            AND gateway.api_key_id = api_key_secret.api_key_id
+            AND gateway.granted_tenants <> '{}'
+    )
+);

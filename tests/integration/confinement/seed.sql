@@ -23,7 +23,7 @@ BEGIN
                     CASE
                         WHEN attname = 'tenant_id' THEN tenant::text
                         WHEN format_type(atttypid, NULL) LIKE '%[]' THEN '''{}'''
-                        WHEN atttypid = 'uuid'::regtype THEN quote_literal(id)
+                        WHEN atttypid = 'uuid'::regtype THEN quote_literal(left(id, 31) || tenant)
                         WHEN atttypid = 'timestamptz'::regtype THEN 'now()'
                         WHEN atttypid = 'jsonb'::regtype THEN '''{}'''
                         WHEN atttypid = 'boolean'::regtype THEN 'false'
