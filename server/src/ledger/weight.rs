@@ -202,6 +202,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::Claim;
+    use crate::ledger::Pins;
     use crate::ledger::command::{Command, Reply};
     use crate::store::adjustments::RequestKey;
 
@@ -259,7 +260,7 @@ mod tests {
             metadata_json: Some(text(4_096)),
         };
         let charge = Charge::of(&event, Cost { catalog_version: text(64), ..Cost::unpriced() });
-        Record { event, fingerprint: Uuid::nil(), sheet: None, charge, wants_budgets: false }
+        Record { event, fingerprint: Uuid::nil(), sheet: None, charge, wants_budgets: false, pins: Pins::default() }
     }
 
     fn plan() -> CheckPlan {
@@ -278,8 +279,15 @@ mod tests {
     fn commands() -> [Command; 6] {
         let id = Uuid::nil();
         let reserve = Reserve { id, fingerprint: id, plan: plan(), ttl: Duration::ZERO, claim: Claim::default() };
-        let extension =
-            Extension { id, ttl: None, sequence: 1, running: None, running_sheet: None, raise: Some(plan()) };
+        let extension = Extension {
+            id,
+            ttl: None,
+            sequence: 1,
+            running: None,
+            running_sheet: None,
+            raise: Some(plan()),
+            pins: Pins::default(),
+        };
         let correction = |change| Correction { event_id: id, expected_revision: 1, change };
         let adjust = Adjust {
             key: RequestKey { request_id: id, step: text(256) },
@@ -292,12 +300,13 @@ mod tests {
             ],
             validate_only: false,
             told: Some(serde_json::json!({ "name": [text(300), { (text(40)): 1 }] })),
+            pins: Pins::default(),
         };
         [
             Command::Record(Box::new(record()), Reply::new().0),
             Command::Reserve(Box::new(reserve), Reply::new().0),
             Command::Extend(Box::new(extension), Reply::new().0),
-            Command::Release { id, reason: text(1_024), reply: Reply::new().0 },
+            Command::Release { id, reason: text(1_024), pins: Pins::default(), reply: Reply::new().0 },
             Command::Adjust(Box::new(adjust), Reply::new().0),
             Command::Expire { id, reply: Reply::new().0 },
         ]
