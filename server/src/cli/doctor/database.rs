@@ -7,9 +7,8 @@ use crate::config::Config;
 use crate::store::connect::{NEWEST_MAJOR, OLDEST_MAJOR};
 use crate::store::doctor::Settings;
 
-/// Connections of one server beside those of `database.connections` and its writers: eight of upkeep and four to look credentials up,
-/// the heartbeat, two for notices, two while it starts.
-const CONNECTIONS_BESIDE: u32 = 17;
+/// Connections of one server beside those of its pools: the heartbeat, two for notices, two while it starts.
+const CONNECTIONS_BESIDE: u32 = 5;
 /// With less, every busy minute has a checkpoint, after each of which pages are written whole.
 const ENOUGH_WAL: i64 = 1 << 30;
 /// More often than that costs, too.
