@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::bombs::{Bomb, Bombs};
 use super::crowd;
 use super::flood::{self, Flood};
 use crate::http2::frame::{NEWEST_ENTRY, call, flag, frame, kind, message, remembered_header};
@@ -17,8 +17,6 @@ const PIECE: u32 = 64;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 /// Largest content of a frame that a server must take.
 const FULL_FRAME: usize = 16 << 10;
-/// What the bomb inflates to: deflate makes it a thousand times smaller, and no smaller.
-const INFLATED: usize = 100 << 20;
 
 /// An attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +28,7 @@ pub(super) enum Attack {
     EmptyData,
     HeaderBomb,
     GzipBomb,
+    ZstdBomb,
     UnfinishedMessages,
     IdleConnections,
     SlowPreface,
@@ -55,7 +54,7 @@ impl fmt::Display for Tally {
 }
 
 impl Attack {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::RapidReset,
         Self::Continuations,
         Self::Pings,
@@ -63,6 +62,7 @@ impl Attack {
         Self::EmptyData,
         Self::HeaderBomb,
         Self::GzipBomb,
+        Self::ZstdBomb,
         Self::UnfinishedMessages,
         Self::IdleConnections,
         Self::SlowPreface,
@@ -78,6 +78,7 @@ impl Attack {
             Self::EmptyData => "empty DATA frames",
             Self::HeaderBomb => "header bombs",
             Self::GzipBomb => "gzip bombs",
+            Self::ZstdBomb => "zstd bombs",
             Self::UnfinishedMessages => "messages that never end",
             Self::IdleConnections => "idle connections, and more than are allowed",
             Self::SlowPreface => "slow prefaces",
@@ -85,11 +86,11 @@ impl Attack {
         }
     }
 
-    /// Attacks until it is told to stop, and tells when it is at full strength. `deflated` is what bombs are made of.
+    /// Attacks until it is told to stop, and tells when it is at full strength.
     pub(super) async fn run(
         self,
         address: SocketAddr,
-        deflated: Arc<[u8]>,
+        bombs: Bombs,
         ready: CancellationToken,
         stop: CancellationToken,
     ) -> anyhow::Result<Tally> {
@@ -133,11 +134,9 @@ impl Attack {
                 flood::run(address, stop, Flood::one_stream(open, repeated(&frame(kind::DATA, flag::NONE, 1, &[]))))
                     .await
             }
-            Self::HeaderBomb => flood::run(address, stop, Flood::each_stream(10, bombs)).await,
-            Self::GzipBomb => {
-                let bomb = message(true, &deflated);
-                flood::run(address, stop, Flood::each_stream(2, move |stream| inflating(stream, &bomb))).await
-            }
+            Self::HeaderBomb => flood::run(address, stop, Flood::each_stream(10, remembered)).await,
+            Self::GzipBomb => flood::run(address, stop, inflating(bombs.gzip)).await,
+            Self::ZstdBomb => flood::run(address, stop, inflating(bombs.zstd)).await,
             Self::UnfinishedMessages => flood::run(address, stop, Flood::each_stream(1, unfinished)).await,
         }
     }
@@ -154,31 +153,28 @@ fn resets(stream: u32) -> Vec<u8> {
 }
 
 /// One header of four kilobytes, told fifteen thousand times in a byte each.
-fn bombs(stream: u32) -> Vec<u8> {
+fn remembered(stream: u32) -> Vec<u8> {
     let mut list = call(RECORD, &[]);
     list.extend(remembered_header("x-bomb", &[b'x'; 3_900]));
     list.resize(FULL_FRAME, NEWEST_ENTRY);
     frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &list)
 }
 
-/// A compressed message that is small as it is sent.
-fn inflating(stream: u32, bomb: &[u8]) -> Vec<u8> {
-    let list = call(RECORD, &[("grpc-encoding", b"gzip")]);
-    let mut bytes = frame(kind::HEADERS, flag::END_HEADERS, stream, &list);
-    let parts = bomb.chunks(FULL_FRAME);
-    let last = parts.len().saturating_sub(1);
-    for (number, part) in parts.enumerate() {
-        let flags = if number == last { flag::END_STREAM } else { flag::NONE };
-        bytes.extend(frame(kind::DATA, flags, stream, part));
-    }
-    bytes
-}
-
-/// A small text that inflates to a large one.
-pub(super) fn deflated() -> anyhow::Result<Vec<u8>> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), INFLATED as u64), &mut encoder)?;
-    Ok(encoder.finish()?)
+/// Compressed messages that are small as they are sent.
+fn inflating(bomb: Bomb) -> Flood {
+    let Bomb { encoding, bytes, .. } = bomb;
+    let message = message(true, &bytes);
+    Flood::each_stream(2, move |stream| {
+        let list = call(RECORD, &[("grpc-encoding", encoding.as_bytes())]);
+        let mut sent = frame(kind::HEADERS, flag::END_HEADERS, stream, &list);
+        let parts = message.chunks(FULL_FRAME);
+        let last = parts.len().saturating_sub(1);
+        for (number, part) in parts.enumerate() {
+            let flags = if number == last { flag::END_STREAM } else { flag::NONE };
+            sent.extend(frame(kind::DATA, flags, stream, part));
+        }
+        sent
+    })
 }
 
 /// A message of almost a megabyte of which the last byte never comes.

@@ -76,7 +76,11 @@ async fn connection(address: SocketAddr, flood: &Flood, tally: &mut Tally) {
     }
     let mut streams = (1..STREAMS).step_by(2);
     loop {
-        let pieces: Vec<u8> = streams.by_ref().take(flood.at_once).flat_map(|stream| (flood.piece)(stream)).collect();
+        // Whole pieces at once: an attacker that makes them a byte at a time attacks its own processor.
+        let mut pieces = Vec::new();
+        for stream in streams.by_ref().take(flood.at_once) {
+            pieces.extend((flood.piece)(stream));
+        }
         if pieces.is_empty() || raw.exchange(&pieces).await.is_err() {
             return;
         }

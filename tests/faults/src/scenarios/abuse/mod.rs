@@ -4,12 +4,13 @@
 //! calls without an attack in the same run; the verdict on that is given where it is asked for, on a machine that is quiet.
 
 mod attack;
+mod attackers;
+mod bombs;
 mod crowd;
 mod flood;
 mod steady;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,8 @@ use super::trial::{Trial, until_recording};
 use crate::report::Report;
 use crate::stage::Stage;
 use attack::Attack;
+use attackers::Attackers;
+use bombs::Bombs;
 use steady::{Latency, steady_calls};
 use tollgate_stage::wait::bounded;
 
@@ -41,14 +44,15 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
     let url = replica.url();
     let address: SocketAddr = url.trim_start_matches("http://").parse()?;
     let bar = stage.progress("abuse", Attack::ALL.len());
-    let deflated: Arc<[u8]> = tokio::task::spawn_blocking(attack::deflated).await??.into();
-    report.note(format!("a bomb takes {} KiB as it is sent", deflated.len() >> 10));
+    let attackers = Attackers::start()?;
+    let bombs = tokio::task::spawn_blocking(Bombs::make).await??;
+    report.note(format!("bombs: {bombs}"));
     // The first calls of a server are slow in their own right.
     steady_calls(&trial.service, &trial.history, Duration::from_secs(1)).await?;
     for attack in Attack::ALL {
         let quiet = steady_calls(&trial.service, &trial.history, time).await?;
         let (ready, stop) = (CancellationToken::new(), CancellationToken::new());
-        let attacking = tokio::spawn(attack.run(address, deflated.clone(), ready.clone(), stop.clone()));
+        let attacking = attackers.spawn(attack.run(address, bombs.clone(), ready.clone(), stop.clone()));
         bounded("an attack at full strength", ready.cancelled()).await?;
         let under_attack = steady_calls(&trial.service, &trial.history, time).await?;
         stop.cancel();
