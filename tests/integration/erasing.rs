@@ -229,6 +229,32 @@ async fn a_replica_that_knew_the_name_counts_new_usage_apart() {
     replica.assert_audit_holds().await;
 }
 
+/// A summary that began before an erasure may keep its later pages after it.
+#[tokio::test]
+async fn a_page_that_was_read_before_an_erasure_is_not_shown_after_it() {
+    let server = TestServer::start().await;
+    for user in ["bob", NAME] {
+        server.usage.clone().record_usage(record(event(who(user), 1_000, 0))).await.unwrap();
+    }
+    let now = prost_types::Timestamp::from(std::time::SystemTime::now());
+    let mut request = v1::GetSummaryRequest {
+        start_time: Some(prost_types::Timestamp { seconds: now.seconds - 3_600, nanos: 0 }),
+        end_time: Some(prost_types::Timestamp { seconds: now.seconds + 3_600, nanos: 0 }),
+        group_by: vec![key("user_id")],
+        page_size: 1,
+        ..Default::default()
+    };
+    let first = server.usage.clone().get_summary(request.clone()).await.unwrap().into_inner();
+    request.page_token = first.next_page_token;
+    server.usage.clone().get_summary(request.clone()).await.unwrap();
+    server.execute("CREATE TABLE late_page AS TABLE summary_page").await;
+    let erasure = begun(&server, erase(Subject::UserId(NAME.to_owned()))).await;
+    server.execute("INSERT INTO summary_page TABLE late_page").await;
+    let status = server.usage.clone().get_summary(request).await.unwrap_err();
+    assert_eq!(reason(&status), "PAGE_TOKEN_INVALID", "{status}");
+    done(&server, &erasure.erasure_id).await;
+}
+
 #[tokio::test]
 async fn a_customer_is_erased_and_users_of_that_name_are_not() {
     let server = TestServer::start().await;

@@ -104,7 +104,7 @@ impl App {
         transaction.commit().await.map_err(StoreError::from)?;
         self.dictionary.noticed(tenant, erasures_version);
         tracing::info!(tenant = tenant.0, %erasure_id, pseudonym = eraser.pseudonym(), "an erasure was begun");
-        self.hub.touch_everything();
+        self.hub.touch_tenant(tenant);
         Ok(begun)
     }
 

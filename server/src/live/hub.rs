@@ -125,6 +125,12 @@ impl Hub {
         self.ring_for_alerts();
     }
 
+    /// Marks every watched scope of a tenant, whose names may have changed.
+    pub fn touch_tenant(&self, tenant: TenantId) {
+        lock(&self.shared.table).touch_tenant(tenant);
+        self.shared.wake.notify_one();
+    }
+
     /// Changes whenever alerts may have been raised, here or, where notices arrive, on another replica.
     pub fn alerts_raised(&self) -> watch::Receiver<u64> {
         self.shared.alerts.subscribe()

@@ -127,6 +127,14 @@ impl Table {
         }
     }
 
+    /// Marks every scope of a tenant, behind those that are known to have changed.
+    pub(super) fn touch_tenant(&mut self, tenant: TenantId) {
+        let of_tenant = self.entries.iter().filter(|((owner, _), _)| *owner == tenant);
+        for entry in of_tenant.flat_map(|(_, siblings)| siblings.values()) {
+            self.lanes.push(entry, Urgency::Idle);
+        }
+    }
+
     /// Has an entry read again at `at`, when its window ends.
     pub(super) fn schedule(&mut self, entry: &Arc<Entry>, at: Option<Instant>) {
         // It may have lost its last subscriber while it was read.

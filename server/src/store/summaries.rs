@@ -12,6 +12,7 @@ use tollgate_domain::measures::Measures;
 use tollgate_domain::window::Bounds;
 use uuid::Uuid;
 
+use super::dictionary::ErasuresVersion;
 use super::error::StoreError;
 use super::measures_row::MeasuresRow;
 use super::scoped::{Scoped, TenantPool};
@@ -30,6 +31,8 @@ pub struct Reading {
     pub transaction: Scoped,
     /// Its moment, by the database's clock.
     pub as_of: Timestamp,
+    /// The tenant's erasures that it sees.
+    pub erasures_version: ErasuresVersion,
 }
 
 /// Opens a snapshot of the tenant's rows whose statements may each take `timeout`.
@@ -39,9 +42,9 @@ pub struct Reading {
 pub async fn begin_reading(tenants: &TenantPool, tenant: TenantId, timeout: Duration) -> Result<Reading, StoreError> {
     let mut transaction = tenants.snapshot(tenant).await?;
     let timeout = format!("{}ms", timeout.as_millis());
-    let row = sqlx::query_file!("sql/summary/snapshot.sql", timeout).fetch_one(&mut *transaction).await?;
+    let row = sqlx::query_file!("sql/summary/snapshot.sql", timeout, tenant.0).fetch_one(&mut *transaction).await?;
     let as_of = from_database(row.now)?;
-    Ok(Reading { transaction, as_of })
+    Ok(Reading { transaction, as_of, erasures_version: row.erasures_version.unwrap_or_default() })
 }
 
 /// The numbers of all shapes of a tenant.
@@ -461,7 +464,7 @@ pub async fn add_pages(
     transaction.commit().await
 }
 
-/// A page that was kept for this request and has not expired.
+/// A page that was kept for this request and has not expired, and the tenant's erasures by now.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -470,8 +473,9 @@ pub async fn find_page(
     tenant: TenantId,
     page: Uuid,
     request_digest: Uuid,
-) -> Result<Option<Vec<u8>>, StoreError> {
+) -> Result<Option<(Vec<u8>, ErasuresVersion)>, StoreError> {
     let mut transaction = tenants.snapshot(tenant).await?;
-    let page = sqlx::query_file_scalar!("sql/summary/find_page.sql", tenant.0, page, request_digest);
-    Ok(page.fetch_optional(&mut *transaction).await?)
+    let page = sqlx::query_file!("sql/summary/find_page.sql", tenant.0, page, request_digest);
+    let found = page.fetch_optional(&mut *transaction).await?;
+    Ok(found.map(|row| (row.response, row.erasures_version.unwrap_or_default())))
 }

@@ -29,6 +29,7 @@ use tollgate_domain::window::{Bounds, zone};
 use self::reader::{Question, read};
 use super::AppError;
 use crate::store::dictionary::Dictionary;
+use crate::store::dictionary::ErasuresVersion;
 use crate::store::scoped::TenantPool;
 use crate::store::summaries::begin_reading;
 use crate::tenant::TenantId;
@@ -40,23 +41,32 @@ const EVENTS_LIMIT: i64 = 2_000_000;
 /// How long one statement of a summary may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A summary, and the erasures that it knew of.
+#[derive(Debug)]
+struct Summarized {
+    summary: Summary,
+    erasures_version: ErasuresVersion,
+}
+
 /// The whole summary, as of one moment.
 ///
 /// # Errors
 /// [`AppError::Invalid`], [`AppError::QueryTooWide`] where a bound is passed, and those of the database.
-pub async fn summarize(
+async fn summarize(
     tenants: &TenantPool,
     dictionary: &Dictionary,
     tenant: TenantId,
     request: &SummaryRequest,
-) -> Result<Summary, AppError> {
+) -> Result<Summarized, AppError> {
     request.validate()?;
     let question = question(request)?;
     let mut reading = begin_reading(tenants, tenant, STATEMENT_TIMEOUT).await?;
+    // Names that are gone by now are not taken from memory.
+    dictionary.noticed(tenant, reading.erasures_version);
     let connection = &mut *reading.transaction;
     let answer = read(connection, dictionary, tenant, &question).await?;
     let summary = rows::summary(connection, dictionary, tenant, request, &question, answer, reading.as_of).await?;
-    Ok(summary)
+    Ok(Summarized { summary, erasures_version: reading.erasures_version })
 }
 
 fn question(request: &SummaryRequest) -> Result<Question, AppError> {

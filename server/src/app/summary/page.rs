@@ -10,9 +10,9 @@ use tollgate_domain::digest::Digester;
 use tollgate_domain::summary::{Summary, SummaryRequest, SummaryRow};
 use uuid::Uuid;
 
-use super::summarize;
+use super::{Summarized, summarize};
 use crate::app::AppError;
-use crate::store::dictionary::Dictionary;
+use crate::store::dictionary::{Dictionary, ErasuresVersion};
 use crate::store::scoped::TenantPool;
 use crate::store::summaries::{add_pages, find_page};
 use crate::tenant::TenantId;
@@ -33,11 +33,20 @@ pub struct SummaryPage {
     pub next_page_token: String,
 }
 
+/// A page that waits to be asked for.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptPage {
+    page: SummaryPage,
+    /// The erasures that it knew of: once there are more, it may show a name that is gone.
+    erasures_version: ErasuresVersion,
+}
+
 /// One page of the summary: the first for an empty `page_token`, else the one that it names, which any replica can
 /// serve within ten minutes.
 ///
 /// # Errors
-/// [`AppError::PageTokenInvalid`] where the token is another request's or has expired, and those of [`summarize`].
+/// [`AppError::PageTokenInvalid`] where the token is another request's has expired or was made before an erasure;
+/// [`AppError::Invalid`], [`AppError::QueryTooWide`] where a bound is passed, and those of the database.
 pub async fn summarize_page(
     tenants: &TenantPool,
     dictionary: &Dictionary,
@@ -48,15 +57,17 @@ pub async fn summarize_page(
     let digest = digest(request)?;
     if !page_token.is_empty() {
         let id = page_id(page_token).ok_or(AppError::PageTokenInvalid)?;
-        let page = find_page(tenants, tenant, id, digest).await?.ok_or(AppError::PageTokenInvalid)?;
-        return serde_json::from_slice(&page).map_err(|_| AppError::PageTokenInvalid);
+        let (kept, by_now) = find_page(tenants, tenant, id, digest).await?.ok_or(AppError::PageTokenInvalid)?;
+        let kept: KeptPage = serde_json::from_slice(&kept).map_err(|_| AppError::PageTokenInvalid)?;
+        return if kept.erasures_version == by_now { Ok(kept.page) } else { Err(AppError::PageTokenInvalid) };
     }
-    let summary = summarize(tenants, dictionary, tenant, request).await?;
+    let Summarized { summary, erasures_version } = summarize(tenants, dictionary, tenant, request).await?;
     let mut pages = cut(summary, usize::try_from(request.rows_per_page()).unwrap_or(usize::MAX));
     let later = pages.split_off(1);
     if !later.is_empty() {
         let ids: Vec<Uuid> = pages.iter().chain(&later).filter_map(|page| page_id(&page.next_page_token)).collect();
-        let written: Result<Vec<Vec<u8>>, _> = later.iter().map(serde_json::to_vec).collect();
+        let kept = later.into_iter().map(|page| KeptPage { page, erasures_version });
+        let written: Result<Vec<Vec<u8>>, _> = kept.map(|page| serde_json::to_vec(&page)).collect();
         let written = written.map_err(|_| AppError::Internal)?;
         add_pages(tenants, tenant, digest, LIFETIME, &ids, &written).await?;
     }

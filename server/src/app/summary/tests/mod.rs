@@ -26,6 +26,15 @@ use crate::tenant::TenantId;
 
 const TENANT: TenantId = TenantId(7);
 
+async fn summarize(
+    tenants: &TenantPool,
+    dictionary: &Dictionary,
+    tenant: TenantId,
+    request: &SummaryRequest,
+) -> Result<Summary, AppError> {
+    Ok(super::summarize(tenants, dictionary, tenant, request).await?.summary)
+}
+
 fn key(dimension: Dimension) -> DimensionKey {
     DimensionKey::Dimension(dimension)
 }
