@@ -22,8 +22,12 @@ use crate::metrics::TransportMetrics;
 
 /// What every type of content of gRPC begins with.
 const GRPC: &[u8] = b"application/grpc";
-/// Anybody may watch for as long as they like: a connection is not kept for that alone.
-const WATCH: &str = "/grpc.health.v1.Health/Watch";
+/// Streams that last as long as their callers like: a connection is not kept for them alone, and a drain does not wait for them.
+const OPEN_ENDED: [&str; 3] = [
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
 
 /// Answers the requests of all connections.
 #[derive(Debug, Clone)]
@@ -51,7 +55,7 @@ impl Calls {
         peer: &Peer,
         activity: &Arc<Activity>,
     ) -> Result<Response<Answer>, Infallible> {
-        let under_way = (request.uri().path() != WATCH).then(|| activity.begin());
+        let under_way = (!OPEN_ENDED.contains(&request.uri().path())).then(|| activity.begin());
         let response = match refusal(&request) {
             Some(code) => empty(code),
             None => self.call(request, peer).await,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::stream::{self, StreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tollgate_client::Client;
@@ -12,6 +12,9 @@ use tollgate_server::config::{CallsConfig, Config, ConnectionsConfig, MetricsCon
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use super::port::{Port, ask};
 use crate::harness::TestServer;
@@ -111,6 +114,21 @@ async fn a_connection_without_calls_is_closed_and_opened_anew_by_the_next_one() 
     let mut usage = UsageServiceClient::new(port.channel());
     let lasting = usage.record_usage(v1::RecordUsageRequest::default());
     assert!(tokio::time::timeout(5 * idle_timeout, lasting).await.is_err());
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_who_asks_what_services_there_are() {
+    let mut port = Port::bounded(ConnectionsConfig::default()).await;
+    let ask = ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..ServerReflectionRequest::default()
+    };
+    let asking = stream::iter([ask]).chain(stream::pending());
+    let mut client = ServerReflectionClient::new(port.channel());
+    let mut answers = client.server_reflection_info(asking).await.unwrap().into_inner();
+    answers.next().await.unwrap().unwrap();
+    port.drain.cancel();
+    bounded("the drain", &mut port.serving).await.unwrap();
 }
 
 #[tokio::test]

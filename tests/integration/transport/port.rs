@@ -67,7 +67,8 @@ impl Port {
             std::future::pending::<()>()
         };
         let never = axum::Router::new().route(NEVER, axum::routing::post(never));
-        let routes = Routes::from(never).add_service(service);
+        let reflection = tonic_reflection::server::Builder::configure().build_v1().unwrap();
+        let routes = Routes::from(never).add_service(service).add_service(reflection);
         let stop = CancellationToken::new();
         let tls = Tls::load(&config.tls, metrics.transport.clone()).await.unwrap();
         if let Some(tls) = tls.clone() {
