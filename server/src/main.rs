@@ -10,9 +10,12 @@ use tollgate_server::cli;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match cli::run(cli::Arguments::parse()).await {
+/// After how many turns of tasks a busy thread looks who else has something to say. By tokio's default of 61 whoever sends without
+/// end keeps the others waiting for 61 of its turns.
+const TURNS_UNTIL_OTHERS_ARE_HEARD: u32 = 13;
+
+fn main() -> ExitCode {
+    match run() {
         Ok(code) => code,
         Err(error) => {
             // The chain of causes, once, on one line.
@@ -20,4 +23,12 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(TURNS_UNTIL_OTHERS_ARE_HEARD)
+        .build()?;
+    runtime.block_on(cli::run(cli::Arguments::parse()))
 }

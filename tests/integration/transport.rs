@@ -6,3 +6,4 @@ mod endings;
 mod identities;
 mod limits;
 mod port;
+mod receiving;

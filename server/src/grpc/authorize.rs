@@ -15,7 +15,7 @@ use super::status::status;
 use crate::app::AppError;
 use crate::auth::{Caller, Credentials, Presented, PresentedSecret, Refusal, presented, strip};
 use crate::ledger::Pins;
-use crate::transport::ClientCertificate;
+use crate::transport::{ClientCertificate, Sender};
 
 /// Puts a [`Caller`] into every request, or refuses it.
 #[derive(Debug, Clone)]
@@ -106,6 +106,9 @@ where
             match layer.caller(&head).await {
                 Ok(caller) => {
                     strip(&mut head.headers);
+                    if let Some(sender) = head.extensions.get::<Sender>() {
+                        sender.is(caller.tenant);
+                    }
                     head.extensions.insert(caller);
                     inner.call(Request::from_parts(head, body)).await
                 }

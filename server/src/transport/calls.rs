@@ -15,6 +15,8 @@ use super::activity::{Activity, Answer};
 use super::deadline;
 use super::peer::Peer;
 use super::received::ReceivedBytes;
+use super::room::Sender;
+use super::turn::Pace;
 use crate::config::{CallsConfig, ServerConfig};
 use crate::grpc::status::deadline_exceeded;
 use crate::ledger::deadline::within;
@@ -54,19 +56,23 @@ impl Calls {
         request: Request<Incoming>,
         peer: &Peer,
         activity: &Arc<Activity>,
+        pace: &Arc<Pace>,
     ) -> Result<Response<Answer>, Infallible> {
         let under_way = (!OPEN_ENDED.contains(&request.uri().path())).then(|| activity.begin());
         let response = match refusal(&request) {
             Some(code) => empty(code),
-            None => self.call(request, peer).await,
+            None => self.call(request, peer, pace).await,
         };
         Ok(response.map(|body| Answer::new(body, under_way)))
     }
 
-    async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn call(&self, request: Request<Incoming>, peer: &Peer, pace: &Arc<Pace>) -> Response<Body> {
         let limit = deadline::of_call(request.uri().path(), request.headers(), &self.bounds);
-        let mut request = request.map(|body| Body::new(self.received.counted(body)));
+        let sender = Sender::default();
+        let body = |body| Body::new(self.received.counted(body, sender.clone(), pace.clone()));
+        let mut request = request.map(body);
         let extensions = request.extensions_mut();
+        extensions.insert(sender);
         extensions.insert(TcpConnectInfo { local_addr: peer.local, remote_addr: Some(peer.remote) });
         if let Some(certificate) = &peer.certificate {
             extensions.insert(certificate.clone());

@@ -87,12 +87,12 @@ where
 {
     let activity = Arc::new(Activity::default());
     let open_headers = io.open_headers();
-    let context = Arc::new((shared.clone(), peer, activity.clone()));
+    let context = Arc::new((shared.clone(), peer, activity.clone(), io.pace()));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let context = context.clone();
         async move {
-            let (shared, peer, activity) = &*context;
-            shared.calls.answer(request, peer, activity).await
+            let (shared, peer, activity, pace) = &*context;
+            shared.calls.answer(request, peer, activity, pace).await
         }
     });
     let mut connection = std::pin::pin!(shared.http2.serve_connection(TokioIo::new(io), service));

@@ -15,10 +15,13 @@ mod open_headers;
 mod peer;
 mod preface;
 mod received;
+mod room;
 mod system;
 mod tls;
+mod turn;
 
 pub use listener::Transport;
 pub use peer::ClientCertificate;
+pub use room::Sender;
 pub use system::{keep_pages_small, raise_open_files};
 pub use tls::{Tls, TlsError, certificate_expiry};

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use super::open_headers::{Frames, OpenHeaders};
+use super::turn::{Pace, Turn};
 
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -46,7 +47,7 @@ where
             return Ok(None);
         }
     }
-    Ok(Some(Prefaced { io, told: 0, frames: Frames::default() }))
+    Ok(Some(Prefaced { io, told: 0, frames: Frames::default(), turn: Turn::default() }))
 }
 
 async fn refuse(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
@@ -62,12 +63,18 @@ pub(super) struct Prefaced<IO> {
     io: IO,
     told: usize,
     frames: Frames,
+    turn: Turn,
 }
 
 impl<IO> Prefaced<IO> {
     /// Requests whose headers do not end.
     pub(super) fn open_headers(&self) -> Arc<OpenHeaders> {
         self.frames.open_headers()
+    }
+
+    /// How fast it is read.
+    pub(super) fn pace(&self) -> Arc<Pace> {
+        self.turn.pace()
     }
 }
 
@@ -79,10 +86,14 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Prefaced<IO> {
     ) -> Poll<io::Result<()>> {
         let rest = PREFACE.get(self.told..).unwrap_or_default();
         if rest.is_empty() {
-            let before = buffer.filled().len();
-            let polled = Pin::new(&mut self.io).poll_read(context, buffer);
-            self.frames.read(buffer.filled().get(before..).unwrap_or_default());
-            return polled;
+            let Self { io, frames, turn, .. } = &mut *self;
+            return turn.poll(context, |context| {
+                let before = buffer.filled().len();
+                let polled = Pin::new(io).poll_read(context, buffer);
+                let read = buffer.filled().get(before..).unwrap_or_default();
+                frames.read(read);
+                polled.map_ok(|()| read.len())
+            });
         }
         let part = rest.get(..rest.len().min(buffer.remaining())).unwrap_or_default();
         buffer.put_slice(part);

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,44 +9,43 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
+use super::room::{Room, Sender};
+use super::turn::Pace;
 use crate::app::AppError;
 use crate::grpc::status::{request_too_large, status};
+use crate::tenant::TenantId;
 
 /// What a request may have beside its message: the frame of gRPC, and little else.
 const BESIDE_THE_MESSAGE: usize = 1_024;
 /// When to send a request again that had no room.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Room for the requests that are being received.
+/// Bounds of the requests that are being received.
 #[derive(Debug, Clone)]
 pub(super) struct ReceivedBytes {
     request_limit: usize,
-    limit: usize,
-    held: Arc<AtomicUsize>,
+    room: Room,
 }
 
 impl ReceivedBytes {
     /// For requests with messages of up to `message_bytes`, of up to `limit` bytes together.
     pub(super) fn new(message_bytes: usize, limit: usize) -> Self {
-        Self { request_limit: message_bytes.saturating_add(BESIDE_THE_MESSAGE), limit, held: Arc::default() }
+        Self { request_limit: message_bytes.saturating_add(BESIDE_THE_MESSAGE), room: Room::new(limit) }
     }
 
-    /// A body whose bytes count until it is dropped, which is when its message is decoded.
-    pub(super) fn counted<B>(&self, body: B) -> Counted<B> {
-        Counted { body, held: 0, room: self.clone() }
+    /// A body whose bytes count until it is dropped, which is when its message is decoded; `pace` is that of its connection.
+    pub(super) fn counted<B>(&self, body: B, sender: Sender, pace: Arc<Pace>) -> Counted<B> {
+        Counted { body, held: 0, bounds: self.clone(), sender, pace }
     }
 
-    fn take(&self, held: usize, bytes: usize) -> Result<(), Status> {
+    fn take(&self, tenant: TenantId, held: usize, bytes: usize) -> Result<(), Status> {
         if held.saturating_add(bytes) > self.request_limit {
             return Err(request_too_large(self.request_limit));
         }
-        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.limit {
-            self.held.fetch_sub(bytes, Ordering::Relaxed);
-            let full = AppError::Full { what: "room for requests that are being received", retry_after: RETRY };
-            return Err(status(&full));
+        if self.room.take(tenant, bytes) {
+            return Ok(());
         }
-        Ok(())
+        Err(status(&AppError::Full { what: "room for requests that are being received", retry_after: RETRY }))
     }
 }
 
@@ -56,7 +54,9 @@ impl ReceivedBytes {
 pub(super) struct Counted<B> {
     body: B,
     held: usize,
-    room: ReceivedBytes,
+    bounds: ReceivedBytes,
+    sender: Sender,
+    pace: Arc<Pace>,
 }
 
 impl<B> Body for Counted<B>
@@ -78,7 +78,8 @@ where
         };
         if let Some(data) = frame.data_ref() {
             let bytes = data.len();
-            if let Err(refused) = self.room.take(self.held, bytes) {
+            if let Err(refused) = self.bounds.take(self.sender.tenant(), self.held, bytes) {
+                self.pace.refused();
                 return Poll::Ready(Some(Err(refused.into())));
             }
             self.held += bytes;
@@ -97,7 +98,7 @@ where
 
 impl<B> Drop for Counted<B> {
     fn drop(&mut self) {
-        self.room.held.fetch_sub(self.held, Ordering::Relaxed);
+        self.bounds.room.give_back(self.sender.tenant(), self.held);
     }
 }
 
@@ -111,7 +112,7 @@ mod tests {
     }
 
     async fn code(room: &ReceivedBytes, bytes: usize) -> Option<tonic::Code> {
-        let refused = room.counted(body(bytes)).collect().await.err()?;
+        let refused = room.counted(body(bytes), Sender::default(), Arc::default()).collect().await.err()?;
         Some(refused.downcast_ref::<Status>().unwrap().code())
     }
 
@@ -124,13 +125,15 @@ mod tests {
 
     #[tokio::test]
     async fn requests_share_the_room_until_they_are_dropped() {
-        let room = ReceivedBytes::new(2_000, 3_000);
-        let mut first = room.counted(body(2_000));
+        let room = ReceivedBytes::new(2_000, 4_000);
+        let mut first = room.counted(body(2_000), Sender::default(), Arc::default());
         first.frame().await.unwrap().unwrap();
         assert_eq!(code(&room, 1_000).await, None);
-        assert_eq!(code(&room, 1_001).await, Some(tonic::Code::ResourceExhausted));
+        let pace = Arc::new(Pace::default());
+        let refused = room.counted(body(1_001), Sender::default(), pace.clone()).collect().await.unwrap_err();
+        assert_eq!(refused.downcast_ref::<Status>().unwrap().code(), tonic::Code::ResourceExhausted);
+        assert!(pace.was_refused(), "its connection is read more slowly");
         drop(first);
         assert_eq!(code(&room, 2_001).await, None);
-        assert_eq!(room.held.load(Ordering::Relaxed), 0);
     }
 }
