@@ -111,8 +111,14 @@ mod tests {
         Full::new(Bytes::from(vec![0; bytes]))
     }
 
+    fn sender() -> Sender {
+        let sender = Sender::default();
+        sender.is(TenantId(1));
+        sender
+    }
+
     async fn code(room: &ReceivedBytes, bytes: usize) -> Option<tonic::Code> {
-        let refused = room.counted(body(bytes), Sender::default(), Arc::default()).collect().await.err()?;
+        let refused = room.counted(body(bytes), sender(), Arc::default()).collect().await.err()?;
         Some(refused.downcast_ref::<Status>().unwrap().code())
     }
 
@@ -126,11 +132,11 @@ mod tests {
     #[tokio::test]
     async fn requests_share_the_room_until_they_are_dropped() {
         let room = ReceivedBytes::new(2_000, 4_000);
-        let mut first = room.counted(body(2_000), Sender::default(), Arc::default());
+        let mut first = room.counted(body(2_000), sender(), Arc::default());
         first.frame().await.unwrap().unwrap();
         assert_eq!(code(&room, 1_000).await, None);
         let pace = Arc::new(Pace::default());
-        let refused = room.counted(body(1_001), Sender::default(), pace.clone()).collect().await.unwrap_err();
+        let refused = room.counted(body(1_001), sender(), pace.clone()).collect().await.unwrap_err();
         assert_eq!(refused.downcast_ref::<Status>().unwrap().code(), tonic::Code::ResourceExhausted);
         assert!(pace.was_refused(), "its connection is read more slowly");
         drop(first);

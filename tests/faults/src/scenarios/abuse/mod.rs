@@ -25,7 +25,7 @@ use steady::{Latency, steady_calls};
 use tollgate_stage::wait::bounded;
 
 /// How long each attack lasts.
-const SHORT: u64 = 2;
+const SHORT: u64 = 1;
 const FULL: u64 = 15;
 /// Most memory that the server may ever have had.
 const MEMORY_LIMIT: u64 = 256 << 20;
