@@ -18,11 +18,9 @@ const BEFORE_TABLES: [&str; 4] = ["FROM", "INTO", "JOIN", "UPDATE"];
 const BEFORE_NEW_TABLES: [&str; 2] = ["TABLE", "VIEW"];
 
 /// Statements that touch no tenant's rows, and what they touch.
-const WITHOUT_TENANT: [&str; 16] = [
+const WITHOUT_TENANT: [&str; 15] = [
     // A notification; its payload names the tenant.
     "server/sql/live/send_touches.sql",
-    // The settings of the transaction.
-    "server/sql/summary/snapshot.sql",
     // The settings of the transaction.
     "server/sql/audit/bound_time.sql",
     // The lock of one tenant's audit, by its number.
