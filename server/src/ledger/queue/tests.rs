@@ -177,7 +177,7 @@ async fn one_writer_is_left_to_the_others() {
         queue.push(TenantId::LOCAL, release(id).0, None).unwrap();
     }
     let flood = intake.next_batch().await.unwrap();
-    assert_eq!((flood.commands.len(), flood.turn.is_none()), (100, true), "half of a batch");
+    assert_eq!((flood.commands.len(), flood.turn.is_none()), (100, true), "not the whole batch");
     assert!(intake.next_batch().now_or_never().is_none(), "the second writer stays free");
     queue.push(QUIET, release(2).0, None).unwrap();
     assert_eq!(intake.next_batch().await.unwrap().tenant, QUIET);
