@@ -96,7 +96,7 @@ fn totals() -> Vec<Statement> {
     let outputs = (5, "ARRAY[1, 2, 3]");
     let shapes = (6, "numbers_to(300)");
     vec![
-        asked("summary/snapshot.sql", [with("one", [(1, "'1000'")], [])]),
+        asked("summary/snapshot.sql", [with("one", [(1, "'1000'"), (2, "1")], ["all of tenant"])]),
         asked("summary/shape_ids.sql", [with("all", [], ["shape_pkey (tenant_id)"])]),
         asked("summary/price_sheet_ids.sql", [with("all", [], ["price_sheet_pkey (tenant_id)"])]),
         asked(
@@ -214,7 +214,11 @@ fn pages() -> Vec<Statement> {
         asked("summary/add_pages.sql", [with("some", [], [])]),
         asked(
             "summary/find_page.sql",
-            [with("one", [(2, "digest_of(1)"), (3, "digest_of(2)")], ["summary_page_pkey (tenant_id, page_id)"])],
+            [with(
+                "one",
+                [(2, "digest_of(1)"), (3, "digest_of(2)")],
+                ["summary_page_pkey (tenant_id, page_id)", "all of tenant"],
+            )],
         ),
         // As many as were asked for within a few minutes: an index by time would cost more than it saves.
         asked("summary/drop_expired_pages.sql", [with("all", [], ["all of summary_page"])]),
