@@ -29,7 +29,8 @@ use crate::auth::{Credentials, LOOK_UP_CONNECTIONS, LastUses};
 use crate::config::{Config, ConfigError, DatabaseConfig};
 use crate::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
 use crate::grpc::{
-    AdminApi, AlertApi, AuthorizeLayer, BudgetApi, HealthApi, Methods, Observe, PriceApi, UnreadableMessages, UsageApi,
+    AdminApi, AlertApi, AuthorizeLayer, BudgetApi, HealthApi, Methods, Observe, PriceApi, TurnAwayLayer,
+    UnreadableMessages, UsageApi,
 };
 use crate::ledger::{Ledger, LedgerSettings, Presence};
 use crate::live::{Hub, exchange_touches};
@@ -348,7 +349,9 @@ pub async fn start(
             .map_err(BootError::Reflection)?;
         routes = routes.add_service(reflection);
     }
-    let routes = Routes::from(routes.into_axum_router().layer(UnreadableMessages).layer(authorize));
+    let turn_away = TurnAwayLayer::new(ledger.clone());
+    let routes = routes.into_axum_router().layer(UnreadableMessages).layer(turn_away).layer(authorize);
+    let routes = Routes::from(routes);
     set_health(&health, true).await;
     background.reopen();
     background.spawn(tell_database_health(ledger.presence().clone(), health.clone(), stop_background.clone()));

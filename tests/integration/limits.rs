@@ -5,11 +5,12 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::task::JoinSet;
 use tollgate_domain::dimensions::Dimensions;
+use tollgate_domain::event::UsageEvent;
 use tollgate_proto::v1;
-use tollgate_server::app::AppError;
+use tollgate_server::app::{App, AppError};
 use tollgate_server::config::Config;
 use tollgate_server::grpc::convert::event::event as to_domain;
-use tollgate_server::ledger::Pins;
+use tollgate_server::ledger::{Pins, RecordTold};
 use tollgate_server::store::ledger::BUDGETS_LOCK;
 use tollgate_server::tenant::TenantId;
 use tonic::{Code, Request};
@@ -53,6 +54,11 @@ pub(crate) async fn until_held_up(server: &TestServer) {
     .await;
 }
 
+/// Enqueues events of the local tenant in one batch.
+async fn enqueued(app: &App, events: Vec<UsageEvent>) -> Result<Vec<Result<RecordTold, AppError>>, AppError> {
+    app.enqueue_batch(TenantId::LOCAL, events, Ok, &Pins::default(), false).await
+}
+
 async fn count(server: &TestServer, table: &str) -> i64 {
     let statement = format!("SELECT count(*) FROM {table}");
     sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(&server.pool()).await.unwrap().get(0)
@@ -67,15 +73,18 @@ async fn a_tenant_that_floods_leaves_room_for_the_others() {
     let app = &server.running.as_ref().unwrap().app;
     let one = || to_domain(Some(event(session("s1"), 10, 10)), "event", &Dimensions::default()).unwrap();
     let locked = holding_up(&server, TenantId::LOCAL).await;
-    let book = app.prices.book(TenantId::LOCAL).await.unwrap();
-    let mut waiting = vec![app.enqueue_record(TenantId::LOCAL, one(), &book, Pins::default(), false).unwrap()];
+    let mut waiting = enqueued(app, vec![one()]).await.unwrap();
     until_held_up(&server).await;
-    let refused = loop {
-        match app.enqueue_record(TenantId::LOCAL, one(), &book, Pins::default(), false) {
-            Ok(answer) => waiting.push(answer),
-            Err(refused) => break refused,
-        }
-    };
+    // One batch of more than there is room for: what fits is taken, the rest is told when to come back.
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        enqueued(app, (0..200).map(|_| one()).collect()).await.unwrap().into_iter().partition(Result::is_ok);
+    assert!(!refused.is_empty() && taken.len() + refused.len() == 200);
+    for refused in refused {
+        let refused = refused.err().unwrap();
+        assert!(matches!(refused, AppError::Full { what, .. } if what.contains("share")), "{refused}");
+    }
+    waiting.extend(taken);
+    let refused = enqueued(app, vec![one()]).await.err().unwrap();
     assert!(matches!(refused, AppError::Full { what, .. } if what.contains("share")), "{refused}");
     assert!(waiting.len() < 80, "the reserve is left");
 
@@ -85,9 +94,19 @@ async fn a_tenant_that_floods_leaves_room_for_the_others() {
     assert_eq!(status.code(), Code::ResourceExhausted);
     let pushback = status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap();
     assert!(pushback.parse::<u64>().unwrap() > 0);
+    // It is not even read: what these say would be refused for itself.
+    let mut usage = server.usage.clone();
+    let unread = [
+        usage.record_usage(v1::RecordUsageRequest::default()).await.unwrap_err(),
+        usage.batch_record_usage(v1::BatchRecordUsageRequest::default()).await.unwrap_err(),
+    ];
+    for status in unread {
+        let refusal = Refusal::of(&status);
+        assert_eq!((refusal.code, &*refusal.reason), (Code::ResourceExhausted, "QUEUE_FULL"), "{status:?}");
+    }
     drop(locked);
     for answer in waiting {
-        bounded("a call of the flood", answer).await.unwrap().unwrap();
+        bounded("a call of the flood", answer.unwrap()).await.unwrap().unwrap();
     }
     server.assert_audit_holds().await;
 }
@@ -145,9 +164,8 @@ async fn a_call_that_was_given_up_in_time_is_recorded() {
     let first = tokio::spawn(async move { usage.record_usage(record(event(session("first"), 10, 10))).await });
     until_held_up(&server).await;
     let app = server.running.as_ref().unwrap().app.clone();
-    let book = app.prices.book(TenantId::LOCAL).await.unwrap();
     let given_up = to_domain(Some(event(session("given up"), 10, 10)), "event", &Dimensions::default()).unwrap();
-    drop(app.enqueue_record(TenantId::LOCAL, given_up, &book, Pins::default(), false).unwrap());
+    drop(enqueued(&app, vec![given_up]).await.unwrap());
     drop(locked);
     bounded("the first call", first).await.unwrap().unwrap();
     until("both are recorded", || async { (count(&server, "usage_event").await == 2).then_some(()) }).await;

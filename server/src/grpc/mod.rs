@@ -14,6 +14,7 @@ mod planned;
 mod price_service;
 mod reprice;
 pub mod status;
+mod turn_away;
 mod unreadable;
 mod usage_service;
 
@@ -25,6 +26,7 @@ pub use health::HealthApi;
 pub use methods::Methods;
 pub use observe::Observe;
 pub use price_service::{PriceApi, quantities_of};
+pub use turn_away::TurnAwayLayer;
 pub use unreadable::UnreadableMessages;
 pub use usage_service::UsageApi;
 

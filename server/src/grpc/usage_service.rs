@@ -141,15 +141,10 @@ impl UsageService for UsageApi {
             let rule = format!("must have 1 to {BATCH_LIMIT} entries");
             return Err(status(&AppError::invalid("events", rule)));
         }
-        let book = self.app.prices.book(tenant).await.map_err(|error| status(&error.into()))?;
-        // All are enqueued before the first is awaited, so that they share transactions.
-        let enqueued: Vec<_> = events
-            .into_iter()
-            .map(|message| {
-                let event = event(Some(message), "event", &caller.stamp)?;
-                self.app.enqueue_record(tenant, event, &book, pins_of(&caller), view == v1::ResponseView::Full)
-            })
-            .collect();
+        let ready = |message| event(Some(message), "event", &caller.stamp);
+        let (pins, wants_budgets) = (pins_of(&caller), view == v1::ResponseView::Full);
+        let enqueued = self.app.enqueue_batch(tenant, events, ready, &pins, wants_budgets).await;
+        let enqueued = enqueued.map_err(|error| status(&error))?;
         let mut items = Vec::with_capacity(enqueued.len());
         for waiting in enqueued {
             let answered = async {

@@ -56,6 +56,7 @@ pub use holds::{CheckPlan, explain};
 pub use inheritance::{InheritanceError, inherit};
 pub use pins::Pins;
 pub use presence::Presence;
+pub(crate) use queue::Places;
 pub use withdrawals::Withdrawal;
 
 use self::fullness::LatestFullness;
@@ -73,6 +74,9 @@ use crate::store::heartbeat::Heartbeat;
 use crate::store::ledger::Clock;
 use crate::store::windows::WindowKey;
 use crate::tenant::TenantId;
+
+/// The answer to an event that is enqueued.
+pub type RecordTold = oneshot::Receiver<Result<RecordAnswer, AppError>>;
 
 /// Bounds of the ledger.
 #[derive(Debug, Clone, Copy)]
@@ -252,6 +256,14 @@ impl Ledger {
         fullness.or_count(|| fullness::fullness(budgets, figures, Timestamp::now()))
     }
 
+    /// Says where nothing of the tenant would find room in the queue: what would only be refused need not be made ready.
+    ///
+    /// # Errors
+    /// [`AppError::Full`].
+    pub fn room(&self, tenant: TenantId) -> Result<(), AppError> {
+        self.queue.room(tenant)
+    }
+
     /// Its bounds.
     pub fn settings(&self) -> &LedgerSettings {
         &self.shared.settings
@@ -265,17 +277,22 @@ impl Ledger {
         self.submit(tenant, |reply| Command::Record(Box::new(record), reply)).await
     }
 
-    /// Enqueues one event; the answer comes later.
+    /// Takes places for up to so many events of a batch.
+    ///
+    /// # Errors
+    /// [`AppError::Full`] where there is not one, at once.
+    pub(crate) fn claim(&self, tenant: TenantId, wanted: usize) -> Result<Places, AppError> {
+        self.queue.claim(tenant, wanted)
+    }
+
+    /// Enqueues one event in one of these places; the answer comes later.
     ///
     /// # Errors
     /// [`AppError::Full`] and [`AppError::ShuttingDown`], at once.
-    pub fn enqueue_record(
-        &self,
-        tenant: TenantId,
-        record: Record,
-    ) -> Result<oneshot::Receiver<Result<RecordAnswer, AppError>>, AppError> {
+    pub(crate) fn enqueue_record(&self, places: &mut Places, record: Record) -> Result<RecordTold, AppError> {
         let (reply, answer) = Reply::new();
-        self.push(tenant, Command::Record(Box::new(record), reply))?;
+        self.is_there()?;
+        places.push(Command::Record(Box::new(record), reply), deadline::current())?;
         Ok(answer)
     }
 
@@ -436,11 +453,13 @@ impl Ledger {
         answer.await.unwrap_or(Err(AppError::Unavailable))
     }
 
-    /// Enqueues, unless the database has been away for so long that it would only wait for its refusal.
     fn push(&self, tenant: TenantId, command: Command) -> Result<(), AppError> {
-        if self.shared.patience().is_zero() {
-            return Err(AppError::Unavailable);
-        }
+        self.is_there()?;
         self.queue.push(tenant, command, deadline::current())
+    }
+
+    /// Refuses where the database has been away for so long that a command would only wait for its refusal.
+    fn is_there(&self) -> Result<(), AppError> {
+        if self.shared.patience().is_zero() { Err(AppError::Unavailable) } else { Ok(()) }
     }
 }

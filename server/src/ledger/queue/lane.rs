@@ -1,6 +1,7 @@
 //! One tenant's lane: what waits, by how much it matters that it comes soon.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -10,6 +11,9 @@ use crate::ledger::command::Command;
 
 /// Batches smaller than this have no room for shares: what came first is served first.
 const SHARED_FROM: usize = 8;
+/// Longest time for which a lane with whole batches in it lets those go first that have less to do: a few lone calls' worth. A tenant
+/// with much to do so keeps a batch in this time, whoever else is there.
+const COURTESY: Duration = Duration::from_millis(10);
 
 /// A command that waits.
 #[derive(Debug)]
@@ -44,12 +48,16 @@ pub(super) struct Lane {
     /// Where the commands of a reservation wait, and how many: later ones stand behind them, whatever they are.
     reservations: HashMap<Uuid, (Class, usize)>,
     arrivals: u64,
+    /// Places that are taken for commands to come.
+    pub(super) claimed: usize,
     /// What it weighs.
     pub(super) bytes: usize,
     /// Whether the next batch has to wait for the locks of the one before.
     pub(super) turn_taken: bool,
     /// Batches that are under way.
     pub(super) under_way: usize,
+    /// Since when it can be served.
+    pub(super) ready_since: Option<Instant>,
     /// Since when it has neither commands nor batches; `None` = it has.
     pub(super) idle_since: Option<Instant>,
 }
@@ -76,9 +84,14 @@ impl Lane {
         self.len() == 0
     }
 
-    /// Whether it may be forgotten: nothing waits and nothing is under way.
+    /// Whether it may be forgotten: nothing waits or is about to, and nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.is_empty() && !self.turn_taken && self.under_way == 0
+        self.is_empty() && self.claimed == 0 && !self.turn_taken && self.under_way == 0
+    }
+
+    /// How much longer it lets others go first.
+    pub(super) fn courtesy_left(&self, now: Instant) -> Duration {
+        self.ready_since.map_or(Duration::ZERO, |since| (since + COURTESY).saturating_duration_since(now))
     }
 
     /// Puts a command at the end of its class.

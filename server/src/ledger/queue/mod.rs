@@ -1,7 +1,7 @@
 //! The bounded queue in front of the writers: a lane for each tenant, served in turns.
 //!
 //! A tenant fills at most its share, and keeps at most its part of the writers busy, while others are there: who
-//! floods waits behind itself.
+//! floods waits behind itself. And while a batch of a tenant with little to do is under way, those with much let it go first.
 
 mod forming;
 mod lane;
@@ -78,6 +78,16 @@ pub(super) struct UnderWay {
     since: Option<Instant>,
 }
 
+/// Places in a tenant's lane, taken before there are commands for them: what is given back is free again.
+#[derive(Debug)]
+pub(crate) struct Places {
+    queue: Queue,
+    tenant: TenantId,
+    count: usize,
+    /// Why there are no more.
+    beyond: AppError,
+}
+
 #[derive(Debug)]
 struct Shared {
     waiting: Mutex<Waiting>,
@@ -93,6 +103,8 @@ struct Waiting {
     /// Tenants whose lanes can be served, longest waiting first.
     ready: VecDeque<TenantId>,
     items: usize,
+    /// Places that are taken for commands to come.
+    claimed: usize,
     bytes: usize,
     pace: Pace,
     swept: Option<Instant>,
@@ -129,11 +141,32 @@ impl Queue {
         waiting.bytes += weight;
         waiting.lanes.entry(tenant).or_default().push(command, weight, deadline);
         if waiting.is_new_work(tenant) {
-            waiting.ready.push_back(tenant);
+            waiting.be_ready(tenant, now);
             drop(waiting);
             self.shared.arrived.notify_one();
         }
         Ok(())
+    }
+
+    /// Says where a command of the tenant would find no room, however small it is.
+    pub(super) fn room(&self, tenant: TenantId) -> Result<(), AppError> {
+        let mut waiting = self.shared.waiting();
+        waiting.sweep(Instant::now());
+        waiting.admit(&self.shared.bounds, tenant, 1, None)
+    }
+
+    /// Takes up to so many places; where there is not one, says so.
+    pub(super) fn claim(&self, tenant: TenantId, wanted: usize) -> Result<Places, AppError> {
+        let mut waiting = self.shared.waiting();
+        waiting.sweep(Instant::now());
+        waiting.admit(&self.shared.bounds, tenant, 1, None)?;
+        let count = waiting.free_places(&self.shared.bounds, tenant).clamp(1, wanted.max(1));
+        let beyond = waiting.above_share(&self.shared.bounds, tenant);
+        waiting.claimed += count;
+        let lane = waiting.lanes.entry(tenant).or_default();
+        lane.claimed += count;
+        lane.idle_since = None;
+        Ok(Places { queue: self.clone(), tenant, count, beyond })
     }
 
     /// How many commands wait, and how much they weigh.
@@ -172,6 +205,9 @@ impl Intake {
                     return Some(Batch { tenant, commands: taken.commands, turn, under_way });
                 }
                 Found::Nothing => self.shared.arrived.notified().await,
+                Found::Later(wait) => {
+                    let _in_time = tokio::time::timeout(wait, self.shared.arrived.notified()).await;
+                }
                 Found::End => {
                     // The other writers, one after the other.
                     self.shared.arrived.notify_one();
@@ -192,6 +228,8 @@ enum Found {
         more: bool,
     },
     Nothing,
+    /// Only lanes that let others go first, for so long.
+    Later(Duration),
     End,
 }
 
@@ -201,27 +239,50 @@ impl Waiting {
         self.lanes.len() + usize::from(!self.lanes.contains_key(&tenant))
     }
 
+    /// What the tenant has of the queue: its places, and the bytes of what waits in them.
+    fn held_by(&self, tenant: TenantId) -> (usize, usize) {
+        self.lanes.get(&tenant).map_or((0, 0), |lane| (lane.len() + lane.claimed, lane.bytes))
+    }
+
+    /// How many batches have to end before what comes now is served, a lone one included.
+    fn rounds(&self, bounds: &Bounds, tenant: TenantId) -> usize {
+        let waiting = self.lanes.get(&tenant).map_or(0, Lane::len);
+        let batches = waiting / share::batch_limit(bounds.batch_items, self.tenants_with(tenant));
+        (batches + 1) * self.ready.len().div_ceil(bounds.writers).max(1)
+    }
+
+    /// What a tenant is told that has its share.
+    fn above_share(&self, bounds: &Bounds, tenant: TenantId) -> AppError {
+        let retry_after = self.pace.retry_after(self.rounds(bounds, tenant));
+        AppError::Full { what: "this tenant's share of the ledger's queue", retry_after }
+    }
+
+    /// How many more commands of the tenant have a place.
+    fn free_places(&self, bounds: &Bounds, tenant: TenantId) -> usize {
+        let share = share::share(bounds.items, self.tenants_with(tenant));
+        let (items, _) = self.held_by(tenant);
+        share.saturating_sub(items).min(bounds.items.saturating_sub(self.items + self.claimed))
+    }
+
     /// Whether there is room for one more command of this weight, and time: `left` is what its caller waits.
     fn admit(&self, bounds: &Bounds, tenant: TenantId, weight: usize, left: Option<Duration>) -> Result<(), AppError> {
         let tenants = self.tenants_with(tenant);
-        let lane = self.lanes.get(&tenant);
-        let (items, bytes) = lane.map_or((0, 0), |lane| (lane.len(), lane.bytes));
-        let batches = items / share::batch_limit(bounds.batch_items, tenants);
-        let rounds = (batches + 1) * self.ready.len().div_ceil(bounds.writers).max(1);
-        let is_full = self.items >= bounds.items || self.bytes.saturating_add(weight) > bounds.bytes;
+        let (items, bytes) = self.held_by(tenant);
+        let is_empty = self.lanes.get(&tenant).is_none_or(Lane::is_empty);
+        let is_full = self.items + self.claimed >= bounds.items || self.bytes.saturating_add(weight) > bounds.bytes;
         // The first one of a lane is let in while there is room at all.
-        let is_above_share = items > 0
-            && (items >= share::share(bounds.items, tenants)
-                || bytes.saturating_add(weight) > share::share(bounds.bytes, tenants));
+        let is_above_share = items > 0 && items >= share::share(bounds.items, tenants)
+            || !is_empty && bytes.saturating_add(weight) > share::share(bounds.bytes, tenants);
+        let rounds = self.rounds(bounds, tenant);
         let retry_after = self.pace.retry_after(rounds);
         if is_full {
             return Err(AppError::Full { what: "the ledger's queue", retry_after });
         }
         if is_above_share {
-            return Err(AppError::Full { what: "this tenant's share of the ledger's queue", retry_after });
+            return Err(self.above_share(bounds, tenant));
         }
         // Only where something waits: an empty lane's first command is what the pace is measured by.
-        if items > 0 && left.is_some_and(|left| left < self.pace.expected(rounds)) {
+        if !is_empty && left.is_some_and(|left| left < self.pace.expected(rounds)) {
             return Err(AppError::TooSlow { retry_after });
         }
         Ok(())
@@ -241,6 +302,14 @@ impl Waiting {
         self.lanes.get(&tenant).is_some_and(|lane| lane.len() == 1 && !lane.turn_taken)
     }
 
+    /// Puts the lane at the end of those that can be served.
+    fn be_ready(&mut self, tenant: TenantId, now: Instant) {
+        self.ready.push_back(tenant);
+        if let Some(lane) = self.lanes.get_mut(&tenant) {
+            lane.ready_since = Some(now);
+        }
+    }
+
     fn is_finished(&self) -> bool {
         self.closed && self.lanes.values().all(|lane| lane.is_empty() && !lane.turn_taken)
     }
@@ -248,16 +317,22 @@ impl Waiting {
     fn take(&mut self, bounds: &Bounds, now: Instant) -> Found {
         self.sweep(now);
         let tenants = self.lanes.len();
+        let limit = share::batch_limit(bounds.batch_items, tenants);
         let most = share::writers_of_one(bounds.writers, tenants);
-        let may_be_served = |tenant: &TenantId| self.lanes.get(tenant).is_some_and(|lane| lane.under_way < most);
-        let Some(place) = self.ready.iter().position(may_be_served) else {
-            return if self.is_finished() { Found::End } else { Found::Nothing };
+        let is_light_under_way = self.lanes.values().any(|lane| lane.under_way > 0 && lane.len() < limit);
+        let wait = |tenant: &TenantId| {
+            let lane = self.lanes.get(tenant).filter(|lane| lane.under_way < most)?;
+            let lets_others_go_first = is_light_under_way && lane.len() >= limit;
+            Some(if lets_others_go_first { lane.courtesy_left(now) } else { Duration::ZERO })
+        };
+        let Some(place) = self.ready.iter().position(|tenant| wait(tenant) == Some(Duration::ZERO)) else {
+            let nothing = if self.is_finished() { Found::End } else { Found::Nothing };
+            return self.ready.iter().filter_map(wait).min().map_or(nothing, Found::Later);
         };
         let Some(tenant) = self.ready.remove(place) else { return Found::Nothing };
         let lane = self.lanes.entry(tenant).or_default();
         lane.turn_taken = true;
         lane.under_way += 1;
-        let limit = share::batch_limit(bounds.batch_items, tenants);
         let taken = lane.take(limit, now);
         self.items = self.items.saturating_sub(taken.items);
         self.bytes = self.bytes.saturating_sub(taken.bytes);
@@ -274,6 +349,41 @@ impl Waiting {
     }
 }
 
+impl Places {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// What whoever has none is told.
+    pub(crate) fn beyond(&self) -> AppError {
+        self.beyond.clone()
+    }
+
+    /// Enqueues a command in one of them.
+    pub(super) fn push(&mut self, command: Command, deadline: Option<Instant>) -> Result<(), AppError> {
+        self.give_back(1);
+        self.queue.push(self.tenant, command, deadline)
+    }
+
+    fn give_back(&mut self, count: usize) {
+        let count = count.min(self.count);
+        self.count -= count;
+        let mut waiting = self.queue.shared.waiting();
+        waiting.claimed = waiting.claimed.saturating_sub(count);
+        if let Some(lane) = waiting.lanes.get_mut(&self.tenant) {
+            lane.claimed = lane.claimed.saturating_sub(count);
+        }
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.give_back(self.count);
+        self.queue.shared.waiting().rest(self.tenant);
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut waiting = self.shared.waiting();
@@ -285,7 +395,7 @@ impl Drop for Turn {
                 return;
             }
         } else {
-            waiting.ready.push_back(self.tenant);
+            waiting.be_ready(self.tenant, Instant::now());
         }
         drop(waiting);
         self.shared.arrived.notify_one();

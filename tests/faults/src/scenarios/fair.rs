@@ -1,110 +1,250 @@
-//! A tenant floods at ten times its share: how long a quiet tenant's calls take alone, and beside it.
+//! A tenant asks for ten times its share of the queue: how long a quiet tenant's calls take alone, and beside it.
+//!
+//! Both are programs that keep to the rules, and speak to the real server. The flood runs behind everybody else, as its machines
+//! would not be those of the server. What even a bare row takes that is inserted into the same database and committed is measured, too:
+//! no call can take less.
 
-use std::sync::Arc;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::future::join_all;
-use sqlx::ConnectOptions as _;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use sqlx::{ConnectOptions as _, PgConnection};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
-use tollgate_server::app::{App, AppError};
-use tollgate_server::boot::{self, Database};
-use tollgate_server::config::Config;
-use tollgate_server::grpc::convert::event::event as to_domain;
-use tollgate_server::ledger::Pins;
-use tollgate_server::tenant::TenantId;
+use tollgate_client::v1;
+use tollgate_client::v1::batch_record_usage_response::item::Item;
+use tollgate_client::v1::usage_service_client::UsageServiceClient;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
 
+use super::attackers::Attackers;
+use crate::caller::{Answer, Endpoint};
 use crate::report::Report;
 use crate::requests::event;
 use crate::stage::Stage;
+use tollgate_stage::Replica;
+use tollgate_stage::wait::bounded;
 
-const FLOODING: TenantId = TenantId(1);
-const QUIET: TenantId = TenantId(2);
-/// Callers of the flood; each keeps as many calls open as it can.
-const FLOODS: usize = 8;
+/// Events of one batch.
+const BATCH: usize = 500;
+/// Batches that the flood has open: 36,000 events. With two tenants one may have 3,584 of the queue's 8,192 places, an eighth of
+/// which is kept.
+const FLOODS: usize = 72;
+/// Its connections.
+const CONNECTIONS: usize = 8;
+/// How long it waits after a refusal that names no time: the shortest one that a server names.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Calls of the quiet tenant are this far apart.
 const PERIOD: Duration = Duration::from_millis(20);
+/// The quiet tenant is measured alone and beside the flood in turns, so that a machine that changes its pace does so for both.
+const TURNS: usize = 4;
+/// How much slower calls may be beside the flood, as a ratio of 99th percentiles.
+const SLOWDOWN_LIMIT: u32 = 2;
+/// What the answer to a refused call says.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// How long things took.
+#[derive(Debug, Default)]
+struct Times {
+    calls: Vec<Duration>,
+    statements: Vec<Duration>,
+}
+
+/// What the flood did.
+#[derive(Debug, Default, Clone, Copy)]
+struct Tally {
+    recorded: u64,
+    refused: u64,
+}
 
 /// So many calls of the quiet tenant, alone and beside the flood.
 pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
-    let calls = stage.rounds(150, 2_000);
+    let calls = stage.rounds(150, 2_000).div_ceil(TURNS);
     let ground = stage.cluster.ground().await?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let database = Database::given(ground.options.clone());
-    let running = boot::start(&Config::default(), &database, listener, CancellationToken::new()).await?;
+    let (replicas, service) = stage.replicas(&ground.url(), 1).await?;
+    let replica = replicas.into_iter().next().context("there is no replica")?;
+    let secret = key_of_another_tenant(stage, &ground.url()).await?;
     let mut connection = ground.options.connect().await?;
-    sqlx::raw_sql("INSERT INTO tenant (tenant_id, name) VALUES (2, 'quiet')").execute(&mut connection).await?;
-    let app = &running.app;
-    let mut report = Report { snapshots: 1, ..Report::default() };
+    sqlx::query("CREATE TABLE fair_bare (number bigint)").execute(&mut connection).await?;
+    let bar = stage.progress("fair", TURNS * 2);
+    let attackers = Attackers::start()?;
+    let mut report = Report::default();
 
-    let alone = quiet(app, calls).await?;
-    let stop = CancellationToken::new();
-    let mut floods = JoinSet::new();
-    for _ in 0..FLOODS {
-        floods.spawn(flood(app.clone(), stop.clone()));
+    // The first calls of a server are slow in their own right.
+    measure(service.nth(0), &mut connection, 50, &mut Times::default()).await?;
+    let (mut alone, mut beside, mut all) = (Times::default(), Times::default(), Tally::default());
+    for _ in 0..TURNS {
+        measure(service.nth(0), &mut connection, calls, &mut alone).await?;
+        bar.inc(1);
+        let flood = Flood::start(&attackers, &replica, &secret)?;
+        flood.is_refused().await?;
+        measure(service.nth(0), &mut connection, calls, &mut beside).await?;
+        let Tally { recorded, refused } = flood.stop().await?;
+        all = Tally { recorded: all.recorded + recorded, refused: all.refused + refused };
+        report.snapshots += 1;
+        bar.inc(1);
     }
-    let beside = quiet(app, calls).await?;
-    stop.cancel();
-    let (mut taken, mut refused) = (0, 0);
-    while let Some(ended) = floods.join_next().await {
-        let (some, others) = ended??;
-        taken += some;
-        refused += others;
+
+    for (what, times) in [("alone", &mut alone), ("beside the flood", &mut beside)] {
+        let Times { calls, statements } = times;
+        calls.sort_unstable();
+        statements.sort_unstable();
+        report.note(format!(
+            "{what}: {} calls, p50 {:?}, p99 {:?}; a bare row that is inserted and committed p50 {:?}, p99 {:?}",
+            calls.len(),
+            share(calls, 50),
+            share(calls, 99),
+            share(statements, 50),
+            share(statements, 99),
+        ));
     }
-    report.operations = taken + u64::try_from(2 * calls)?;
+    let ratio = share(&beside.calls, 99).as_micros() * 100 / share(&alone.calls, 99).as_micros().max(1);
+    report.note(format!(
+        "the p99 of calls was {}.{:02} times as long; the flood: {} events recorded, {} refused",
+        ratio / 100,
+        ratio % 100,
+        all.recorded,
+        all.refused,
+    ));
+    if stage.judge && ratio > u128::from(SLOWDOWN_LIMIT) * 100 {
+        report.violations.push(format!("calls were {}.{:02} times slower", ratio / 100, ratio % 100));
+    }
+    let stored: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM usage_event WHERE tenant_id <> 1").fetch_one(&mut connection).await?;
+    if u64::try_from(stored)? < all.recorded {
+        report.violations.push(format!("{} events of the flood are lost", all.recorded - u64::try_from(stored)?));
+    }
+    report.faults = all.refused;
+    report.operations = all.recorded + u64::try_from(alone.calls.len() + beside.calls.len())?;
     report.acked = report.operations;
-    report.faults = refused;
-    for (what, times) in [("alone", &alone), ("beside the flood", &beside)] {
-        report.note(format!("{what}: {calls} calls, p50 {:?}, p99 {:?}", share(times, 50), share(times, 99)));
-    }
-    report.note(format!("the flood: {taken} calls recorded, {refused} refused"));
-    running.stop();
-    running.stopped().await;
     drop(connection);
+    if !replica.stop().await? {
+        report.violations.push("the server did not stop in order".to_owned());
+    }
     stage.cluster.drop_ground(ground).await?;
     Ok(report)
 }
 
-/// How long each call of the quiet tenant took, sorted. None is refused.
-async fn quiet(app: &App, calls: usize) -> anyhow::Result<Vec<Duration>> {
-    let mut interval = tokio::time::interval(PERIOD);
-    let mut times = Vec::with_capacity(calls);
-    for _ in 0..calls {
-        interval.tick().await;
-        let event = to_domain(Some(event(None, "quiet", 10)), "event", &Default::default())?;
-        let start = Instant::now();
-        app.record(QUIET, event, Pins::default(), false).await.context("a call of the quiet tenant was refused")?;
-        times.push(start.elapsed());
-    }
-    times.sort_unstable();
-    Ok(times)
+/// The secret of a key that records for a tenant which is made for it.
+async fn key_of_another_tenant(stage: &Stage, database_url: &str) -> anyhow::Result<String> {
+    run_command(stage, database_url, &["tenants", "create", "flooding"]).await?;
+    let create = ["keys", "create", "--database", "--permission", "record", "--tenant", "flooding"];
+    Ok(run_command(stage, database_url, &create).await?.trim().to_owned())
 }
 
-/// Fills the tenant's share again and again; says how many calls were taken and how many refused.
-async fn flood(app: App, stop: CancellationToken) -> anyhow::Result<(u64, u64)> {
-    let book = Arc::clone(&app.prices.book(FLOODING).await?);
-    let (mut taken, mut refused) = (0, 0);
-    while !stop.is_cancelled() {
-        let mut waiting = Vec::new();
-        let pause = loop {
-            let event = to_domain(Some(event(None, "flood", 10)), "event", &Default::default())?;
-            match app.enqueue_record(FLOODING, event, &book, Default::default(), false) {
-                Ok(answer) => waiting.push(answer),
-                Err(AppError::Full { retry_after, .. }) => break retry_after,
-                Err(error) => return Err(error.into()),
-            }
-            tokio::task::yield_now().await;
-        };
-        refused += 1;
-        for answer in join_all(waiting).await {
-            answer??;
-            taken += 1;
-        }
-        tokio::time::sleep(pause).await;
+async fn run_command(stage: &Stage, database_url: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new(stage.binary());
+    command.args(arguments).env("DATABASE_URL", database_url).stdin(Stdio::null());
+    let output = command.output().await?;
+    anyhow::ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Adds how long calls of the quiet tenant take, one after the other, and statements between them. None is refused.
+async fn measure(
+    endpoint: &Endpoint,
+    connection: &mut PgConnection,
+    calls: usize,
+    times: &mut Times,
+) -> anyhow::Result<()> {
+    let mut interval = tokio::time::interval(PERIOD);
+    for _ in 0..calls {
+        interval.tick().await;
+        let start = Instant::now();
+        let answer = endpoint.record(event(None, "quiet", 10)).await;
+        times.calls.push(start.elapsed());
+        anyhow::ensure!(matches!(answer, Answer::Acked(_)), "a call of the quiet tenant was not taken: {answer:?}");
+        let start = Instant::now();
+        sqlx::query("INSERT INTO fair_bare VALUES (1)").execute(&mut *connection).await?;
+        times.statements.push(start.elapsed());
     }
-    Ok((taken, refused))
+    Ok(())
+}
+
+/// Programs of a tenant that has far more to record than its share.
+struct Flood {
+    stop: CancellationToken,
+    refused: CancellationToken,
+    callers: Vec<tokio::task::JoinHandle<anyhow::Result<Tally>>>,
+}
+
+impl Flood {
+    fn start(attackers: &Attackers, replica: &Replica, secret: &str) -> anyhow::Result<Self> {
+        let (stop, refused) = (CancellationToken::new(), CancellationToken::new());
+        let connect = |_| Ok(tonic::transport::Endpoint::from_shared(replica.url())?.tcp_nodelay(true));
+        let endpoints: Vec<_> = (0..CONNECTIONS).map(connect).collect::<anyhow::Result<_>>()?;
+        let mut callers = Vec::new();
+        for endpoint in endpoints {
+            let (stop, refused, secret) = (stop.clone(), refused.clone(), secret.to_owned());
+            callers.push(attackers.spawn(async move {
+                let channel = endpoint.connect().await?;
+                let caller = || flood(UsageServiceClient::new(channel.clone()), &secret, &refused, &stop);
+                let mut all = Tally::default();
+                for tally in join_all((0..FLOODS / CONNECTIONS).map(|_| caller())).await {
+                    let Tally { recorded, refused } = tally?;
+                    all = Tally { recorded: all.recorded + recorded, refused: all.refused + refused };
+                }
+                Ok(all)
+            }));
+        }
+        Ok(Self { stop, refused, callers })
+    }
+
+    /// Waits until it has more than its share.
+    async fn is_refused(&self) -> anyhow::Result<()> {
+        bounded("the flood is refused", self.refused.cancelled()).await
+    }
+
+    async fn stop(self) -> anyhow::Result<Tally> {
+        self.stop.cancel();
+        let mut all = Tally::default();
+        for caller in self.callers {
+            let Tally { recorded, refused } = caller.await??;
+            all = Tally { recorded: all.recorded + recorded, refused: all.refused + refused };
+        }
+        Ok(all)
+    }
+}
+
+/// Sends batches, each when the one before is answered; waits where it is told to, and where events were refused.
+async fn flood(
+    mut usage: UsageServiceClient<Channel>,
+    secret: &str,
+    is_refused: &CancellationToken,
+    stop: &CancellationToken,
+) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    while !stop.is_cancelled() {
+        let events = (0..BATCH).map(|_| event(None, "flood", 10)).collect();
+        let mut request = Request::new(v1::BatchRecordUsageRequest { events, view: v1::ResponseView::Ack.into() });
+        request.metadata_mut().insert("x-api-key", secret.parse()?);
+        let (recorded, pause) = match usage.batch_record_usage(request).await {
+            Ok(answer) => {
+                let items = answer.into_inner().items;
+                let is_recorded =
+                    |item: &&v1::batch_record_usage_response::Item| matches!(item.item, Some(Item::Ok(_)));
+                (items.iter().filter(is_recorded).count(), PAUSE)
+            }
+            Err(refusal) => (0, told_pause(&refusal)?),
+        };
+        tally.recorded += recorded as u64;
+        if recorded < BATCH {
+            tally.refused += (BATCH - recorded) as u64;
+            is_refused.cancel();
+            let _stopped = tokio::time::timeout(pause, stop.cancelled()).await;
+        }
+    }
+    Ok(tally)
+}
+
+/// How long a server that is full wants to be left alone.
+fn told_pause(refusal: &Status) -> anyhow::Result<Duration> {
+    let told = refusal.metadata().get(PUSHBACK).and_then(|value| value.to_str().ok()?.parse().ok());
+    match (refusal.code(), told) {
+        (Code::ResourceExhausted, Some(milliseconds)) => Ok(Duration::from_millis(milliseconds)),
+        _ => Err(anyhow::anyhow!("a batch was refused: {refusal}")),
+    }
 }
 
 fn share(sorted: &[Duration], percent: usize) -> Duration {

@@ -1,6 +1,7 @@
 //! One scenario per file.
 
 mod abuse;
+mod attackers;
 mod calls;
 mod cancel;
 mod cuts;

@@ -4,7 +4,6 @@
 //! calls without an attack in the same run; the verdict on that is given where it is asked for, on a machine that is quiet.
 
 mod attack;
-mod attackers;
 mod bombs;
 mod crowd;
 mod flood;
@@ -15,11 +14,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::attackers::Attackers;
 use super::trial::{Trial, until_recording};
 use crate::report::Report;
 use crate::stage::Stage;
 use attack::Attack;
-use attackers::Attackers;
 use bombs::Bombs;
 use steady::{Latency, steady_calls};
 use tollgate_stage::wait::bounded;
