@@ -75,7 +75,7 @@ async fn a_tenant_that_floods_leaves_room_for_the_others() {
     let locked = holding_up(&server, TenantId::LOCAL).await;
     let mut waiting = enqueued(app, vec![one()]).await.unwrap();
     until_held_up(&server).await;
-    // One batch of more than there is room for: what fits is taken, the rest is told when to come back.
+    // One batch of more than there is room for: what fits is taken, the rest is refused.
     let (taken, refused): (Vec<_>, Vec<_>) =
         enqueued(app, (0..200).map(|_| one()).collect()).await.unwrap().into_iter().partition(Result::is_ok);
     assert!(!refused.is_empty() && taken.len() + refused.len() == 200);
@@ -94,13 +94,13 @@ async fn a_tenant_that_floods_leaves_room_for_the_others() {
     assert_eq!(status.code(), Code::ResourceExhausted);
     let pushback = status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap();
     assert!(pushback.parse::<u64>().unwrap() > 0);
-    // It is not even read: what these say would be refused for itself.
+    // It is not even decoded: what these say would be refused for itself.
     let mut usage = server.usage.clone();
-    let unread = [
+    let undecoded = [
         usage.record_usage(v1::RecordUsageRequest::default()).await.unwrap_err(),
         usage.batch_record_usage(v1::BatchRecordUsageRequest::default()).await.unwrap_err(),
     ];
-    for status in unread {
+    for status in undecoded {
         let refusal = Refusal::of(&status);
         assert_eq!((refusal.code, &*refusal.reason), (Code::ResourceExhausted, "QUEUE_FULL"), "{status:?}");
     }

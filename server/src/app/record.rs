@@ -37,7 +37,7 @@ impl App {
     /// come later, in their order. Those for which there is no place are not made ready only to be refused.
     ///
     /// # Errors
-    /// [`AppError::Full`] where there is a place for none of them; [`AppError`] of prices that cannot be read.
+    /// [`AppError`] where there is a place for none of them, or where prices cannot be read.
     pub async fn enqueue_batch<M>(
         &self,
         tenant: TenantId,
@@ -46,8 +46,8 @@ impl App {
         pins: &Pins,
         wants_budgets: bool,
     ) -> Result<Vec<Result<RecordTold, AppError>>, AppError> {
-        let mut places = self.ledger.claim(tenant, messages.len())?;
         let book = self.prices.book(tenant).await?;
+        let mut places = self.ledger.claim(tenant, messages.len())?;
         let mut free = places.count();
         let mut ready = Vec::with_capacity(messages.len());
         for (number, message) in messages.into_iter().enumerate() {

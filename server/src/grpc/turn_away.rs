@@ -1,12 +1,16 @@
 //! Before what would be recorded is read: whether there is room for it.
 //!
-//! A tenant that floods has nearly all of its events refused. Each message that is read, decoded and checked only to be refused takes
-//! the processors from calls that are taken; here it costs no more than its headers.
+//! A tenant that floods has nearly all of its events refused. Each message that is decoded and checked only to be refused takes the
+//! processors from calls that are taken; here its bytes are dropped as they come. They are waited for: a stream that was reset while
+//! its client still sends would count as a fault of the connection, which has other calls.
 
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use futures::future::{Either, Ready, ready};
+use futures::future::{BoxFuture, Either};
 use http::{Request, Response};
+use http_body::Body;
+use http_body_util::BodyExt as _;
 use tower::{Layer, Service};
 
 use super::status::status;
@@ -56,11 +60,14 @@ pub struct TurnsAway<S> {
 impl<S, B, R> Service<Request<B>> for TurnsAway<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Send,
     R: Default,
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = Either<Ready<Result<Response<R>, S::Error>>, S::Future>;
+    type Future = Either<BoxFuture<'static, Result<Response<R>, S::Error>>, S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -68,8 +75,16 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.layer.refusal(&request) {
-            Some(error) => Either::Left(ready(Ok(status(&error).into_http()))),
+            Some(error) => Either::Left(Box::pin(async move {
+                drain(pin!(request.into_body())).await;
+                Ok(status(&error).into_http())
+            })),
             None => Either::Right(self.inner.call(request)),
         }
     }
+}
+
+/// Drops what is sent, as it comes, until its end or what is over a bound.
+async fn drain<B: Body>(mut body: Pin<&mut B>) {
+    while let Some(Ok(_)) = body.frame().await {}
 }

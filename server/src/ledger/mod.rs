@@ -259,9 +259,10 @@ impl Ledger {
     /// Says where nothing of the tenant would find room in the queue: what would only be refused need not be made ready.
     ///
     /// # Errors
-    /// [`AppError::Full`].
+    /// [`AppError`], as the command would be refused.
     pub fn room(&self, tenant: TenantId) -> Result<(), AppError> {
-        self.queue.room(tenant)
+        self.is_there()?;
+        self.queue.room(tenant, deadline::current())
     }
 
     /// Its bounds.
@@ -280,9 +281,10 @@ impl Ledger {
     /// Takes places for up to so many events of a batch.
     ///
     /// # Errors
-    /// [`AppError::Full`] where there is not one, at once.
+    /// [`AppError`] where there is not one, at once.
     pub(crate) fn claim(&self, tenant: TenantId, wanted: usize) -> Result<Places, AppError> {
-        self.queue.claim(tenant, wanted)
+        self.is_there()?;
+        self.queue.claim(tenant, wanted, deadline::current())
     }
 
     /// Enqueues one event in one of these places; the answer comes later.

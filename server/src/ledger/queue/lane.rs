@@ -12,7 +12,7 @@ use crate::ledger::command::Command;
 /// Batches smaller than this have no room for shares: what came first is served first.
 const SHARED_FROM: usize = 8;
 /// Longest time for which a lane with whole batches in it lets those go first that have less to do: a few lone calls' worth. A tenant
-/// with much to do so keeps a batch in this time, whoever else is there.
+/// with much to do so begins a batch in each such time, whoever else is there.
 const COURTESY: Duration = Duration::from_millis(10);
 
 /// A command that waits.
@@ -56,7 +56,7 @@ pub(super) struct Lane {
     pub(super) turn_taken: bool,
     /// Batches that are under way.
     pub(super) under_way: usize,
-    /// Since when it can be served.
+    /// Since when it stands among those that can be served: with whole batches in it, since the latest of them was taken.
     pub(super) ready_since: Option<Instant>,
     /// Since when it has neither commands nor batches; `None` = it has.
     pub(super) idle_since: Option<Instant>,
@@ -87,6 +87,11 @@ impl Lane {
     /// Whether it may be forgotten: nothing waits or is about to, and nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.is_empty() && self.claimed == 0 && !self.turn_taken && self.under_way == 0
+    }
+
+    /// Whether nothing ever waited in it.
+    pub(super) fn is_new(&self) -> bool {
+        self.arrivals == 0
     }
 
     /// How much longer it lets others go first.

@@ -1,7 +1,7 @@
 //! The bounded queue in front of the writers: a lane for each tenant, served in turns.
 //!
 //! A tenant fills at most its share, and keeps at most its part of the writers busy, while others are there: who
-//! floods waits behind itself. And while a batch of a tenant with little to do is under way, those with much let it go first.
+//! floods waits behind itself. And where a tenant with less than a batch to do is there, those with more let it go first.
 
 mod forming;
 mod lane;
@@ -129,14 +129,25 @@ impl Shared {
 impl Queue {
     /// Enqueues, or says at once that there is no room, or that it would wait beyond its `deadline`.
     pub(super) fn push(&self, tenant: TenantId, command: Command, deadline: Option<Instant>) -> Result<(), AppError> {
+        self.enqueue(tenant, command, deadline, None)
+    }
+
+    /// Enqueues, in a place that was taken before where there is one: until then nobody else has it.
+    fn enqueue(
+        &self,
+        tenant: TenantId,
+        command: Command,
+        deadline: Option<Instant>,
+        place: Option<&mut usize>,
+    ) -> Result<(), AppError> {
         let weight = command.weight();
         let now = Instant::now();
         let mut waiting = self.shared.waiting();
-        if waiting.closed {
-            return Err(AppError::ShuttingDown);
+        if let Some(places) = place {
+            waiting.give_back(tenant, 1.min(*places));
+            *places = places.saturating_sub(1);
         }
-        waiting.sweep(now);
-        waiting.admit(&self.shared.bounds, tenant, weight, deadline.map(|deadline| deadline - now))?;
+        waiting.open(&self.shared.bounds, tenant, weight, deadline, now)?;
         waiting.items += 1;
         waiting.bytes += weight;
         waiting.lanes.entry(tenant).or_default().push(command, weight, deadline);
@@ -149,17 +160,14 @@ impl Queue {
     }
 
     /// Says where a command of the tenant would find no room, however small it is.
-    pub(super) fn room(&self, tenant: TenantId) -> Result<(), AppError> {
-        let mut waiting = self.shared.waiting();
-        waiting.sweep(Instant::now());
-        waiting.admit(&self.shared.bounds, tenant, 1, None)
+    pub(super) fn room(&self, tenant: TenantId, deadline: Option<Instant>) -> Result<(), AppError> {
+        self.shared.waiting().open(&self.shared.bounds, tenant, 1, deadline, Instant::now())
     }
 
     /// Takes up to so many places; where there is not one, says so.
-    pub(super) fn claim(&self, tenant: TenantId, wanted: usize) -> Result<Places, AppError> {
+    pub(super) fn claim(&self, tenant: TenantId, wanted: usize, deadline: Option<Instant>) -> Result<Places, AppError> {
         let mut waiting = self.shared.waiting();
-        waiting.sweep(Instant::now());
-        waiting.admit(&self.shared.bounds, tenant, 1, None)?;
+        waiting.open(&self.shared.bounds, tenant, 1, deadline, Instant::now())?;
         let count = waiting.free_places(&self.shared.bounds, tenant).clamp(1, wanted.max(1));
         let beyond = waiting.above_share(&self.shared.bounds, tenant);
         waiting.claimed += count;
@@ -264,6 +272,30 @@ impl Waiting {
         share.saturating_sub(items).min(bounds.items.saturating_sub(self.items + self.claimed))
     }
 
+    /// Whether it takes one more command of this weight, for which its caller waits until the `deadline`.
+    fn open(
+        &mut self,
+        bounds: &Bounds,
+        tenant: TenantId,
+        weight: usize,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), AppError> {
+        if self.closed {
+            return Err(AppError::ShuttingDown);
+        }
+        self.sweep(now);
+        self.admit(bounds, tenant, weight, deadline.map(|deadline| deadline - now))
+    }
+
+    /// So many places of the tenant are free again.
+    fn give_back(&mut self, tenant: TenantId, places: usize) {
+        self.claimed = self.claimed.saturating_sub(places);
+        if let Some(lane) = self.lanes.get_mut(&tenant) {
+            lane.claimed = lane.claimed.saturating_sub(places);
+        }
+    }
+
     /// Whether there is room for one more command of this weight, and time: `left` is what its caller waits.
     fn admit(&self, bounds: &Bounds, tenant: TenantId, weight: usize, left: Option<Duration>) -> Result<(), AppError> {
         let tenants = self.tenants_with(tenant);
@@ -319,10 +351,12 @@ impl Waiting {
         let tenants = self.lanes.len();
         let limit = share::batch_limit(bounds.batch_items, tenants);
         let most = share::writers_of_one(bounds.writers, tenants);
-        let is_light_under_way = self.lanes.values().any(|lane| lane.under_way > 0 && lane.len() < limit);
+        let can_be_served = |tenant: &TenantId| self.lanes.get(tenant).filter(|lane| lane.under_way < most);
+        let is_light_there = self.lanes.values().any(|lane| lane.under_way > 0 && lane.len() < limit)
+            || self.ready.iter().filter_map(can_be_served).any(|lane| lane.len() < limit);
         let wait = |tenant: &TenantId| {
-            let lane = self.lanes.get(tenant).filter(|lane| lane.under_way < most)?;
-            let lets_others_go_first = is_light_under_way && lane.len() >= limit;
+            let lane = can_be_served(tenant)?;
+            let lets_others_go_first = is_light_there && lane.len() >= limit;
             Some(if lets_others_go_first { lane.courtesy_left(now) } else { Duration::ZERO })
         };
         let Some(place) = self.ready.iter().position(|tenant| wait(tenant) == Some(Duration::ZERO)) else {
@@ -362,25 +396,19 @@ impl Places {
 
     /// Enqueues a command in one of them.
     pub(super) fn push(&mut self, command: Command, deadline: Option<Instant>) -> Result<(), AppError> {
-        self.give_back(1);
-        self.queue.push(self.tenant, command, deadline)
-    }
-
-    fn give_back(&mut self, count: usize) {
-        let count = count.min(self.count);
-        self.count -= count;
-        let mut waiting = self.queue.shared.waiting();
-        waiting.claimed = waiting.claimed.saturating_sub(count);
-        if let Some(lane) = waiting.lanes.get_mut(&self.tenant) {
-            lane.claimed = lane.claimed.saturating_sub(count);
-        }
+        self.queue.enqueue(self.tenant, command, deadline, Some(&mut self.count))
     }
 }
 
 impl Drop for Places {
     fn drop(&mut self) {
-        self.give_back(self.count);
-        self.queue.shared.waiting().rest(self.tenant);
+        let mut waiting = self.queue.shared.waiting();
+        waiting.give_back(self.tenant, self.count);
+        // Whoever had nothing to enqueue is none of those who share.
+        if waiting.lanes.get(&self.tenant).is_some_and(|lane| lane.is_idle() && lane.is_new()) {
+            waiting.lanes.remove(&self.tenant);
+        }
+        waiting.rest(self.tenant);
     }
 }
 

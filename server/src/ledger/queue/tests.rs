@@ -248,24 +248,29 @@ async fn a_call_that_would_wait_too_long_is_refused_at_once() {
     assert!(matches!(refused, Err(AppError::TooSlow { retry_after }) if about_a_second.contains(&retry_after)));
     queue.push(TenantId::LOCAL, release(3).0, Some(Instant::now() + Duration::from_secs(5))).unwrap();
     queue.push(TenantId::LOCAL, release(4).0, None).unwrap();
+    for refused in [queue.room(TenantId::LOCAL, soon()).err(), queue.claim(TenantId::LOCAL, 1, soon()).err()] {
+        assert!(matches!(refused, Some(AppError::TooSlow { .. })), "nothing is made ready for it");
+    }
 }
 
 #[tokio::test]
 async fn places_are_kept_for_commands_to_come() {
     let (queue, intake) = bounded(Bounds { items: 80, ..WIDE });
-    let mut places = queue.claim(TenantId::LOCAL, 100).unwrap();
+    let mut places = queue.claim(TenantId::LOCAL, 100, None).unwrap();
     assert_eq!(places.count(), 70, "the reserve is left");
-    for beyond in
-        [places.beyond(), queue.claim(TenantId::LOCAL, 1).unwrap_err(), queue.room(TenantId::LOCAL).unwrap_err()]
-    {
+    for beyond in [
+        places.beyond(),
+        queue.claim(TenantId::LOCAL, 1, None).unwrap_err(),
+        queue.room(TenantId::LOCAL, None).unwrap_err(),
+    ] {
         assert!(matches!(beyond, AppError::Full { what, .. } if what.contains("share")), "{beyond}");
     }
     assert!(queue.push(TenantId::LOCAL, release(1).0, None).is_err(), "the places are others'");
-    queue.room(TenantId(2)).unwrap();
+    queue.room(TenantId(2), None).unwrap();
     places.push(release(2).0, None).unwrap();
     assert_eq!((places.count(), queue.waiting().0), (69, 1));
     drop(places);
-    let again = queue.claim(TenantId::LOCAL, 100).unwrap();
+    let again = queue.claim(TenantId::LOCAL, 100, None).unwrap();
     assert_eq!(again.count(), 69, "what was not used is free, and one command waits");
     drop(again);
     drop(intake.next_batch().await.unwrap());
@@ -275,9 +280,33 @@ async fn places_are_kept_for_commands_to_come() {
 
 #[tokio::test]
 async fn a_place_that_nobody_used_keeps_no_lane() {
-    let (queue, _intake) = bounded(WIDE);
-    drop(queue.claim(TenantId::LOCAL, 5).unwrap());
+    let (queue, intake) = bounded(WIDE);
+    drop(queue.claim(TenantId::LOCAL, 5, None).unwrap());
+    assert!(queue.shared.waiting().lanes.is_empty());
+    queue.push(TenantId::LOCAL, release(1).0, None).unwrap();
+    drop(intake.next_batch().await);
+    drop(queue.claim(TenantId::LOCAL, 5, None).unwrap());
     assert!(queue.shared.waiting().lanes[&TenantId::LOCAL].idle_since.is_some());
+    queue.close();
+    assert!(matches!(queue.claim(TenantId::LOCAL, 1, None), Err(AppError::ShuttingDown)));
+    assert!(matches!(queue.room(TenantId::LOCAL, None), Err(AppError::ShuttingDown)), "not: come back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_light_lane_that_waits_is_served_before_whole_batches() {
+    let (queue, intake) = bounded(Bounds { writers: 2, ..WIDE });
+    let (other, light) = (TenantId(2), TenantId(3));
+    for tenant in [TenantId::LOCAL, other] {
+        for id in 0..25 {
+            queue.push(tenant, release(id).0, None).unwrap();
+        }
+    }
+    let first = intake.next_batch().await.unwrap();
+    let second = intake.next_batch().await.unwrap();
+    assert_eq!((first.tenant, second.tenant), (TenantId::LOCAL, other));
+    queue.push(light, release(1).0, None).unwrap();
+    drop(first);
+    assert_eq!(intake.next_batch().await.unwrap().tenant, light, "those who flood stood before it");
 }
 
 #[tokio::test(start_paused = true)]

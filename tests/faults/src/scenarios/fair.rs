@@ -1,16 +1,18 @@
-//! A tenant asks for ten times its share of the queue: how long a quiet tenant's calls take alone, and beside it.
+//! A tenant offers ten times its share of the queue: how long a quiet tenant's calls take alone, and beside it.
 //!
 //! Both are programs that keep to the rules, and speak to the real server. The flood runs behind everybody else, as its machines
 //! would not be those of the server. What even a bare row takes that is inserted into the same database and committed is measured, too:
 //! no call can take less.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use futures::future::join_all;
 use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::process::Command;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tollgate_client::v1;
 use tollgate_client::v1::batch_record_usage_response::item::Item;
@@ -28,9 +30,11 @@ use tollgate_stage::wait::bounded;
 
 /// Events of one batch.
 const BATCH: usize = 500;
-/// Batches that the flood has open: 36,000 events. With two tenants one may have 3,584 of the queue's 8,192 places, an eighth of
+/// Batches that the flood has open or is asked to send later: 36,000 events. With two tenants one may have 3,584 of the queue's 8,192 places, an eighth of
 /// which is kept.
 const FLOODS: usize = 72;
+/// How long its calls may take: that of the Rust client.
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// Its connections.
 const CONNECTIONS: usize = 8;
 /// How long it waits after a refusal that names no time: the shortest one that a server names.
@@ -79,7 +83,12 @@ pub(super) async fn run(stage: &Stage) -> anyhow::Result<Report> {
         bar.inc(1);
         let flood = Flood::start(&attackers, &replica, &secret)?;
         flood.is_refused().await?;
+        let before = flood.so_far();
         measure(service.nth(0), &mut connection, calls, &mut beside).await?;
+        let after = flood.so_far();
+        if after.recorded == before.recorded || after.refused == before.refused {
+            report.violations.push(format!("the flood was not there while it was measured: {before:?}, {after:?}"));
+        }
         let Tally { recorded, refused } = flood.stop().await?;
         all = Tally { recorded: all.recorded + recorded, refused: all.refused + refused };
         report.snapshots += 1;
@@ -166,29 +175,30 @@ async fn measure(
 struct Flood {
     stop: CancellationToken,
     refused: CancellationToken,
-    callers: Vec<tokio::task::JoinHandle<anyhow::Result<Tally>>>,
+    counts: Arc<Counts>,
+    callers: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// Events of the flood.
+#[derive(Debug, Default)]
+struct Counts {
+    recorded: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Flood {
     fn start(attackers: &Attackers, replica: &Replica, secret: &str) -> anyhow::Result<Self> {
-        let (stop, refused) = (CancellationToken::new(), CancellationToken::new());
-        let connect = |_| Ok(tonic::transport::Endpoint::from_shared(replica.url())?.tcp_nodelay(true));
-        let endpoints: Vec<_> = (0..CONNECTIONS).map(connect).collect::<anyhow::Result<_>>()?;
+        let (stop, refused, counts) = (CancellationToken::new(), CancellationToken::new(), Arc::<Counts>::default());
         let mut callers = Vec::new();
-        for endpoint in endpoints {
-            let (stop, refused, secret) = (stop.clone(), refused.clone(), secret.to_owned());
-            callers.push(attackers.spawn(async move {
-                let channel = endpoint.connect().await?;
-                let caller = || flood(UsageServiceClient::new(channel.clone()), &secret, &refused, &stop);
-                let mut all = Tally::default();
-                for tally in join_all((0..FLOODS / CONNECTIONS).map(|_| caller())).await {
-                    let Tally { recorded, refused } = tally?;
-                    all = Tally { recorded: all.recorded + recorded, refused: all.refused + refused };
-                }
-                Ok(all)
-            }));
+        for _ in 0..CONNECTIONS {
+            let channel = tonic::transport::Endpoint::from_shared(replica.url())?.tcp_nodelay(true).connect_lazy();
+            for _ in 0..FLOODS / CONNECTIONS {
+                let usage = UsageServiceClient::new(channel.clone());
+                let (secret, refused, counts) = (secret.to_owned(), refused.clone(), counts.clone());
+                callers.push(attackers.spawn(flood(usage, secret, refused, counts, stop.clone())));
+            }
         }
-        Ok(Self { stop, refused, callers })
+        Ok(Self { stop, refused, counts, callers })
     }
 
     /// Waits until it has more than its share.
@@ -196,53 +206,57 @@ impl Flood {
         bounded("the flood is refused", self.refused.cancelled()).await
     }
 
+    fn so_far(&self) -> Tally {
+        let Counts { recorded, refused } = &*self.counts;
+        Tally { recorded: recorded.load(Ordering::Relaxed), refused: refused.load(Ordering::Relaxed) }
+    }
+
     async fn stop(self) -> anyhow::Result<Tally> {
         self.stop.cancel();
-        let mut all = Tally::default();
+        let tally = self.counts;
         for caller in self.callers {
-            let Tally { recorded, refused } = caller.await??;
-            all = Tally { recorded: all.recorded + recorded, refused: all.refused + refused };
+            caller.await??;
         }
-        Ok(all)
+        Ok(Tally { recorded: tally.recorded.load(Ordering::Relaxed), refused: tally.refused.load(Ordering::Relaxed) })
     }
 }
 
 /// Sends batches, each when the one before is answered; waits where it is told to, and where events were refused.
 async fn flood(
     mut usage: UsageServiceClient<Channel>,
-    secret: &str,
-    is_refused: &CancellationToken,
-    stop: &CancellationToken,
-) -> anyhow::Result<Tally> {
-    let mut tally = Tally::default();
+    secret: String,
+    is_refused: CancellationToken,
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         let events = (0..BATCH).map(|_| event(None, "flood", 10)).collect();
         let mut request = Request::new(v1::BatchRecordUsageRequest { events, view: v1::ResponseView::Ack.into() });
+        request.set_timeout(TIMEOUT);
         request.metadata_mut().insert("x-api-key", secret.parse()?);
         let (recorded, pause) = match usage.batch_record_usage(request).await {
             Ok(answer) => {
                 let items = answer.into_inner().items;
-                let is_recorded =
-                    |item: &&v1::batch_record_usage_response::Item| matches!(item.item, Some(Item::Ok(_)));
-                (items.iter().filter(is_recorded).count(), PAUSE)
+                (items.iter().filter(|item| matches!(item.item, Some(Item::Ok(_)))).count(), PAUSE)
             }
             Err(refusal) => (0, told_pause(&refusal)?),
         };
-        tally.recorded += recorded as u64;
+        counts.recorded.fetch_add(recorded as u64, Ordering::Relaxed);
         if recorded < BATCH {
-            tally.refused += (BATCH - recorded) as u64;
+            counts.refused.fetch_add((BATCH - recorded) as u64, Ordering::Relaxed);
             is_refused.cancel();
             let _stopped = tokio::time::timeout(pause, stop.cancelled()).await;
         }
     }
-    Ok(tally)
+    Ok(())
 }
 
-/// How long a server that is full wants to be left alone.
+/// How long a server that is full wants to be left alone; what took too long comes back as soon as any.
 fn told_pause(refusal: &Status) -> anyhow::Result<Duration> {
     let told = refusal.metadata().get(PUSHBACK).and_then(|value| value.to_str().ok()?.parse().ok());
     match (refusal.code(), told) {
         (Code::ResourceExhausted, Some(milliseconds)) => Ok(Duration::from_millis(milliseconds)),
+        (Code::DeadlineExceeded | Code::Cancelled, _) => Ok(PAUSE),
         _ => Err(anyhow::anyhow!("a batch was refused: {refusal}")),
     }
 }
