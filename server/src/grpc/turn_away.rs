@@ -1,4 +1,4 @@
-//! Before what would be recorded is read: whether there is room for it.
+//! Before what would be recorded is decoded: whether there is room for it.
 //!
 //! A tenant that floods has nearly all of its events refused. Each message that is decoded and checked only to be refused takes the
 //! processors from calls that are taken; here its bytes are dropped as they come. They are waited for: a stream that was reset while

@@ -306,16 +306,15 @@ impl Waiting {
         let is_above_share = items > 0 && items >= share::share(bounds.items, tenants)
             || !is_empty && bytes.saturating_add(weight) > share::share(bounds.bytes, tenants);
         let rounds = self.rounds(bounds, tenant);
-        let retry_after = self.pace.retry_after(rounds);
         if is_full {
-            return Err(AppError::Full { what: "the ledger's queue", retry_after });
+            return Err(AppError::Full { what: "the ledger's queue", retry_after: self.pace.retry_after(rounds) });
         }
         if is_above_share {
             return Err(self.above_share(bounds, tenant));
         }
         // Only where something waits: an empty lane's first command is what the pace is measured by.
         if !is_empty && left.is_some_and(|left| left < self.pace.expected(rounds)) {
-            return Err(AppError::TooSlow { retry_after });
+            return Err(AppError::TooSlow { retry_after: self.pace.retry_after(rounds) });
         }
         Ok(())
     }
